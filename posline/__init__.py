@@ -1,0 +1,1 @@
+"""A till, and the core that the relay shares."""

@@ -1,0 +1,1 @@
+"""Frames and links as pure state machines, and the thin shells that give them sockets."""

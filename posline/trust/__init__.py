@@ -1,0 +1,1 @@
+"""Keys, and who may link. Knows nothing of documents or links."""
