@@ -1,0 +1,357 @@
+"""What counts: the status of entries as a pure function of the set of elements held.
+
+Three questions, each answered by one function without arrival order, clock or setting:
+
+1. `read_shop`: who is a member, from the founding entry outwards;
+2. `judge_run`: what the chain of one run says of its entries (vouched, linked, disputed);
+3. `judge_id`: which of the entries that claim one id counts.
+
+`judge` puts them together from nothing: the plain, slow answer that `posline verify` and the tests hold against the
+ledger's incremental one, which calls the same three functions for just the keys that an arrival touches.
+
+The rules are those of docs/protocol.md, "What counts".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from posline.core.entry import Entry, verify
+from posline.core.numbers import author_id
+
+__all__ = [
+    "Chained",
+    "Judgement",
+    "Member",
+    "Role",
+    "Shop",
+    "Status",
+    "Verdict",
+    "chained",
+    "judge",
+    "judge_id",
+    "judge_run",
+    "member_key",
+    "read_shop",
+    "shop_id",
+]
+
+SHORT = 24  # hex digits of a hash that `prev` carries
+
+
+class Status(StrEnum):
+    """What an entry is worth. Only counted entries have an effect."""
+
+    COUNTED = "counted"
+    DUPLICATE = "duplicate"
+    DISPUTED = "disputed"
+    HELD = "held"
+    INVALID = "invalid"
+
+
+class Role(StrEnum):
+    """What a member may do."""
+
+    MANAGER = "manager"
+    TILL = "till"
+    HEAD_OFFICE = "head office"
+    READER = "reader"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One admitted author. `key` is its public key (32 bytes)."""
+
+    author: str
+    key: bytes
+    label: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What the shop's document says: its founding and its members; empty until the founding entry is here."""
+
+    founding: Entry | None = None
+    members: Mapping[str, Member] = field(default_factory=dict)
+    recovery: Member | None = None
+    unfit: Mapping[bytes, str] = field(default_factory=dict)  # hash -> why a membership entry is invalid
+
+    def key_of(self, author: str) -> bytes | None:
+        """The public key whose signature counts for `author`; None when it is no member."""
+        member = self.members.get(author)
+        if member is not None:
+            return member.key
+        return self.recovery.key if self.recovery is not None and self.recovery.author == author else None
+
+
+def member_key(text: str) -> bytes:
+    """The 32 bytes of a public key written in base64url."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def shop_id(founding: Entry) -> str:
+    """A shop is named by its founding entry: lower-case base32 of the first 16 bytes of its hash, so that nobody can
+    put another founding in its place."""
+    return base64.b32encode(founding.hash[:16]).decode().rstrip("=").lower()
+
+
+def read_shop(entries: Iterable[Entry], shop: str) -> Shop:
+    """Who is a member, from the entries of the `shop` document.
+
+    The founder is a manager, so is the recovery key, and a manager's signed `member` entry admits. Found as a least
+    fixed point, so no order of arrival enters it. Where several entries admit one author, the lowest hash decides.
+    """
+    founding: Entry | None = None
+    unfit: dict[bytes, str] = {}
+    acts: list[Entry] = []
+    for entry in entries:
+        if entry.fault is not None:
+            continue
+        if entry.kind == "founding":
+            if shop_id(entry) == shop and verify(member_key(entry.body["key"]), entry):
+                founding = entry
+            else:
+                unfit[entry.hash] = "it founds another shop"
+        elif entry.kind == "member":
+            acts.append(entry)
+    if founding is None:
+        return Shop(unfit=unfit)
+    members = {
+        founding.till: Member(
+            founding.till, member_key(founding.body["key"]), str(founding.body.get("label", "")), Role.MANAGER
+        )
+    }
+    recovery_key = member_key(founding.body["recovery"])
+    recovery = Member(author_id(recovery_key), recovery_key, "", Role.MANAGER)
+    managers = {founding.till: members[founding.till].key, recovery.author: recovery_key}
+    waiting = sorted(acts, key=lambda act: act.hash)
+    progress = True
+    while progress:
+        progress, left = False, []
+        for act in waiting:
+            key = managers.get(act.till)
+            if key is None or not verify(key, act):
+                left.append(act)
+                continue
+            progress = True
+            admitted = member_key(act.body["key"])
+            author = author_id(admitted)
+            if author not in members:
+                members[author] = Member(author, admitted, str(act.body["label"]), Role(act.body["role"]))
+                if members[author].role is Role.MANAGER:
+                    managers[author] = admitted
+        waiting = left
+    for act in waiting:
+        if act.till in managers:
+            unfit[act.hash] = "its signature is wrong"
+        elif act.till in members:
+            unfit[act.hash] = "only a manager may admit"
+    return Shop(founding, members, recovery, unfit)
+
+
+# -- one run -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Chained:
+    """What the chain needs to know of an entry: its place, its link, and whether its author's signature stands.
+
+    `key` is whatever the caller knows the entry by. `faulty` entries are invalid: the chain's evidence passes through
+    them, but they rival nobody.
+    """
+
+    key: object
+    hash: bytes
+    seq: int
+    prev: str
+    kind: str
+    signed: bool
+    faulty: bool = False
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What a run's chain says of one entry. `standing` is HELD, DISPUTED or COUNTED (then ids decide further)."""
+
+    vouched: bool
+    standing: Status
+    reason: str = ""
+
+
+def chained(key: object, entry: Entry, signed: bool, faulty: bool) -> Chained:
+    """The chain's view of an entry."""
+    return Chained(key, entry.hash, entry.seq, entry.prev, entry.kind, signed, faulty)
+
+
+def _short(hash: bytes) -> str:
+    return hash.hex()[:SHORT]
+
+
+def judge_run(entries: Sequence[Chained], named: Sequence[tuple[int, bytes]]) -> dict[object, Judgement]:
+    """Judge the entries of one member's run.
+
+    `named` are the points of this run, (seq, hash), that valid `run` entries of the author's other runs name as
+    `after`. An entry is vouched for if it is signed, or named, or on the chain behind such a one. It is
+
+    - held: unsigned, and the run's own `run` entry is not here;
+    - disputed: not vouched for, and rivalled for its number, or overtaken by a vouched number, or beyond a point from
+      which another run of its author went on, or not fitting the entry before it;
+    - held: not vouched for, and the chain behind it breaks off before it reaches anything vouched for. (Without this a
+      forged entry with a number far ahead would count until that number is reached, which is never.)
+    """
+    at: dict[int, list[Chained]] = defaultdict(list)
+    for entry in entries:
+        at[entry.seq].append(entry)
+    points = set(named)
+    vouched: set[int] = set()
+    work = [e for e in entries if (e.signed and not e.faulty) or (e.seq, e.hash) in points]
+    while work:
+        entry = work.pop()
+        if id(entry) in vouched:
+            continue
+        vouched.add(id(entry))
+        work.extend(p for p in at.get(entry.seq - 1, ()) if _short(p.hash) == entry.prev)
+    begun = any(e.kind == "run" and e.signed and not e.faulty for e in entries)
+    sound = [e for e in entries if not e.faulty]
+    top = max((e.seq for e in sound if id(e) in vouched), default=0)
+    cut = min((seq for seq, _ in named), default=None)
+
+    rooted: dict[int, Status] = {}  # unvouched -> what its chain back ends in
+    verdicts: dict[object, Judgement] = {}
+    for seq in sorted(at):
+        before = at.get(seq - 1, ())
+        for entry in at[seq]:
+            is_vouched = id(entry) in vouched
+            if is_vouched:
+                rooted[id(entry)] = Status.COUNTED
+            else:
+                fits = [p for p in before if _short(p.hash) == entry.prev]
+                if fits:
+                    roots = {rooted[id(p)] for p in fits}
+                    rooted[id(entry)] = Status.COUNTED if Status.COUNTED in roots else min(roots)
+                else:
+                    rooted[id(entry)] = Status.DISPUTED if any(not p.faulty for p in before) else Status.HELD
+            if entry.faulty:
+                verdicts[entry.key] = Judgement(is_vouched, Status.INVALID)
+            elif not begun and not entry.signed:
+                verdicts[entry.key] = Judgement(is_vouched, Status.HELD, "the start of its run is not here yet")
+            elif is_vouched:
+                verdicts[entry.key] = Judgement(True, Status.COUNTED)
+            elif sum(not rival.faulty for rival in at[seq]) > 1:
+                verdicts[entry.key] = Judgement(False, Status.DISPUTED, "another entry has its number")
+            elif top >= seq:
+                verdicts[entry.key] = Judgement(False, Status.DISPUTED, "its till signed past it without it")
+            elif cut is not None and cut < seq:
+                verdicts[entry.key] = Judgement(False, Status.DISPUTED, "its till went on from an earlier entry")
+            elif rooted[id(entry)] is Status.DISPUTED:
+                verdicts[entry.key] = Judgement(False, Status.DISPUTED, "it does not fit the entry before it")
+            elif rooted[id(entry)] is Status.HELD:
+                verdicts[entry.key] = Judgement(False, Status.HELD, "an entry before it is missing here")
+            else:
+                verdicts[entry.key] = Judgement(False, Status.COUNTED)
+    return verdicts
+
+
+# -- one id --------------------------------------------------------------------------------------------------------
+
+
+def judge_id(
+    claims: Iterable[tuple[object, tuple[str, int, int, bytes], Callable[[], bytes]]],
+) -> tuple[dict[object, object | None], bool]:
+    """Which of the entries that claim one id count.
+
+    Each claim is (key, (author, run, seq, hash), content). Equal content is one: the lowest is counted, the others are
+    duplicates of it. Returns ({key: None or the key it is a duplicate of}, whether contents differ).
+    """
+    lowest: dict[bytes, object] = {}
+    answer: dict[object, object | None] = {}
+    ordered = sorted(claims, key=lambda claim: claim[1])
+    if len(ordered) == 1:
+        return {ordered[0][0]: None}, False
+    for key, _, content in ordered:
+        kept = lowest.setdefault(content(), key)
+        answer[key] = None if kept is key else kept
+    return answer, len(lowest) > 1
+
+
+# -- everything, from nothing --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The full answer for one element: its status and why, whether it is vouched for, and what it is a duplicate of."""
+
+    status: Status
+    reason: str
+    vouched: bool
+    kept: bytes | None = None
+
+
+def judge(entries: Iterable[Entry], shop: str) -> dict[tuple[str, bytes], Verdict]:
+    """The status of every element of a shop, keyed (document, hash), worked out from nothing."""
+    held = {(entry.document, entry.hash): entry for entry in entries}
+    authority = read_shop((e for e in held.values() if e.document == "shop"), shop)
+    verdicts: dict[tuple[str, bytes], Verdict] = {}
+    runs: dict[tuple[str, int], list[Chained]] = defaultdict(list)
+    named: dict[tuple[str, int], list[tuple[int, bytes]]] = defaultdict(list)
+    for key, entry in held.items():
+        if not entry.placed:
+            verdicts[key] = Verdict(Status.INVALID, entry.fault or "", False)
+            continue
+        public = authority.key_of(entry.till)
+        fault, signed = entry.fault, False
+        if public is None:
+            status = Status.INVALID if fault is not None or entry.hash in authority.unfit else Status.HELD
+            verdicts[key] = Verdict(
+                status, fault or authority.unfit.get(entry.hash) or "its author is no member", False
+            )
+            continue
+        if entry.signature is not None:
+            signed = verify(public, entry)
+            if not signed and fault is None:
+                fault = "its signature is wrong"
+        if fault is None:
+            fault = authority.unfit.get(entry.hash)
+        if fault is not None:
+            verdicts[key] = Verdict(Status.INVALID, fault, False)
+        runs[entry.till, entry.run].append(chained(key, entry, signed, fault is not None))
+        after = entry.body.get("after") if entry.kind == "run" and signed and fault is None else None
+        if after is not None and after["run"] != entry.run:
+            named[entry.till, after["run"]].append((after["seq"], bytes.fromhex(after["hash"])))
+    for run, members in runs.items():
+        for key, judgement in judge_run(members, named[run]).items():
+            assert isinstance(key, tuple)
+            if judgement.standing is Status.INVALID:
+                verdicts[key].vouched = judgement.vouched
+            else:
+                verdicts[key] = Verdict(judgement.standing, judgement.reason, judgement.vouched)
+    claims: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
+    for key, verdict in verdicts.items():
+        if verdict.status is Status.COUNTED:
+            claims[held[key].id].append(key)
+    for keys in claims.values():
+        answer, _ = judge_id((k, _order(held[k]), held[k].content) for k in keys)
+        for claimed, kept in answer.items():
+            if kept is not None:
+                assert isinstance(claimed, tuple) and isinstance(kept, tuple)
+                verdicts[claimed].status, verdicts[claimed].kept = Status.DUPLICATE, kept[1]
+                verdicts[claimed].reason = "the same sale is recorded once already"
+    return verdicts
+
+
+def _order(entry: Entry) -> tuple[str, int, int, bytes]:
+    return entry.till, entry.run, entry.seq, entry.hash
+
+
+def day_digest(hashes_and_statuses: Iterable[tuple[bytes, Status]]) -> str:
+    """Hex SHA-256 over the sorted hashes and statuses of the entries whose effective day it is."""
+    digest = hashlib.sha256()
+    for hash, status in sorted(hashes_and_statuses):
+        digest.update(hash + status.value.encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,617 @@
+"""A replica: stage, commit, release.
+
+`write` and `integrate` only stage, in memory. A store's `commit` writes what is staged, and only then `release` lets it
+out. Everything that leaves (answers to peers, state vectors, digests, acknowledgements) is read from committed rows,
+never from the documents in memory: a staged element that leaked and then failed to commit would make a peer drop the
+next confirmed sale.
+
+Time, randomness, the key and the store are handed in; nothing here knows a socket or a thread.
+
+The numbers of an author's entries, and when it begins a new run, are decided here (docs/protocol.md, "Authors, runs,
+chain"); what entries are worth is the ledger's business.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from posline.core.clock import Clock, Reading, business_day, iso, parse_iso
+from posline.core.document import Document, lone_update
+from posline.core.entry import SIGNED_KINDS, Entry, decode, encode, sign
+from posline.core.segment import elements
+from posline.core.status import SHORT, shop_id
+from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, decode_state, read_update
+from posline.errors import Mismatch, Refused
+from posline.storage.store import Commit, Head, Mark, Row, Staged, Store
+
+__all__ = ["Alarm", "Author", "Random", "Replica", "found", "is_document"]
+
+SEAL_S = 180.0  # how long unsigned entries wait for a signature while nothing else calls for one
+NEW_RUN_S = 60.0  # between new runs that somebody else's writing provoked: a flood of forgeries must not make one each
+UNCERTAIN_KEPT = 100_000  # entries written without a confirmed clock that can be redated, 10 MB
+CLIENT_BITS = 53  # what Yjs can hold
+_DOCUMENT = re.compile(r"shop|catalog/[1-9][0-9]{0,5}|journal/20[2-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+
+
+class Author(Protocol):
+    """Whoever writes: an author id and its signature."""
+
+    @property
+    def id(self) -> str: ...
+
+    def sign(self, message: bytes) -> bytes: ...
+
+
+class Random(Protocol):
+    """Randomness, as `random.Random` gives it."""
+
+    def getrandbits(self, k: int, /) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a person should know: what happened, in words, and since when (milliseconds)."""
+
+    kind: str
+    detail: str
+
+
+def is_document(name: str) -> bool:
+    """Whether a shop can have a document of this name."""
+    return _DOCUMENT.fullmatch(name) is not None
+
+
+class Replica:
+    """One shop's documents and ledger on this device."""
+
+    def __init__(
+        self,
+        store: Store,
+        shop: str,
+        *,
+        author: Author | None,
+        clock: Clock | None,
+        random: Random,
+        documents: bool,
+        store_id: str | None = None,
+        monotonic_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """`author` and `clock` are None at a head office that writes nothing in this shop. With `documents`, the
+        documents that this device writes are kept in memory; without, nothing is (2,000 shops' days would be 1.6 GB)."""
+        self.store, self.shop, self.author, self.clock = store, shop, author, clock
+        self.store_id = author.id if author is not None else store_id or ""
+        self.alarms: dict[str, Alarm] = {}
+        self.staged: list[Staged] = []
+        self._random, self._keep = random, documents
+        self._monotonic = monotonic_ms or (lambda: 0)
+        self._open: dict[str, Document] = {}
+        self._ahead: dict[str, StateVector] = {}  # states that include what is staged
+        self._touched: dict[tuple[str, int], None] = {}
+        self._founding: Mapping[str, Any] | None = None
+        self._run: int | None = None
+        self._run_day = ""
+        self._last: tuple[int, int, bytes] | None = None  # run, seq, hash of the last own entry
+        self._seq = self._number = 0
+        self._label = ""
+        self._seen: dict[str, dict[str, str]] = {}
+        self._unsealed = 0
+        self._seal_now = False
+        self._sealed_s: float | None = None
+        self._new_run = False
+        self._new_run_s: float | None = None
+        self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
+        self._recall()
+
+    # -- what the shop is ----------------------------------------------------------------------------------------------
+
+    @property
+    def founding(self) -> Mapping[str, Any]:
+        """The founding entry's fields; {} until it is here. Holds name, currency, zone and day_start."""
+        if self._founding is None:
+            row = self.store.read.execute(
+                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind = 'founding' AND status = 0",
+                (self.store.shop_key(self.shop), self.store.document_key(self.shop, "shop")),
+            ).fetchone()
+            if row is None:
+                return {}
+            self._founding = decode("shop", row[0]).body
+        return self._founding
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The shop's time zone; UTC until its founding is here."""
+        return ZoneInfo(str(self.founding.get("zone", "UTC")))
+
+    @property
+    def day_start_min(self) -> int:
+        """Minutes after midnight at which a business day starts."""
+        hours, minutes = str(self.founding.get("day_start", "04:00")).split(":")
+        return int(hours) * 60 + int(minutes)
+
+    def day(self, at_ms: int) -> str:
+        """The business day of a time."""
+        return business_day(at_ms, self.zone, self.day_start_min)
+
+    @property
+    def label(self) -> str:
+        """The label on this till's receipts, as its membership or a later setting says."""
+        if self.author is None or self._label:
+            return self._label
+        members = self.store.members(self.shop)
+        member = members.get(self.author.id)
+        return member.label if member is not None else ""
+
+    def relabel(self, label: str) -> None:
+        """Use another label from the next run on."""
+        self._label = label
+        self._run = None
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        *,
+        id: str | None = None,
+        document: str | None = None,
+        by: str = "",
+        request: bytes | None = None,
+    ) -> Staged:
+        """Stage one entry of our own: its number, its place in the chain, its signature where it needs one.
+
+        `document` is the business day's journal unless given. With `request`, that normal form of what was asked is
+        kept beside the entry. Raises BadEntry when the entry would break the rules; then nothing is staged.
+        """
+        reading = self._now()
+        day = self.day(reading.at_ms)
+        if self._run is None or self._run_day != day:
+            self._begin_run(reading, day)
+        return self._append(kind, fields, reading, day, id=id, document=document, by=by, request=request)
+
+    def _now(self) -> Reading:
+        assert self.clock is not None, "a replica without a clock writes nothing"
+        return self.clock.now()
+
+    def _begin_run(self, reading: Reading, day: str) -> None:
+        """Start a run behind the last entry that this disk wrote; its signature vouches for what went before."""
+        after = None
+        if self._last is not None:
+            after = {"run": self._last[0], "seq": self._last[1], "hash": self._last[2].hex()}
+        self._run, self._run_day = self._random.getrandbits(CLIENT_BITS) or 1, day
+        self._new_run = False
+        self._append("run", {"after": after, "label": self.label}, reading, day)
+
+    def _append(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        reading: Reading,
+        day: str,
+        *,
+        id: str | None = None,
+        document: str | None = None,
+        by: str = "",
+        request: bytes | None = None,
+    ) -> Staged:
+        assert self.author is not None and self._run is not None
+        name = document or f"journal/{day}"
+        envelope: dict[str, Any] = {
+            "v": 1,
+            "id": id or str(uuid.UUID(int=self._random.getrandbits(128), version=4)),
+            "kind": kind,
+            "till": self.author.id,
+            "run": self._run,
+            "seq": self._seq + 1,
+            "prev": self._last[2].hex()[:SHORT] if self._last is not None else "",
+            "at": iso(reading.at_ms, self.zone),
+            "day": day,
+            "by": by,
+        }
+        if reading.trust != "confirmed":
+            envelope["clock"] = reading.trust
+        if kind == "sale":
+            envelope |= {"number": self._number + 1, "label": self.label}
+        envelope |= fields
+        if name == "shop" or name.startswith("catalog/") or kind == "redate":
+            envelope["seen"] = self._seen_in(name, kind)
+        signed = kind in SIGNED_KINDS or name == "shop"
+        text = sign(envelope, self.author.sign) if signed else encode(envelope)
+        entry = decode(name, text.encode())
+        staged = self._stage_own(name, text, entry, id, request)
+        self._seq += 1
+        self._number += kind == "sale"
+        self._last = (self._run, self._seq, entry.hash)
+        self._unsealed = 0 if signed else self._unsealed + 1
+        if "seen" in envelope:
+            self._seen.setdefault(name if kind != "redate" else kind, {})[self.author.id] = entry.hash.hex()
+        if reading.trust != "confirmed" and len(self._uncertain) < UNCERTAIN_KEPT and name.startswith("journal/"):
+            self._uncertain.append((self._run, self._seq, day, self._monotonic()))
+        assert self.clock is not None
+        self.clock.written(reading.at_ms, reading.trust)
+        return staged
+
+    def _stage_own(self, name: str, text: str, entry: Entry, id: str | None, request: bytes | None) -> Staged:
+        document = self._document(name)
+        client, known = document.client_id, self._known(name)
+        update = document.append(entry.till, [text])
+        clock = known.get(client, 0)
+        before, after = {client: clock}, {client: clock + 1}
+        staged = Staged(self.shop, name, update, before, after, [entry], self.store_id, True, id, request)
+        self._stage(staged)
+        return staged
+
+    def _stage(self, staged: Staged) -> None:
+        ahead = self._ahead.get(staged.document)
+        if ahead is None:
+            ahead = self._ahead[staged.document] = dict(self.store.head(self.shop, staged.document).state)
+        ahead.update(staged.after)
+        self.staged.append(staged)
+
+    def _known(self, document: str) -> StateVector:
+        ahead = self._ahead.get(document)
+        return ahead if ahead is not None else self.store.head(self.shop, document).state
+
+    def _seen_in(self, document: str, kind: str) -> dict[str, str]:
+        """{author: hash} of the last such entry of each author that is held here: causality, with no clock in it."""
+        key = self.store.shop_key(self.shop)
+        if kind == "redate":
+            rows = self.store.read.execute(
+                "SELECT writer, lower(hex(hash)), max(seq) FROM redate WHERE shop = ? GROUP BY writer", (key,)
+            )
+        else:
+            rows = self.store.read.execute(
+                "SELECT author, lower(hex(hash)), max(seq) FROM entry WHERE shop = ? AND document = ? AND day IS NULL"
+                " AND status = 0 GROUP BY author",
+                (key, self.store.document_key(self.shop, document)),
+            )
+        seen = {author: hash for author, hash, _ in rows}
+        return seen | self._seen.get(kind if kind == "redate" else document, {})
+
+    # -- the documents in memory -----------------------------------------------------------------------------------------
+
+    def _document(self, name: str) -> Document:
+        """The document in memory, loaded from its log under a fresh client id if it is not there yet."""
+        document = self._open.get(name)
+        if document is None:
+            if name.startswith("journal/"):  # only today's journal stays in memory
+                for other in [o for o in self._open if o.startswith("journal/")]:
+                    del self._open[other]
+            document = self._open[name] = self._load(name)
+        return document
+
+    def _load(self, name: str) -> Document:
+        document = Document(self._random.getrandbits(CLIENT_BITS) or 1)
+        after = 0
+        while rows := self.rows(name, after, 256):
+            document.load([row.update for row in rows])
+            after = rows[-1].n
+        for staged in self.staged:
+            if staged.document == name:
+                document.load([staged.update])
+        return document
+
+    def _reload(self, name: str) -> None:
+        """Drop a document, so that it comes back from its log under a fresh client id."""
+        self._open.pop(name, None)
+
+    # -- what peers send ---------------------------------------------------------------------------------------------------
+
+    def integrate(
+        self, document: str, update: bytes, *, origin: str, only_author: str | None = None, read_only: bool = False
+    ) -> Staged | None:
+        """Stage what a received update brings beyond what is here; None when that is nothing.
+
+        `only_author` lets only that author's entries pass, `read_only` nothing new at all. Raises Refused, or Hole when
+        the update leans on what is not here; then nothing is staged.
+        """
+        if not is_document(document):
+            raise Refused(f"there is no document {document!r}")
+        known = self._known(document)
+        read = read_update(update, known)
+        if not read.after:
+            return None
+        if read_only:
+            raise Refused("this token may only read: ask the shop for one that may write")
+        entries = [decode(document, raw) for raw in read.elements]
+        if only_author is not None and any(e.till != only_author or not e.placed for e in entries):
+            raise Refused("this token may only write entries of its own author")
+        live = self._open.get(document)
+        if live is not None and live.client_id in read.after:
+            self._cloned(document)
+            live = None
+        if read.overlaps:
+            update = clip(update, known)
+        if live is not None:
+            try:
+                live.apply(update, read)
+            except Mismatch as error:
+                self._reload(document)
+                raise Refused(f"the update did not do what it says ({error})") from error
+        staged = Staged(self.shop, document, update, read.before, read.after, entries, origin)
+        self._stage(staged)
+        if self.clock is not None and entries and entries[-1].fault is None:
+            self.clock.heard(parse_iso(entries[-1].at), False)
+        return staged
+
+    def clone_suspected(self, document: str, state: StateVector) -> bool:
+        """Whether a peer's state is ahead of our own live client id: then another process runs with our memory."""
+        live = self._open.get(document)
+        if live is None or state.get(live.client_id, 0) <= self._known(document).get(live.client_id, 0):
+            return False
+        self._cloned(document)
+        return True
+
+    def _cloned(self, document: str) -> None:
+        self._reload(document)
+        self._new_run = True
+        self.alarm(
+            "clone",
+            "another machine runs with a copy of this till's memory or disk: stop one of the two. Both tills' sales count.",
+        )
+
+    def alarm(self, kind: str, detail: str) -> None:
+        """Show `detail` to people until the process ends; one of a kind."""
+        self.alarms[kind] = Alarm(kind, detail)
+
+    # -- release -------------------------------------------------------------------------------------------------------------
+
+    def release(self, batch: Sequence[Staged], commit: Commit) -> None:
+        """`batch` stands on the disk: it may leave now."""
+        mine = [staged for staged in batch if staged.shop == self.shop]
+        done = set(map(id, mine))
+        self.staged = [staged for staged in self.staged if id(staged) not in done]
+        waiting = {staged.document for staged in self.staged}
+        for document in [name for name in self._ahead if name not in waiting]:
+            del self._ahead[document]
+        written = {staged.entries[0].hash for staged in mine if staged.own}
+        for staged in mine:
+            for entry in staged.entries:
+                if entry.placed:
+                    self._touched[entry.till, entry.run] = None
+        if self.author is None:
+            return
+        ours = {e.id for staged in mine for e in staged.entries if e.till == self.author.id and e.hash not in written}
+        if ours and any(
+            c.change.before is None and c.change.author == self.author.id and c.change.id in ours
+            for c in commit.changes
+            if c.shop == self.shop
+        ):
+            self._foreign()
+
+    def _foreign(self) -> None:
+        """Entries under our name that this disk did not write: somebody forges, or an older or other life of this till.
+        A new run signs where we stand and counts on from what is vouched for."""
+        self._new_run = True
+        written = self.store.written(self.shop, self.author.id) if self.author is not None else None
+        if written is not None:
+            self._seq = max(self._seq, written.foreign_seq)
+            self._number = max(self._number, written.foreign_number)
+        self.alarm(
+            "foreign",
+            "entries arrived under this till's name that this disk did not write: a restored or copied data folder, or a"
+            " forger. Check the day report's disputed and repeated numbers.",
+        )
+
+    def reset(self) -> None:
+        """The commit failed: everything staged is gone, and the documents come back under fresh client ids."""
+        self.staged.clear()
+        self._ahead.clear()
+        self._open.clear()
+        self._seen.clear()
+        self._uncertain.clear()
+        self._recall()
+
+    def _recall(self) -> None:
+        """Take up the numbers where this disk left off."""
+        self._run, self._unsealed = None, 0
+        self._last, self._seq, self._number = None, 0, 0
+        if self.author is None:
+            return
+        written = self.store.written(self.shop, self.author.id)
+        if written is not None:
+            self._last = (written.run, written.seq, written.hash)
+            self._seq = max(written.seq, written.foreign_seq)
+            self._number = max(written.number, written.foreign_number)
+
+    # -- as time goes by -----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start this process's first run, which vouches for what an earlier process wrote last."""
+        if self._run is None:
+            reading = self._now()
+            self._begin_run(reading, self.day(reading.at_ms))
+
+    def seal_soon(self) -> None:
+        """A link came up, or the till is stopping: sign what is unsigned at the next tick."""
+        self._seal_now = True
+
+    def tick(self, now_s: float) -> None:
+        """Stage what is due: a new run, a seal, a redate. `now_s` is any steady clock in seconds."""
+        if self.author is None or not self.founding:
+            return
+        if self._new_run and (self._new_run_s is None or now_s - self._new_run_s >= NEW_RUN_S):
+            self._new_run_s = now_s
+            reading = self._now()
+            self._begin_run(reading, self.day(reading.at_ms))
+        if self._unsealed == 0 or self._sealed_s is None:
+            self._sealed_s, self._seal_now = now_s, self._seal_now and self._unsealed > 0
+        elif self._seal_now or now_s - self._sealed_s >= SEAL_S:
+            self.write("seal", {})
+            self._sealed_s, self._seal_now = now_s, False
+        self._redate()
+
+    def _redate(self) -> None:
+        """Time is confirmed: move what was filed under a wrong day. How long ago an entry was written is known from the
+        monotonic clock, so its true day is too."""
+        if not self._uncertain or self.clock is None or not self.clock.confirmed or self.author is None:
+            return
+        uncertain, self._uncertain = self._uncertain, []
+        now_ms, mono_ms = self._now().at_ms, self._monotonic()
+        moves: list[tuple[int, int, int, str]] = []
+        for run, seq, day, written_ms in uncertain:
+            true_day = self.day(now_ms - (mono_ms - written_ms))
+            if true_day == day:
+                continue
+            if moves and moves[-1][0] == run and moves[-1][2] == seq - 1 and moves[-1][3] == true_day:
+                moves[-1] = (run, moves[-1][1], seq, true_day)
+            else:
+                moves.append((run, seq, seq, true_day))
+        for run, first, last, true_day in moves:
+            self.write("redate", {"author": self.author.id, "of": run, "first": first, "last": last, "to": true_day})
+
+    # -- committed reads, for links ------------------------------------------------------------------------------------------
+
+    def head(self, document: str) -> Head:
+        """A document as of its last commit."""
+        return self.store.head(self.shop, document)
+
+    def known(self, document: str) -> bool:
+        """Whether anything of the document was committed here."""
+        return self.store.document_key(self.shop, document) is not None
+
+    def documents(self) -> list[str]:
+        """The documents that are here."""
+        return self.store.documents(self.shop)
+
+    def rows(self, document: str, after: int, limit: int) -> list[Row]:
+        """Rows behind row `after`, in commit order, each within a message's limits."""
+        return self.store.rows(self.shop, document, after, limit)
+
+    def children(self, node: str) -> dict[str, str]:
+        """The ladder of digests below a node: "" has the shop, the catalogues and the years; a year its months; a month
+        its journals."""
+        answer: dict[str, int] = {}
+        for name, total in list(self.store.sums(self.shop).items()):
+            if name.startswith("journal/"):
+                day = name[8:]
+                path = {"": day[:4], day[:4]: day[:7], day[:7]: name}.get(node)
+            else:
+                path = name if node == "" else None
+            if path is not None:
+                answer[path] = (answer.get(path, 0) + total) % (1 << 256)
+        return {name: f"{total:064x}" for name, total in sorted(answer.items())}
+
+    def root(self) -> str:
+        """The digest over everything that is here."""
+        return f"{sum(self.store.sums(self.shop).values()) % (1 << 256):064x}"
+
+    def remembered(self, document: str, state: StateVector) -> tuple[int, str] | None:
+        """(count, digest) at the last of the remembered commits whose state was `state`."""
+        for encoded, count, total in reversed(self.head(document).past):
+            if decode_state(encoded) == state:
+                return count, f"{total:064x}"
+        return None
+
+    def authors(self, document: str) -> dict[str, tuple[int, str]]:
+        """Count and digest of each author's elements in a document."""
+        return self.store.authors(self.shop, document)
+
+    def prefixes(self, document: str, author: str) -> list[bytes]:
+        """The first 8 bytes of the hash of each of an author's elements."""
+        return self.store.prefixes(self.shop, document, author, 8)
+
+    def elements(self, document: str, prefixes: Sequence[bytes]) -> list[str]:
+        """The elements whose hashes begin so."""
+        return [raw.decode() for raw in self.store.entries_by_hash(self.shop, document, prefixes)]
+
+    def append_again(self, document: str, elements: Sequence[str]) -> list[Staged]:
+        """Stage elements that a peer lost, once more, under client ids of their own."""
+        groups: dict[str, list[str]] = {}
+        for text in elements:
+            root = decode(document, text.encode()).till or self.store_id
+            groups.setdefault(root, []).append(text)
+        made: list[Staged] = []
+        for root, texts in groups.items():
+            for piece in _pieces(texts):
+                client = self._random.getrandbits(CLIENT_BITS) or 1
+                update = lone_update(client, root, piece)
+                entries = [decode(document, text.encode()) for text in piece]
+                read = read_update(update, self._known(document))
+                live = self._open.get(document)
+                if live is not None:
+                    live.apply(update, read)
+                staged = Staged(self.shop, document, update, read.before, read.after, entries, self.store_id)
+                self._stage(staged)
+                made.append(staged)
+        return made
+
+    # -- what others hold ----------------------------------------------------------------------------------------------------
+
+    def durable(self) -> list[Mark]:
+        """How far the runs that commits touched since the last call are held here."""
+        touched, self._touched = self._touched, {}
+        return self.store.marks(self.shop, touched)
+
+    def marks_of(self, update: bytes) -> list[Mark]:
+        """The last entry of each run in an update."""
+        last: dict[tuple[str, int], Mark] = {}
+        for raw in elements(update):
+            entry = decode("", raw)
+            if entry.placed:
+                last[entry.till, entry.run] = Mark(entry.till, entry.run, entry.seq, entry.hash)
+        return list(last.values())
+
+    def heard_have(self, store_id: str, marks: Sequence[Mark]) -> None:
+        """Another store says how far it holds runs durably."""
+        self.store.have(self.shop, store_id, marks)
+
+    def equal_with(self, store_id: str, document: str | None) -> None:
+        """A peer's committed digest equals ours, of one document or (None) of all: it holds what we hold."""
+        if document is None:
+            self.store.have(self.shop, store_id, self.store.all_marks(self.shop))
+
+
+def _pieces(texts: Sequence[str]) -> list[list[str]]:
+    pieces: list[list[str]] = [[]]
+    size = 0
+    for text in texts:
+        weight = len(text.encode()) + 8
+        if pieces[-1] and (len(pieces[-1]) >= MAX_UPDATE_ELEMENTS or size + weight > MAX_UPDATE_BYTES - 256):
+            pieces.append([])
+            size = 0
+        pieces[-1].append(text)
+        size += weight
+    return [piece for piece in pieces if piece]
+
+
+def found(
+    store: Store,
+    *,
+    author: Author,
+    public_key: str,
+    recovery_key: str,
+    clock: Clock,
+    random: Random,
+    name: str,
+    currency: str,
+    zone: str,
+    day_start: str = "04:00",
+    label: str = "A",
+    monotonic_ms: Callable[[], int] | None = None,
+) -> Replica:
+    """Stage a new shop's first two entries, its founder's first run and its founding; the shop is named by the latter.
+
+    Keys are base64url. The caller commits `replica.staged`.
+    """
+    replica = Replica(store, "", author=author, clock=clock, random=random, documents=True, monotonic_ms=monotonic_ms)
+    fields = {
+        "name": name,
+        "key": public_key,
+        "recovery": recovery_key,
+        "currency": currency,
+        "zone": zone,
+        "day_start": day_start,
+        "label": label,
+    }
+    replica._founding, replica._label = fields, label
+    staged = replica.write("founding", fields, document="shop")
+    replica.shop = shop_id(staged.entries[0])
+    for each in replica.staged:
+        each.shop = replica.shop
+    return replica

@@ -1,0 +1,79 @@
+"""Opening SQLite so that a commit is on the disk: every setting in one place, with its reason.
+
+One connection writes and it alone checkpoints; others only read. sqlite-utils chooses `pysqlite3` where it is
+installed, and this package uses the same module, so that one process never holds two copies of SQLite on one file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlite_utils.utils import sqlite3
+
+__all__ = ["Connection", "Error", "OperationalError", "connect", "is_full", "reader", "sqlite_warning", "version"]
+
+Connection = Any  # sqlite3.Connection of whichever module sqlite-utils chose
+Error: type[Exception] = sqlite3.Error
+OperationalError: type[Exception] = sqlite3.OperationalError
+
+CACHE_KIB = 16 * 1024
+CHECKPOINT_PAGES = 4000  # 16 MiB of WAL: a shop's busy hour between checkpoints, and still quick to recover
+BUSY_MS = 5000  # only a backup or a command's reader can be in the way, and neither stays longer
+SOUND_VERSIONS = ((3, 51, 3), (3, 50, 7), (3, 44, 6))  # with the fix of the WAL reset race
+
+
+def version() -> str:
+    """The version of the SQLite library that is linked."""
+    return str(sqlite3.sqlite_version)
+
+
+def sqlite_warning() -> str | None:
+    """What is wrong with the linked SQLite, or None.
+
+    Before 3.51.3 (and its backports 3.50.7 and 3.44.6) two connections that write and checkpoint at once can lose a
+    commit. Posline never has two that write, so this is a warning and no refusal.
+    """
+    here = tuple(int(part) for part in version().split("."))
+    sound = any(here >= v if v == SOUND_VERSIONS[0] else here[:2] == v[:2] and here >= v for v in SOUND_VERSIONS)
+    if sound:
+        return None
+    return f"SQLite {version()} has a fault in its write-ahead log that 3.51.3 mends: install the pysqlite3 package"
+
+
+def connect(path: str) -> Connection:
+    """The one writing connection. Transactions are begun and ended by hand."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    for setting in (
+        "PRAGMA page_size=4096",
+        "PRAGMA journal_mode=WAL",  # readers never wait for the writer, and one fsync a commit
+        "PRAGMA synchronous=FULL",  # that fsync: a receipt is shown only behind it
+        f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}",
+        f"PRAGMA busy_timeout={BUSY_MS}",
+        f"PRAGMA cache_size=-{CACHE_KIB}",
+        "PRAGMA foreign_keys=OFF",  # nothing is ever deleted that another row names
+        "PRAGMA temp_store=MEMORY",  # a full disk must not stop a report
+    ):
+        connection.execute(setting)
+    return connection
+
+
+def reader(path: str) -> Connection:
+    """A connection that only reads committed rows and never checkpoints."""
+    connection = sqlite3.connect(
+        f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    return connection
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether `error` says that there is no room: the commit was rolled back whole and may be tried again."""
+    return "full" in str(error).lower() or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
+def _quoted(path: str) -> str:
+    from urllib.parse import quote
+
+    return quote(path)

@@ -1,0 +1,156 @@
+"""What counted entries do beyond being counted: edits of products and settings, and entries moved to another day.
+
+Called by the ledger inside its transaction, with `apply` when an entry becomes counted and `undo` when it ceases to be.
+Which edit is current is decided by what each had seen (`posline.core.edits`), never by arrival or clocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from posline.core.edits import Edit, current
+from posline.core.entry import Entry
+from posline.core.status import Role, Shop
+from posline.storage.connection import Connection
+
+__all__ = ["ROLE_RANK", "Effects"]
+
+ROLE_RANK = {Role.HEAD_OFFICE: 3, Role.MANAGER: 2, Role.TILL: 1, Role.READER: 0}
+KINDS = frozenset({"products", "setting", "redate"})
+
+
+class Effects:
+    """Effects over one writing connection."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+        self._moved: dict[tuple[int, str, int], bool] = {}  # runs that any redate names
+
+    @staticmethod
+    def concerns(kind: str) -> bool:
+        """Whether entries of this kind have an effect here."""
+        return kind in KINDS
+
+    def apply(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
+        """`entry` counts from now on."""
+        if entry.kind == "redate":
+            body = entry.body
+            self._db.execute(
+                "INSERT OR IGNORE INTO redate (shop, author, run, hash, first, last, day, writer, seq, seen)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (shop, body["author"], body["of"], entry.hash, body["first"], body["last"], body["to"], entry.till,
+                 entry.seq, json.dumps(body.get("seen", {}))),
+            )  # fmt: skip
+            self._move(shop, authority, entry)
+            return
+        rows = [
+            (shop, document, name, entry.hash, entry.till, entry.run, entry.seq, entry.at,
+             json.dumps(entry.body.get("seen", {})), value, 0)
+            for name, value in _edits(entry)
+        ]  # fmt: skip
+        self._db.executemany(
+            "INSERT OR IGNORE INTO edit (shop, document, name, hash, author, run, seq, at, seen, value, current)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            rows,
+        )
+        for row in rows:
+            self._choose(shop, authority, document, str(row[2]))
+
+    def undo(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
+        """`entry` no longer counts."""
+        if entry.kind == "redate":
+            body = entry.body
+            self._db.execute(
+                "DELETE FROM redate WHERE shop = ? AND author = ? AND run = ? AND hash = ?",
+                (shop, body["author"], body["of"], entry.hash),
+            )
+            self._move(shop, authority, entry)
+            return
+        for name, _ in _edits(entry):
+            self._db.execute(
+                "DELETE FROM edit WHERE shop = ? AND document = ? AND name = ? AND hash = ?",
+                (shop, document, name, entry.hash),
+            )
+            self._choose(shop, authority, document, name)
+
+    def day_of(self, shop: int, authority: Shop, entry: Entry) -> str:
+        """The effective day of a journal's entry."""
+        place = (shop, entry.till, entry.run)
+        moved = self._moved.get(place)
+        if moved is None:
+            moved = self._moved[place] = (
+                self._db.execute(
+                    "SELECT 1 FROM redate WHERE shop = ? AND author = ? AND run = ? LIMIT 1", place
+                ).fetchone()
+                is not None
+            )
+        if not moved:
+            return entry.day
+        return self._day(shop, authority, entry.till, entry.run, entry.seq, entry.day, str(entry.body.get("clock", "")))
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _choose(self, shop: int, authority: Shop, document: int, name: str) -> None:
+        """Mark the current one among the edits of `name`."""
+        rows = self._db.execute(
+            "SELECT hash, author, seq, seen FROM edit WHERE shop = ? AND document = ? AND name = ?",
+            (shop, document, name),
+        ).fetchall()
+        if not rows:
+            return
+        chosen = rows[0][0]
+        if len(rows) > 1:
+            chosen = bytes.fromhex(current([_edit(name, authority, *row) for row in rows]).current.hash)
+        self._db.execute(
+            "UPDATE edit SET current = (hash = ?) WHERE shop = ? AND document = ? AND name = ? AND current <> (hash = ?)",
+            (chosen, shop, document, name, chosen),
+        )
+
+    def _move(self, shop: int, authority: Shop, redate: Entry) -> None:
+        """A redate came or went: work the days of its range out again."""
+        author, run = redate.body["author"], redate.body["of"]
+        self._moved[shop, author, run] = True
+        rows = self._db.execute(
+            "SELECT n, seq, json_extract(raw, '$.day'), json_extract(raw, '$.clock') FROM entry"
+            " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL",
+            (shop, author, run, redate.body["first"], redate.body["last"]),
+        ).fetchall()
+        for n, seq, day, clock in rows:
+            moved = self._day(shop, authority, author, run, seq, day, clock or "")
+            self._db.execute("UPDATE entry SET day = ? WHERE n = ? AND day <> ?", (moved, n, moved))
+
+    def _day(self, shop: int, authority: Shop, author: str, run: int, seq: int, day: str, clock: str) -> str:
+        """The day that the standing redate of this number says; a till may move only its own suspect entries."""
+        rows = self._db.execute(
+            "SELECT hash, writer, seq, seen, day FROM redate"
+            " WHERE shop = ? AND author = ? AND run = ? AND first <= ? AND last >= ?",
+            (shop, author, run, seq, seq),
+        ).fetchall()
+        fit = []
+        for row in rows:
+            member = authority.members.get(row[1])
+            if member is None:
+                continue
+            own = row[1] == author and clock == "suspect"
+            if own or member.role in (Role.MANAGER, Role.HEAD_OFFICE):
+                fit.append(row)
+        if not fit:
+            return day
+        chosen = current([_edit("day", authority, *row[:4]) for row in fit]).current.hash if len(fit) > 1 else None
+        return str(next(row[4] for row in fit if chosen in (None, row[0].hex())))
+
+
+def _edits(entry: Entry) -> Iterator[tuple[str, str]]:
+    """(name, value as JSON) of each edit in an entry."""
+    if entry.kind == "products":
+        for product in entry.body["products"]:
+            yield product["sku"], json.dumps(product, ensure_ascii=False)
+    else:
+        yield entry.body["name"], json.dumps(entry.body["value"], ensure_ascii=False)
+
+
+def _edit(name: str, authority: Shop, hash: bytes, author: str, seq: int, seen: str) -> Edit:
+    member = authority.members.get(author)
+    rank = ROLE_RANK[member.role] if member is not None else 0
+    return Edit(key=name, author=author, role=rank, seq=seq, hash=hash.hex(), seen=json.loads(seen))

@@ -1,0 +1,510 @@
+"""The ledger: what the log's elements are worth, kept up to date as they arrive.
+
+Each arrival touches few keys: its run, its id, and for a membership entry the runs of the author it admits. The
+ordinary case, the next entry of a plain chain, is decided from the run's tip alone; everything else reloads the run or
+the id it touches and asks the same pure functions (`posline.core.status`) that judge the whole set from nothing. So the
+ledger is the same in whichever order the elements came.
+
+A run is *plain* while its entries are one unbroken chain from its `run` entry to its tip, with no rival, no fault and
+no other run that went on from it.
+
+Works inside the transaction of whoever calls it; `forget()` must follow a rollback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from posline.core.entry import Entry, decode, verify
+from posline.core.status import SHORT, Chained, Shop, Status, judge_id, judge_run, read_shop
+from posline.storage.connection import Connection
+from posline.storage.effects import Effects
+
+__all__ = ["CODE", "STATUSES", "Arrival", "Change", "Ledger", "in_pieces"]
+
+STATUSES = (Status.COUNTED, Status.DUPLICATE, Status.DISPUTED, Status.HELD, Status.INVALID)
+CODE = {status: code for code, status in enumerate(STATUSES)}
+COUNTED, DUPLICATE, DISPUTED, HELD, INVALID = range(5)
+UNSIGNED, SIGNED, UNVERIFIED, FORGED = range(4)  # `entry.signed`; unverified: its author's key is not known here
+
+IN_A_QUERY = 250  # values in one `IN (...)`, well under SQLite's limit of variables
+RUNS_KEPT = 4096  # runs whose tips stay in memory, about 1 MB
+MEMBERSHIP = frozenset({"founding", "member"})
+NO_MEMBER = "its author is no member of this shop (yet)"
+DUPLICATED = "the same is recorded once already"
+
+
+@dataclass(slots=True)
+class Arrival:
+    """An element that a commit brings. `document` is its document's key; `own` when this disk wrote it."""
+
+    entry: Entry
+    document: int
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry that is new (`before` None) or whose status changed. `n` is its number in the ledger's order."""
+
+    n: int
+    kind: str
+    id: str
+    author: str
+    before: Status | None
+    status: Status
+
+
+@dataclass(slots=True)
+class Run:
+    """What is known of a run as a whole. `whole` is how far it reaches from its start without a gap."""
+
+    begun: bool = False
+    plain: bool = False
+    tip: int = 0
+    tip_hash: bytes = b""
+    whole: int = 0
+    whole_hash: bytes = b""
+    vouched: int = 0
+    label: str | None = None
+
+
+RunKey = tuple[int, str, int]  # shop, author, run
+
+
+@dataclass(slots=True)
+class _Row:
+    """One new row of the ledger, before it is written. `run` is None where `_rejudge_run` will decide."""
+
+    n: int
+    arrival: Arrival
+    signed: int
+    status: int
+    reason: str | None
+    day: str | None
+    run: Run | None = None
+
+    def values(self, shop: int) -> tuple[object, ...]:
+        e = self.arrival.entry
+        vouched = self.run is not None and e.seq <= self.run.vouched
+        return (self.n, shop, self.arrival.document, e.hash, _id(e), e.kind, e.till, e.run, e.seq, e.prev, self.day,
+                e.number, e.amount, self.signed, self.arrival.own, vouched, self.status, e.fault, self.reason,
+                e.raw)  # fmt: skip
+
+
+def _id(entry: Entry) -> str:
+    """What an entry is known by; one that cannot be read has no id but its hash."""
+    return entry.id if entry.placed else entry.hash.hex()
+
+
+@dataclass(slots=True)
+class _Take:
+    """One call's work in progress."""
+
+    shop: int
+    authority: Shop
+    rows: list[_Row] = field(default_factory=list)
+    touched: dict[RunKey, Run] = field(default_factory=dict)
+    vouch: dict[RunKey, int] = field(default_factory=dict)  # stored rows beyond this number become vouched for
+    dirty: dict[RunKey, None] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    before: dict[int, int | None] = field(default_factory=dict)  # n -> status before this call
+
+
+def in_pieces(values: Sequence[object]) -> Iterator[tuple[str, Sequence[object]]]:
+    """`values` in pieces small enough for one query, each with its question marks."""
+    for start in range(0, len(values), IN_A_QUERY):
+        piece = values[start : start + IN_A_QUERY]
+        yield ",".join("?" * len(piece)), piece
+
+
+class Ledger:
+    """The projection over one writing connection, for all its shops."""
+
+    def __init__(self, db: Connection, *, feed: bool) -> None:
+        """With `feed`, new entries and later changes of status are numbered for integrators."""
+        self._db = db
+        self._feed = feed
+        self._runs: dict[RunKey, Run] = {}
+        self._shops: dict[int, Shop] = {}
+        self._effects = Effects(db)
+        self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
+
+    def forget(self) -> None:
+        """The transaction was rolled back: what is in memory may be ahead of the disk."""
+        self._runs.clear()
+        self._shops.clear()
+        self._effects = Effects(self._db)
+        self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
+
+    def authority(self, shop: int, shop_id: str) -> Shop:
+        """Who is a member, as the committed and staged rows of this connection say."""
+        if shop not in self._shops:
+            rows = self._db.execute(
+                "SELECT e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
+                " WHERE e.shop = ? AND e.day IS NULL AND d.name = 'shop' AND e.kind IN ('founding', 'member')",
+                (shop,),
+            )
+            self._shops[shop] = read_shop([decode("shop", raw) for (raw,) in rows], shop_id)
+        return self._shops[shop]
+
+    def take(self, shop: int, shop_id: str, arrivals: Iterable[Arrival]) -> tuple[list[Arrival], list[Change]]:
+        """Project `arrivals`; those whose element is held already are passed over.
+
+        Returns the new ones, and every change of status with the new ones first.
+        """
+        fresh, claimed = self._new_only(shop, arrivals)
+        if not fresh:
+            return [], []
+        take = _Take(shop, self.authority(shop, shop_id), ids=claimed)
+        joins = [a for a in fresh if a.entry.kind in MEMBERSHIP and a.entry.document == "shop"]
+        first = self._next
+        for arrival in fresh:
+            self._place(take, arrival, patient=bool(joins))
+        self._db.executemany(
+            "INSERT INTO entry (n, shop, document, hash, id, kind, author, run, seq, prev, day, number, amount, signed,"
+            " own, vouched, status, fault, reason, raw) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            [row.values(shop) for row in take.rows],
+        )
+        for place, seq in take.vouch.items():
+            self._db.execute(
+                "UPDATE entry SET vouched = 1 WHERE shop = ? AND author = ? AND run = ? AND seq > ? AND seq <= ?"
+                " AND n < ?",
+                (*place, seq, take.touched[place].vouched, first),
+            )
+        if joins:
+            self._readmit(take, shop_id, joins)
+        self._save_runs(take)
+        while take.dirty:
+            key = next(iter(take.dirty))
+            del take.dirty[key]
+            self._rejudge_run(take, key)
+        for id in take.ids:
+            self._rejudge_id(take, id)
+        return fresh, self._settle(take, fresh, first)
+
+    # -- arrival ---------------------------------------------------------------------------------------------------
+
+    def _new_only(self, shop: int, arrivals: Iterable[Arrival]) -> tuple[list[Arrival], set[str]]:
+        """Those not held yet, and the ids among them that another entry claims too."""
+        asked = list(arrivals)
+        held: set[tuple[bytes, int]] = set()
+        taken: set[str] = set()
+        for marks, piece in in_pieces([_id(a.entry) for a in asked]):
+            for id, hash, document in self._db.execute(
+                f"SELECT id, hash, document FROM entry WHERE shop = ? AND id IN ({marks})", (shop, *piece)
+            ):
+                held.add((hash, document))
+                taken.add(id)
+        fresh: list[Arrival] = []
+        claimed: set[str] = set()
+        for arrival in asked:
+            place = arrival.entry.hash, arrival.document
+            if place in held:
+                continue
+            held.add(place)
+            id = _id(arrival.entry)
+            if id in taken and arrival.entry.placed:
+                claimed.add(id)
+            taken.add(id)
+            fresh.append(arrival)
+        return fresh, claimed
+
+    def _place(self, take: _Take, arrival: Arrival, *, patient: bool) -> None:
+        """Decide one arrival from its run's tip, or leave its run to `_rejudge_run`. With `patient`, always the latter,
+        since this call may change who is a member."""
+        entry = arrival.entry
+        n, self._next = self._next, self._next + 1
+        take.before[n] = None
+        day = entry.document[8:] if entry.document.startswith("journal/") else None
+        if not entry.placed:
+            take.rows.append(_Row(n, arrival, UNSIGNED, INVALID, entry.fault, day))
+            return
+        if day is not None and entry.fault is None:
+            day = self._effects.day_of(take.shop, take.authority, entry)
+        key = take.authority.key_of(entry.till)
+        signed = UNSIGNED
+        if entry.signature is not None:
+            signed = UNVERIFIED if key is None else SIGNED if verify(key, entry) else FORGED
+        place = (take.shop, entry.till, entry.run)
+        run = take.touched.get(place)
+        if run is None:
+            run = take.touched[place] = self._run(place)
+        plain = key is not None and not patient and entry.fault is None and signed in (UNSIGNED, SIGNED)
+        if plain and entry.kind == "run" and signed == SIGNED and run.tip == 0 and place not in take.dirty:
+            self._begin(take, place, run, entry)
+        elif (
+            plain
+            and run.plain
+            and entry.kind != "run"
+            and entry.seq == run.tip + 1
+            and entry.prev == run.tip_hash.hex()[:SHORT]
+        ):
+            run.tip, run.tip_hash = entry.seq, entry.hash
+            run.whole, run.whole_hash = entry.seq, entry.hash
+            if signed == SIGNED:
+                take.vouch.setdefault(place, run.vouched)
+                run.vouched = entry.seq
+        else:
+            run.plain = False
+            run.tip = max(run.tip, entry.seq)
+            take.dirty[place] = None
+            take.rows.append(_Row(n, arrival, signed, INVALID if entry.fault else HELD, entry.fault or NO_MEMBER, day))
+            return
+        take.rows.append(_Row(n, arrival, signed, COUNTED, None, day, run))
+
+    def _begin(self, take: _Take, place: RunKey, run: Run, entry: Entry) -> None:
+        """A `run` entry that starts its run; its signature vouches for the run it goes on from."""
+        _, author, number = place
+        named = self._db.execute(
+            "SELECT 1 FROM continuation WHERE shop = ? AND author = ? AND run = ?", (take.shop, author, number)
+        ).fetchone()
+        run.begun, run.plain = True, named is None
+        run.tip = run.whole = run.vouched = entry.seq
+        run.tip_hash = run.whole_hash = entry.hash
+        run.label = str(entry.body.get("label") or "")
+        self._continue(take, place, entry)
+
+    def _continue(self, take: _Take, place: RunKey, entry: Entry) -> None:
+        """Record from where a valid `run` entry went on; the run named there is judged by it."""
+        after = entry.body.get("after")
+        if after is None or after["run"] == entry.run:
+            return
+        shop, author, number = place
+        hash = bytes.fromhex(after["hash"])
+        added = self._db.execute(
+            "INSERT OR IGNORE INTO continuation (shop, author, run, seq, hash, next) VALUES (?,?,?,?,?,?)",
+            (shop, author, after["run"], after["seq"], hash, number),
+        ).rowcount
+        named = (shop, author, after["run"])
+        earlier = take.touched.get(named) or self._run(named)
+        if not added or earlier.tip == 0:  # known before, or nothing of that run is here
+            return
+        take.touched[named] = earlier
+        if earlier.plain and named not in take.dirty and (earlier.tip, earlier.tip_hash) == (after["seq"], hash):
+            take.vouch.setdefault(named, earlier.vouched)
+            earlier.vouched = earlier.tip
+        else:
+            take.dirty[named] = None
+        earlier.plain = False
+
+    # -- membership ------------------------------------------------------------------------------------------------
+
+    def _readmit(self, take: _Take, shop_id: str, joins: list[Arrival]) -> None:
+        """Membership entries arrived: judge the runs of everybody whose standing they may change."""
+        self._shops.pop(take.shop, None)
+        before, take.authority = take.authority, self.authority(take.shop, shop_id)
+        authors = {a.entry.till for a in joins}
+        authors |= {m for m in take.authority.members if m not in before.members}
+        if take.authority.recovery is not None:
+            authors.add(take.authority.recovery.author)
+        if before.unfit != take.authority.unfit or before.founding is None:
+            authors |= set(take.authority.members)
+        for marks, piece in in_pieces(sorted(authors)):
+            for author, run in self._db.execute(
+                f"SELECT author, run FROM run WHERE shop = ? AND author IN ({marks})", (take.shop, *piece)
+            ):
+                take.dirty[take.shop, author, run] = None
+        for place in take.touched:
+            if place[1] in authors:
+                take.dirty[place] = None
+
+    # -- judging again -----------------------------------------------------------------------------------------------
+
+    def _rejudge_run(self, take: _Take, place: RunKey) -> None:
+        """Judge one run from its stored rows, and note what its whole looks like now."""
+        shop, author, number = place
+        rows = self._db.execute(
+            "SELECT n, hash, seq, prev, kind, signed, fault, status, vouched, reason, id FROM entry"
+            " WHERE shop = ? AND author = ? AND run = ? ORDER BY seq, n",
+            place,
+        ).fetchall()
+        key = take.authority.key_of(author)
+        chain: list[Chained] = []
+        for n, hash, seq, prev, kind, signed, fault, *_ in rows:
+            stands = self._signature(take, place, n, signed, key)
+            faulty = fault is not None or stands == FORGED or hash in take.authority.unfit
+            chain.append(Chained(n, hash, seq, prev, kind, stands == SIGNED, faulty))
+        named = self._db.execute(
+            "SELECT seq, hash FROM continuation WHERE shop = ? AND author = ? AND run = ? AND next <> run", place
+        ).fetchall()
+        verdicts = judge_run(chain, named)
+        for link, (n, hash, _, _, _, _, fault, status, vouched, reason, id) in zip(chain, rows, strict=True):
+            verdict = verdicts[n]
+            standing, why, vouches = CODE[verdict.standing], verdict.reason, verdict.vouched
+            if link.faulty:
+                why = fault or take.authority.unfit.get(hash) or "its signature is wrong"
+            elif key is None:
+                standing, why, vouches = HELD, NO_MEMBER, False
+            if standing == COUNTED and status in (COUNTED, DUPLICATE):
+                standing, why = status, reason
+            if (standing, bool(vouches), why or None) != (status, bool(vouched), reason):
+                self._set(take, n, status, standing, why or None, vouched=vouches)
+            if (standing in (COUNTED, DUPLICATE)) != (status in (COUNTED, DUPLICATE)):
+                take.ids.add(id)
+        self._whole(take, place, chain, bool(named), known=key is not None)
+
+    def _signature(self, take: _Take, place: RunKey, n: int, signed: int, key: bytes | None) -> int:
+        """Whether a stored entry's signature stands, verified now if its author's key has become known."""
+        if signed != UNVERIFIED or key is None:
+            return signed
+        document, raw = self._db.execute(
+            "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n = ?",
+            (n,),
+        ).fetchone()
+        entry = decode(document, raw)
+        stands = SIGNED if verify(key, entry) else FORGED
+        self._db.execute("UPDATE entry SET signed = ? WHERE n = ?", (stands, n))
+        return stands
+
+    def _whole(self, take: _Take, place: RunKey, chain: list[Chained], named: bool, *, known: bool) -> None:
+        run = take.touched.get(place) or self._run(place)
+        take.touched[place] = run
+        starts = [c for c in chain if c.kind == "run" and c.signed and not c.faulty]
+        for start in starts:
+            entry = self._entry(start.key)
+            run.label = str(entry.body.get("label") or "")
+            self._continue(take, place, entry) if known else None
+        run.begun = bool(starts)
+        at: dict[int, list[Chained]] = {}
+        for link in chain:
+            at.setdefault(link.seq, []).append(link)
+        walk = min(starts, key=lambda c: (c.seq, c.hash)) if starts else None
+        while walk is not None:
+            run.whole, run.whole_hash = walk.seq, walk.hash
+            short = walk.hash.hex()[:SHORT]
+            following = [c for c in at.get(walk.seq + 1, ()) if c.prev == short]
+            walk = min(following, key=lambda c: (c.faulty, c.hash)) if following else None
+        last = max(chain, key=lambda c: c.seq)
+        run.tip, run.tip_hash = last.seq, last.hash
+        signatures = [c.seq for c in chain if c.signed and not c.faulty]
+        run.vouched = max(signatures, default=0)
+        run.plain = (
+            known
+            and not named
+            and len(starts) == 1
+            and starts[0].seq == chain[0].seq
+            and run.whole == run.tip
+            and len(chain) == run.tip - chain[0].seq + 1
+            and not any(c.faulty for c in chain)
+        )
+        self._save_run(place, run)
+
+    def _rejudge_id(self, take: _Take, id: str) -> None:
+        """Judge which of the entries that claim `id` counts."""
+        rows = self._db.execute(
+            "SELECT n, author, run, seq, hash, status, reason, kept FROM entry"
+            " WHERE shop = ? AND id = ? AND status <= ?",
+            (take.shop, id, DUPLICATE),
+        ).fetchall()
+        answer, differ = judge_id(
+            (n, (author, run, seq, hash), lambda n=n: self._entry(n).content())  # type: ignore[misc]
+            for n, author, run, seq, hash, *_ in rows
+        )
+        hashes = {row[0]: row[4] for row in rows}
+        for n, _, _, _, _, status, reason, kept in rows:
+            of = answer[n]
+            wanted = (COUNTED, None, None) if of is None else (DUPLICATE, DUPLICATED, hashes[of])
+            if (status, reason, kept) != wanted:
+                self._set(take, n, status, wanted[0], wanted[1], kept=wanted[2])
+        if differ:
+            self._db.execute("INSERT OR IGNORE INTO conflict (shop, id) VALUES (?, ?)", (take.shop, id))
+        elif len(rows) != 1:
+            self._db.execute("DELETE FROM conflict WHERE shop = ? AND id = ?", (take.shop, id))
+
+    def _set(
+        self,
+        take: _Take,
+        n: int,
+        before: int,
+        status: int,
+        reason: str | None,
+        *,
+        vouched: bool | None = None,
+        kept: bytes | None = None,
+    ) -> None:
+        take.before.setdefault(n, before)
+        self._db.execute(
+            "UPDATE entry SET status = ?, reason = ?, kept = ?, vouched = coalesce(?, vouched) WHERE n = ?",
+            (status, reason, kept, vouched, n),
+        )
+
+    def _entry(self, n: object) -> Entry:
+        document, raw = self._db.execute(
+            "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n = ?",
+            (n,),
+        ).fetchone()
+        return decode(document, raw)
+
+    # -- what follows --------------------------------------------------------------------------------------------------
+
+    def _settle(self, take: _Take, fresh: list[Arrival], first: int) -> list[Change]:
+        """Work out what changed, let it take effect, and number it for the feed."""
+        news = {first + i: a for i, a in enumerate(fresh)}
+        # rows decided at arrival are as they were written; only those touched again are read back
+        odd = sorted({n for n in take.before if n not in news} | {n for n, a in news.items() if _judged_again(take, a)})
+        now: dict[int, int] = {}
+        for marks, piece in in_pieces(odd):
+            now.update(self._db.execute(f"SELECT n, status FROM entry WHERE n IN ({marks})", tuple(piece)).fetchall())
+        changes: list[Change] = []
+        for row in take.rows:
+            e = row.arrival.entry
+            changes.append(Change(row.n, e.kind, _id(e), e.till, None, STATUSES[now.get(row.n, row.status)]))
+        for n in odd:
+            before = take.before[n]
+            if before is None or before == now[n]:
+                continue
+            kind, id, author = self._db.execute("SELECT kind, id, author FROM entry WHERE n = ?", (n,)).fetchone()
+            changes.append(Change(n, kind, id, author, STATUSES[before], STATUSES[now[n]]))
+        for change in changes:
+            if Effects.concerns(change.kind) and (change.status is Status.COUNTED or change.before is Status.COUNTED):
+                entry = news[change.n].entry if change.n in news else self._entry(change.n)
+                document = self._db.execute("SELECT document FROM entry WHERE n = ?", (change.n,)).fetchone()[0]
+                effect = self._effects.apply if change.status is Status.COUNTED else self._effects.undo
+                effect(take.shop, take.authority, entry, document)
+        if self._feed:
+            self._db.executemany(
+                "INSERT INTO feed (shop, entry, event, status) VALUES (?, ?, ?, ?)",
+                [(take.shop, c.n, "entry" if c.before is None else "status", CODE[c.status]) for c in changes],
+            )
+        return changes
+
+    # -- runs in memory ------------------------------------------------------------------------------------------------
+
+    def _run(self, place: RunKey) -> Run:
+        run = self._runs.get(place)
+        if run is None:
+            row = self._db.execute(
+                "SELECT begun, plain, tip, tip_hash, whole, whole_hash, vouched, label FROM run"
+                " WHERE shop = ? AND author = ? AND run = ?",
+                place,
+            ).fetchone()
+            run = Run() if row is None else Run(bool(row[0]), bool(row[1]), *row[2:])
+            if len(self._runs) >= RUNS_KEPT:
+                self._runs.clear()  # all are saved; the busy ones come back at once
+            self._runs[place] = run
+        return run
+
+    def _save_runs(self, take: _Take) -> None:
+        for place, run in take.touched.items():
+            if place not in take.dirty:
+                self._save_run(place, run)
+
+    def _save_run(self, place: RunKey, run: Run) -> None:
+        self._db.execute(
+            "INSERT INTO run (shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash, vouched, label)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (shop, author, run) DO UPDATE SET begun = excluded.begun,"
+            " plain = excluded.plain, tip = excluded.tip, tip_hash = excluded.tip_hash, whole = excluded.whole,"
+            " whole_hash = excluded.whole_hash, vouched = excluded.vouched, label = excluded.label",
+            (*place, run.begun, run.plain, run.tip, run.tip_hash, run.whole, run.whole_hash, run.vouched, run.label),
+        )
+
+
+_PLAIN = Run(plain=True)
+
+
+def _judged_again(take: _Take, arrival: Arrival) -> bool:
+    """Whether a new row's status may be another than the one it was written with."""
+    entry = arrival.entry
+    return entry.id in take.ids or not take.touched.get((take.shop, entry.till, entry.run), _PLAIN).plain

@@ -1,0 +1,395 @@
+"""Answers from the ledger: sales, day reports, what waits, what is wrong, products. Committed rows only.
+
+Every figure is a function of the set of entries held, so two replicas that hold the same answer the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from posline.core.entry import Entry, decode
+from posline.core.numbers import parse_receipt, receipt
+from posline.core.pricing import sale_figures
+from posline.core.status import Role, Status
+from posline.storage.ledger import COUNTED, DISPUTED, DUPLICATE, HELD, INVALID, STATUSES, in_pieces
+from posline.storage.store import Store
+
+__all__ = ["Recorded", "Reports"]
+
+MISSING_MAX = 1000  # ranges of missing numbers that a report lists; the count is always whole
+PAGE_MAX = 1000  # sales in one answer
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An entry as the ledger has it. `n` is its place in this replica's order of arrival, a cursor for lists."""
+
+    n: int
+    entry: Entry
+    status: Status
+    reason: str
+    day: str
+    vouched: bool
+    kept: str | None  # hex hash of the entry that it is a duplicate of
+
+    @property
+    def receipt(self) -> str:
+        """The number on paper."""
+        e = self.entry
+        return receipt(str(e.body.get("label", "")), e.number or 0, e.till, e.run)
+
+
+_COLUMNS = "e.n, d.name, e.raw, e.status, e.reason, e.day, e.vouched, e.kept"
+_FROM = " FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ?"
+
+
+class Reports:
+    """What one shop's ledger answers. `here` is this device's store id, for lights and waiting counts."""
+
+    def __init__(self, store: Store, shop: str, *, here: str) -> None:
+        self._store, self._shop, self._here = store, shop, here
+        self._read = store.read
+
+    @property
+    def _key(self) -> int | None:
+        return self._store.shop_key(self._shop)
+
+    # -- entries -------------------------------------------------------------------------------------------------------
+
+    def by_id(self, id: str) -> list[Recorded]:
+        """Every entry that claims this id, duplicates too, the counted ones first."""
+        return self._recorded(_COLUMNS + _FROM + " AND e.id = ? ORDER BY e.status, e.hash", id.lower())
+
+    def sale(self, wanted: str) -> list[Recorded]:
+        """The sales that an id or a receipt names, without the duplicates of one that is among them."""
+        parsed = parse_receipt(wanted)
+        if parsed is None:
+            found = [r for r in self.by_id(wanted) if r.entry.kind == "sale"]
+        else:
+            found = [
+                r
+                for r in self._recorded(
+                    _COLUMNS + _FROM + " AND e.number = ? AND e.kind = 'sale' ORDER BY e.status, e.hash", parsed[1]
+                )
+                if r.receipt == wanted.upper()
+            ]
+        hashes = {r.entry.hash.hex() for r in found if r.status is not Status.DUPLICATE}
+        return [r for r in found if r.kept not in hashes]
+
+    def sales(
+        self, *, day: str | None = None, till: str | None = None, after: int = 0, limit: int = 100
+    ) -> list[Recorded]:
+        """Sales in the order in which they came here, behind `after` (the `n` of the last one seen)."""
+        query, values = _COLUMNS + _FROM + " AND e.kind = 'sale' AND e.n > ?", [after]
+        if day is not None:
+            query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
+        if till is not None:
+            query, values = query + " AND e.author = ?", [*values, till]  # type: ignore[list-item]
+        return self._recorded(query + " ORDER BY e.n LIMIT ?", *values, min(limit, PAGE_MAX))
+
+    def counted_sales(self, first: str | None, last: str | None) -> Iterator[Recorded]:
+        """Every counted sale of the days from `first` to `last`, once, in an order that all replicas share."""
+        days = self._read.execute(
+            "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
+            (self._key, first or "0", last or "9"),
+        ).fetchall()
+        for (day,) in days:
+            yield from self._recorded(
+                _COLUMNS + _FROM + " AND e.day = ? AND e.kind = 'sale' AND e.status = 0"
+                " ORDER BY e.author, e.run, e.seq, e.hash",
+                day,
+            )
+
+    def entry_at(self, n: int) -> Recorded | None:
+        """The entry with this number in the ledger's order."""
+        found = self._recorded(_COLUMNS + _FROM + " AND e.n = ?", n)
+        return found[0] if found else None
+
+    def days(self) -> list[str]:
+        """The business days that have entries."""
+        rows = self._read.execute(
+            "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL ORDER BY day", (self._key,)
+        )
+        return [day for (day,) in rows]
+
+    def _recorded(self, query: str, *values: object) -> list[Recorded]:
+        return [
+            Recorded(n, decode(name, raw), STATUSES[status], reason or "", day or "", bool(vouched),
+                     kept.hex() if kept is not None else None)
+            for n, name, raw, status, reason, day, vouched, kept in self._read.execute(
+                "SELECT " + query, (self._key, *values)
+            )
+        ]  # fmt: skip
+
+    def request_form(self, id: str) -> bytes | None:
+        """The normal form of the request that was recorded under this id on this device."""
+        row = self._read.execute(
+            "SELECT form FROM request WHERE shop = ? AND id = ?", (self._key, id.lower())
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    # -- lights --------------------------------------------------------------------------------------------------------
+
+    def durable(self, entry: Entry) -> dict[str, Any]:
+        """Where an entry is known to be on a disk: {here, tills, head_office}."""
+        members = self._store.members(self._shop)
+        holders = {
+            store
+            for store, mark in self._store.haves(self._shop, entry.till, entry.run).items()
+            if mark.seq >= entry.seq and store != self._here
+        }
+        if entry.till != self._here:
+            holders.add(entry.till)
+        offices = {s for s in holders if s in members and members[s].role is Role.HEAD_OFFICE}
+        return {"here": True, "tills": len(holders - offices), "head_office": bool(offices)}
+
+    def waiting(self, author: str) -> int:
+        """How many of an author's entries no other device is known to hold."""
+        rows = self._read.execute(
+            "SELECT run FROM run r WHERE shop = ? AND author = ? AND NOT EXISTS (SELECT 1 FROM have h"
+            " WHERE h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.seq = r.whole"
+            " AND h.hash = r.whole_hash AND r.whole = r.tip AND h.store <> ?)",
+            (self._key, author, self._here),
+        ).fetchall()
+        waiting = 0
+        for (run,) in rows:
+            marks = self._store.haves(self._shop, author, run)
+            held = max((m.seq for store, m in marks.items() if store != self._here), default=0)
+            waiting += self._read.execute(
+                "SELECT count(*) FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq > ?",
+                (self._key, author, run, held),
+            ).fetchone()[0]
+        return waiting
+
+    # -- what is wrong ---------------------------------------------------------------------------------------------------
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """What the ledger shows that a person should look at."""
+        found: list[dict[str, Any]] = []
+        for status, text in (
+            (DISPUTED, "entries do not fit their till's signed chain and are out of the totals"),
+            (HELD, "entries wait for something that is not here yet and are out of the totals"),
+            (INVALID, "entries break the rules and are out of the totals"),
+        ):
+            count, amount = self._read.execute(
+                "SELECT count(*), coalesce(sum(amount), 0) FROM entry WHERE shop = ? AND status = ? AND status <> 0",
+                (self._key, status),
+            ).fetchone()
+            if count:
+                found.append(
+                    {"kind": STATUSES[status].value, "count": count, "amount": amount, "detail": f"{count} {text}"}
+                )
+        conflicts = self._read.execute("SELECT count(*) FROM conflict WHERE shop = ?", (self._key,)).fetchone()[0]
+        if conflicts:
+            found.append({
+                "kind": "conflict",
+                "count": conflicts,
+                "detail": f"{conflicts} ids are used for sales with different content: each of them counts",
+            })  # fmt: skip
+        for author, run, seq in self.forks():
+            found.append({
+                "kind": "fork",
+                "till": author,
+                "detail": f"till {self._label(author)} went on twice from entry {seq} of run {run}: its data folder was "
+                "copied or restored. Stop one of the two; both tills' sales count.",
+            })  # fmt: skip
+        return found
+
+    def forks(self) -> list[tuple[str, int, int]]:
+        """(author, run, seq) from which two runs went on, or one although the run itself went on."""
+        return self._read.execute(
+            "SELECT author, run, seq FROM continuation WHERE shop = ?1 GROUP BY author, run, seq, hash"
+            " HAVING count(*) > 1 UNION SELECT c.author, c.run, c.seq FROM continuation c JOIN run r"
+            " ON r.shop = c.shop AND r.author = c.author AND r.run = c.run WHERE c.shop = ?1 AND r.whole > c.seq"
+            " ORDER BY 1, 3, 2",
+            (self._key,),
+        ).fetchall()  # type: ignore[no-any-return]
+
+    def _label(self, author: str) -> str:
+        member = self._store.members(self._shop).get(author)
+        renamed = self.setting(f"label:{author}")
+        return str(renamed) if renamed else member.label if member is not None else author[:6]
+
+    # -- settings and products -------------------------------------------------------------------------------------------
+
+    def setting(self, name: str) -> Any:
+        """The current value of a shared setting, or None."""
+        row = self._read.execute(
+            "SELECT value FROM edit WHERE shop = ? AND document = ? AND name = ? AND current = 1",
+            (self._key, self._store.document_key(self._shop, "shop"), name),
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    @property
+    def catalogue(self) -> str:
+        """The name of the current catalogue's document."""
+        return f"catalog/{self.setting('catalog') or 1}"
+
+    def product(self, sku: str) -> dict[str, Any] | None:
+        """A product of the current catalogue, or None."""
+        row = self._read.execute(
+            "SELECT value FROM edit WHERE shop = ? AND document = ? AND name = ? AND current = 1",
+            (self._key, self._store.document_key(self._shop, self.catalogue), sku),
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def product_at(self, sku: str, at: str) -> dict[str, Any] | None:
+        """A product as it stood at a time (ISO 8601), for names on old receipts; no total depends on it."""
+        row = self._read.execute(
+            "SELECT value FROM edit WHERE shop = ? AND name = ? AND document <> ? ORDER BY at > ?, "
+            "CASE WHEN at > ? THEN at END, at DESC LIMIT 1",
+            (self._key, sku, self._store.document_key(self._shop, "shop") or 0, at, at),
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def products(self, *, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Products of the current catalogue by SKU, behind `after`."""
+        rows = self._read.execute(
+            "SELECT value FROM edit WHERE shop = ? AND document = ? AND name > ? AND current = 1 ORDER BY name LIMIT ?",
+            (self._key, self._store.document_key(self._shop, self.catalogue), after, limit),
+        )
+        return [json.loads(value) for (value,) in rows]
+
+    # -- a day -----------------------------------------------------------------------------------------------------------
+
+    def day(self, day: str) -> dict[str, Any]:
+        """The day report of contract.md. It is provisional while a till that wrote in the day has not closed it."""
+        rows = self._read.execute(
+            "SELECT hash, id, kind, author, run, seq, number, amount, vouched, status, reason, kept, raw FROM entry"
+            " WHERE shop = ? AND day = ? ORDER BY author, run, seq, hash",
+            (self._key, day),
+        ).fetchall()
+        authority = self._store.authority(self._shop)
+        currency = str(authority.founding.body["currency"]) if authority.founding is not None else ""
+        sums = dict.fromkeys(("count", "total", "discount", "tax", "rounding"), 0)
+        tenders: dict[str, int] = {}
+        tills: dict[str, _Till] = {}
+        listed: dict[int, list[dict[str, Any]]] = {DUPLICATE: [], DISPUTED: [], HELD: [], INVALID: []}
+        digest, newer = hashlib.sha256(), 0
+        for hash, status in sorted((row[0], row[9]) for row in rows):
+            digest.update(hash + STATUSES[status].value.encode() + b"\n")
+        for hash, id, kind, author, run, seq, number, amount, vouched, status, reason, kept, raw in rows:
+            if status in (COUNTED, DUPLICATE):
+                tills.setdefault(author, _Till()).take(run, seq, number)
+            if status == COUNTED and kind == "sale":
+                figures = sale_figures(_body(raw))
+                sums["count"] += 1
+                sums["total"] += figures.total
+                sums["discount"] += figures.discount
+                sums["tax"] += figures.tax
+                sums["rounding"] += figures.rounding
+                for tender, value in figures.net_tenders.items():
+                    tenders[tender] = tenders.get(tender, 0) + value
+                tills[author].sold(amount, bool(vouched))
+            elif status == COUNTED:
+                newer += kind not in _KNOWN
+            elif status == DUPLICATE:
+                listed[status].append({"id": id, "kept": kept.hex(), "dropped": hash.hex(), "amount": amount})
+            elif status == INVALID:
+                listed[status].append({"hash": hash.hex(), "reason": reason})
+            else:
+                listed[status].append({
+                    "hash": hash.hex(), "id": id, "kind": kind, "till": author, "run": run, "seq": seq,
+                    "amount": amount, "reason": reason,
+                })  # fmt: skip
+        for items in listed.values():
+            items.sort(key=lambda item: str(item.get("hash") or item.get("dropped")))
+        return {
+            "day": day,
+            "currency": currency,
+            "sales": {name: sums[name] for name in ("count", "total", "discount", "tax")},
+            "refunds": {"count": 0, "total": 0},
+            "voids": {"count": 0, "total": 0},
+            "net": sums["total"],
+            "rounding": sums["rounding"],
+            "tenders": dict(sorted(tenders.items())),
+            "tills": [self._till(author, till) for author, till in sorted(tills.items())],
+            "duplicates": listed[DUPLICATE],
+            "held": listed[HELD],
+            "disputed": listed[DISPUTED],
+            "invalid": listed[INVALID],
+            "newer": newer,
+            "closes": [],
+            "provisional": bool(tills),
+            "waiting_for": sorted(tills),
+            "late": [],
+            "digest": digest.hexdigest(),
+        }
+
+    def _till(self, author: str, till: _Till) -> dict[str, Any]:
+        seqs: set[int] = set()
+        numbers: set[int] = set()
+        for marks, piece in in_pieces(sorted(till.runs)):
+            for seq, number in self._read.execute(
+                f"SELECT seq, number FROM entry WHERE shop = ? AND author = ? AND run IN ({marks}) AND status <= ?",
+                (self._key, author, *piece, DUPLICATE),
+            ):
+                seqs.add(seq)
+                if number is not None:
+                    numbers.add(number)
+        missing, missing_count = _missing(till.first, till.last, seqs)
+        lacking, lacking_count = _missing(till.first_receipt, till.last_receipt, numbers)
+        return {
+            "till": author,
+            "label": self._label(author),
+            "first_seq": till.first,
+            "last_seq": till.last,
+            "missing": missing,
+            "missing_count": missing_count,
+            "receipts": {
+                "first": till.first_receipt or None,
+                "last": till.last_receipt or None,
+                "missing": lacking,
+                "missing_count": lacking_count,
+            },
+            "count": till.count,
+            "total": till.total,
+            "unvouched": {"count": till.unvouched_count, "amount": till.unvouched_amount},
+        }
+
+
+class _Till:
+    """One till's part of a day, as the rows go by."""
+
+    def __init__(self) -> None:
+        self.runs: set[int] = set()
+        self.first = self.last = self.first_receipt = self.last_receipt = 0
+        self.count = self.total = self.unvouched_count = self.unvouched_amount = 0
+
+    def take(self, run: int, seq: int, number: int | None) -> None:
+        self.runs.add(run)
+        self.first = min(self.first or seq, seq)
+        self.last = max(self.last, seq)
+        if number is not None:
+            self.first_receipt = min(self.first_receipt or number, number)
+            self.last_receipt = max(self.last_receipt, number)
+
+    def sold(self, amount: int, vouched: bool) -> None:
+        self.count += 1
+        self.total += amount
+        if not vouched:
+            self.unvouched_count += 1
+            self.unvouched_amount += amount
+
+
+_KNOWN = frozenset({"run", "seal", "sale", "redate", "founding", "member", "setting", "products"})
+_body = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _missing(first: int, last: int, held: set[int]) -> tuple[list[list[int]], int]:
+    """The gaps between `first` and `last`, as at most MISSING_MAX ranges, and how many numbers they hold in all."""
+    ranges: list[list[int]] = []
+    count, expected = 0, first
+    for seq in sorted(s for s in held if first <= s <= last):
+        if seq > expected:
+            count += seq - expected
+            if len(ranges) < MISSING_MAX:
+                ranges.append([expected, seq - 1])
+        expected = seq + 1
+    return ranges, count

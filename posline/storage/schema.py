@@ -1,0 +1,97 @@
+"""The tables, as migrations that sqlite-utils applies in order at every start.
+
+Every key starts with the shop, so that a head office can hold many and split them over machines. A migration that was
+released is never edited: a change is a new one below it.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from posline.storage.connection import Connection
+
+__all__ = ["migrate"]
+
+migrations = Migrations("posline")
+
+TABLES = (
+    # what this file is, and small local settings
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE shop (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)",
+    # -- the log: the truth -----------------------------------------------------------------------------------------
+    # a document's head: number of its last row, and its set of elements as a count and a sum of hashes modulo 2^256
+    """CREATE TABLE document (
+        shop INTEGER NOT NULL, key INTEGER NOT NULL, name TEXT NOT NULL,
+        n INTEGER NOT NULL, count INTEGER NOT NULL, sum BLOB NOT NULL,
+        PRIMARY KEY (shop, key), UNIQUE (shop, name)) WITHOUT ROWID""",
+    "CREATE TABLE clock (shop INTEGER, document INTEGER, client INTEGER, clock INTEGER NOT NULL,"
+    " PRIMARY KEY (shop, document, client)) WITHOUT ROWID",
+    "CREATE TABLE digest (shop INTEGER, document INTEGER, author TEXT, count INTEGER NOT NULL, sum BLOB NOT NULL,"
+    " PRIMARY KEY (shop, document, author)) WITHOUT ROWID",
+    # rows in commit order; `before` and `after` are the state vector's clocks of the clients that the row advances
+    """CREATE TABLE log (
+        shop INTEGER NOT NULL, document INTEGER NOT NULL, n INTEGER NOT NULL,
+        before BLOB NOT NULL, after BLOB NOT NULL, origin TEXT NOT NULL, data BLOB NOT NULL,
+        PRIMARY KEY (shop, document, n))""",
+    # -- the ledger: a projection of the log, keyed by the element's hash --------------------------------------------
+    """CREATE TABLE entry (
+        n INTEGER PRIMARY KEY, shop INTEGER NOT NULL, document INTEGER NOT NULL, hash BLOB NOT NULL,
+        id TEXT NOT NULL, kind TEXT NOT NULL, author TEXT NOT NULL, run INTEGER NOT NULL, seq INTEGER NOT NULL,
+        prev TEXT NOT NULL, day TEXT, number INTEGER, amount INTEGER NOT NULL,
+        signed INTEGER NOT NULL, own INTEGER NOT NULL, vouched INTEGER NOT NULL,
+        status INTEGER NOT NULL, fault TEXT, reason TEXT, kept BLOB, raw BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX entry_hash ON entry (shop, hash, document)",
+    "CREATE INDEX entry_id ON entry (shop, id)",
+    "CREATE INDEX entry_place ON entry (shop, author, run, seq)",
+    "CREATE INDEX entry_day ON entry (shop, day) WHERE day IS NOT NULL",
+    "CREATE INDEX entry_number ON entry (shop, number) WHERE number IS NOT NULL",
+    "CREATE INDEX entry_standing ON entry (shop, document, author, seq) WHERE day IS NULL",
+    "CREATE INDEX entry_odd ON entry (shop, status) WHERE status <> 0",
+    # what is known of a run as a whole: where it ends, how far it is without a gap, whether it is a plain chain
+    """CREATE TABLE run (
+        shop INTEGER, author TEXT, run INTEGER, begun INTEGER NOT NULL, plain INTEGER NOT NULL,
+        tip INTEGER NOT NULL, tip_hash BLOB NOT NULL, whole INTEGER NOT NULL, whole_hash BLOB NOT NULL,
+        vouched INTEGER NOT NULL, label TEXT, PRIMARY KEY (shop, author, run)) WITHOUT ROWID""",
+    # a valid `run` entry's `after`: from which point of which run its author went on
+    """CREATE TABLE continuation (
+        shop INTEGER, author TEXT, run INTEGER, seq INTEGER, hash BLOB, next INTEGER,
+        PRIMARY KEY (shop, author, run, seq, hash, next)) WITHOUT ROWID""",
+    "CREATE TABLE conflict (shop INTEGER, id TEXT, PRIMARY KEY (shop, id)) WITHOUT ROWID",
+    """CREATE TABLE redate (
+        shop INTEGER, author TEXT, run INTEGER, hash BLOB, first INTEGER NOT NULL, last INTEGER NOT NULL,
+        day TEXT NOT NULL, writer TEXT NOT NULL, seq INTEGER NOT NULL, seen TEXT NOT NULL,
+        PRIMARY KEY (shop, author, run, hash)) WITHOUT ROWID""",
+    # the catalogue: every edit of a product, and which of them is current
+    """CREATE TABLE edit (
+        shop INTEGER, document INTEGER, name TEXT, hash BLOB, author TEXT NOT NULL, run INTEGER NOT NULL,
+        seq INTEGER NOT NULL, at TEXT NOT NULL, seen TEXT NOT NULL, value TEXT NOT NULL, current INTEGER NOT NULL,
+        PRIMARY KEY (shop, document, name, hash)) WITHOUT ROWID""",
+    "CREATE INDEX edit_current ON edit (shop, document, name) WHERE current = 1",
+    # the last entry that this disk wrote as an author, its last receipt number, and how far others wrote under its name
+    """CREATE TABLE mark (
+        shop INTEGER, author TEXT, run INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+        number INTEGER NOT NULL, foreign_seq INTEGER NOT NULL, foreign_number INTEGER NOT NULL,
+        PRIMARY KEY (shop, author)) WITHOUT ROWID""",
+    # -- what others hold, and what was asked here -------------------------------------------------------------------
+    """CREATE TABLE have (
+        shop INTEGER, author TEXT, run INTEGER, store TEXT, seq INTEGER NOT NULL, hash BLOB NOT NULL,
+        PRIMARY KEY (shop, author, run, store)) WITHOUT ROWID""",
+    "CREATE TABLE request (shop INTEGER, id TEXT, form BLOB NOT NULL, PRIMARY KEY (shop, id)) WITHOUT ROWID",
+    # the integrator's feed: numbered by the one writer inside its commit, so no later number hides an earlier one
+    """CREATE TABLE feed (
+        n INTEGER PRIMARY KEY AUTOINCREMENT, shop INTEGER NOT NULL, entry INTEGER NOT NULL, event TEXT NOT NULL,
+        status INTEGER NOT NULL)""",
+    "CREATE INDEX feed_shop ON feed (shop, n)",
+)
+
+
+@migrations(name="first")
+def _first(db: Database) -> None:
+    for statement in TABLES:
+        db.execute(statement)
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the file to this version's tables; each step is one transaction."""
+    migrations.apply(Database(connection, execute_plugins=False))

@@ -1,0 +1,599 @@
+"""The store: one SQLite file that holds the log and the ledger of one shop (a till) or of many (a head office).
+
+`commit` writes a batch of staged updates, the elements they bring and the ledger's rows in one transaction, fsynced.
+It runs where its caller likes, one at a time, on the one writing connection; everything else reads committed rows
+through a second, read-only connection, or the heads, which are replaced whole once their commit stands.
+
+Knows nothing of links, clocks or sockets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from posline.core.entry import Entry, decode
+from posline.core.segment import squash
+from posline.core.status import Member, Shop, read_shop
+from posline.core.update import StateVector, decode_state, encode_state
+from posline.errors import CommitFailed, DiskFull, FolderDamaged
+from posline.storage.connection import Connection, Error, connect, is_full, reader
+from posline.storage.ledger import Arrival, Change, Ledger
+from posline.storage.schema import migrate
+
+__all__ = ["Commit", "Head", "Mark", "Row", "ShopChange", "Staged", "Store", "Written", "join_rows"]
+
+MODULUS = 1 << 256
+REMEMBERED = 64  # commits of a document whose state and digest are kept, so that a peer's slightly older one is known
+DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
+SQUASH_ROWS = 256  # rows looked at in one squashing transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A document as of one commit: its state vector, and its set of elements as count and sum of hashes."""
+
+    document: str
+    state: StateVector
+    count: int
+    sum: int
+    n: int  # number of the last row
+    past: tuple[tuple[bytes, int, int], ...] = ()  # (encoded state, count, sum) of the last commits, this one last
+
+    @property
+    def digest(self) -> str:
+        """The set hash, 64 hex digits."""
+        return f"{self.sum:064x}"
+
+
+@dataclass(slots=True, eq=False)
+class Staged:
+    """One update waiting for its commit. `before` and `after` hold only the clients that it advances."""
+
+    shop: str
+    document: str
+    update: bytes
+    before: StateVector
+    after: StateVector
+    entries: list[Entry]
+    origin: str
+    own: bool = False
+    id: str | None = None  # with `request`: the normal form of what was asked, kept to recognise a retry
+    request: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a document's log, or several squashed into one; `n` is the number of the last."""
+
+    n: int
+    before: StateVector
+    after: StateVector
+    update: bytes
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a run is held without a gap: its number there and the hash of that entry."""
+
+    author: str
+    run: int
+    seq: int
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What this disk wrote last as an author, and how far others wrote under that name and are vouched for."""
+
+    run: int
+    seq: int
+    hash: bytes
+    number: int
+    foreign_seq: int
+    foreign_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShopChange:
+    """A status change and the shop it happened in."""
+
+    shop: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one transaction wrote."""
+
+    released: list[Staged]
+    changes: list[ShopChange]
+    documents: dict[tuple[str, str], Head] = field(default_factory=dict)
+
+
+class Store:
+    """The open file. Use `Store.open`."""
+
+    def __init__(self, path: str, writer: Connection, read: Connection, *, feed: bool) -> None:
+        self.path = path
+        self._db = writer
+        self.read = read
+        self._shops: dict[str, int] = {}
+        self._documents: dict[tuple[int, str], int] = {}
+        self._heads: dict[tuple[str, str], Head] = {}
+        self._digests: dict[tuple[int, int, str], tuple[int, int]] = {}
+        self._authorities: dict[str, tuple[int, Shop]] = {}
+        self._sums: dict[str, dict[str, int]] = {}
+        self._ledger = Ledger(writer, feed=feed)
+        self._notes: dict[str, Any] = {}
+        self._haves: dict[tuple[str, str, int, str], Mark] = {}  # shop, author, run, store
+        for key, id in writer.execute("SELECT key, id FROM shop"):
+            self._shops[id] = key
+        for shop, key, name in writer.execute("SELECT shop, key, name FROM document"):
+            self._documents[shop, name] = key
+
+    @classmethod
+    def open(cls, path: Path | str, *, feed: bool = False) -> Store:
+        """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk.
+
+        Raises FolderDamaged when the file is no whole database, CommitFailed when there is no room to open it.
+        """
+        name = str(path)
+        try:
+            writer = connect(name)
+            migrate(writer)
+            return cls(name, writer, writer if name == ":memory:" else reader(name), feed=feed)
+        except Error as error:
+            if is_full(error):
+                raise DiskFull("there is no room on the disk: free some and start again") from error
+            raise FolderDamaged(
+                f"the database {name} cannot be opened ({error}): put it on a sound disk, or restore the last backup "
+                "as a new till; what this till had shared comes back from the others"
+            ) from error
+
+    def close(self) -> None:
+        """Close both connections; what was committed stays."""
+        if self.read is not self._db:
+            self.read.close()
+        self._db.close()
+
+    # -- small settings ---------------------------------------------------------------------------
+
+    def get_meta(self, name: str) -> Any:
+        """A small local setting, or None. Never shared with anybody."""
+        if name in self._notes:
+            return self._notes[name]
+        row = self.read.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def set_meta(self, name: str, value: Any) -> None:
+        """Keep a small local setting. It is written with the next commit; losing it must be harmless."""
+        self._notes[name] = value
+
+    def have(self, shop: str, store: str, marks: Iterable[Mark]) -> None:
+        """Keep that `store` holds these runs that far. Written with the next commit; losing it is harmless, since equal
+        digests at the next connection say it again."""
+        for mark in marks:
+            self._haves[shop, mark.author, mark.run, store] = mark
+
+    @property
+    def noted(self) -> bool:
+        """Whether anything waits to be written with the next commit; `commit([])` writes it."""
+        return bool(self._notes or self._haves)
+
+    def _write_notes(self, notes: dict[str, Any], haves: dict[tuple[str, str, int, str], Mark]) -> None:
+        self._db.executemany(
+            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [(name, json.dumps(value)) for name, value in notes.items()],
+        )
+        self._db.executemany(
+            "INSERT INTO have (shop, author, run, store, seq, hash) VALUES (?,?,?,?,?,?)"
+            " ON CONFLICT (shop, author, run, store) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+            [
+                (self._shops[shop], author, run, store, mark.seq, mark.hash)
+                for (shop, author, run, store), mark in haves.items()
+                if shop in self._shops
+            ],
+        )
+
+    # -- shops and documents ----------------------------------------------------------------------
+
+    def shops(self) -> list[str]:
+        """The ids of the shops that this file holds."""
+        return sorted(self._shops)
+
+    def shop_key(self, shop: str) -> int | None:
+        """The number that stands for a shop in the tables; None when nothing of it was committed yet."""
+        return self._shops.get(shop)
+
+    def document_key(self, shop: str, document: str) -> int | None:
+        """The number that stands for a document in the tables."""
+        key = self._shops.get(shop)
+        return None if key is None else self._documents.get((key, document))
+
+    def documents(self, shop: str) -> list[str]:
+        """The names of a shop's documents."""
+        return sorted(self.sums(shop))
+
+    def sums(self, shop: str) -> dict[str, int]:
+        """The set hash of each of a shop's documents, as a number."""
+        found = self._sums.get(shop)
+        if found is None:
+            rows = self.read.execute("SELECT name, sum FROM document WHERE shop = ?", (self._shops.get(shop),))
+            found = self._sums[shop] = {name: int.from_bytes(total, "big") for name, total in rows}
+        return found
+
+    def head(self, shop: str, document: str) -> Head:
+        """A document's head as of its last commit; an empty one when it is not here."""
+        head = self._heads.get((shop, document))
+        if head is None:
+            head = self._heads[shop, document] = self._read_head(shop, document)
+        return head
+
+    def _read_head(self, shop: str, document: str) -> Head:
+        key = self.document_key(shop, document)
+        place = (self._shops.get(shop), key)
+        row = self.read.execute("SELECT n, count, sum FROM document WHERE shop = ? AND key = ?", place).fetchone()
+        if row is None:
+            return Head(document, {}, 0, 0, 0, ((encode_state({}), 0, 0),))
+        state = dict(
+            self.read.execute("SELECT client, clock FROM clock WHERE shop = ? AND document = ?", place).fetchall()
+        )
+        total = int.from_bytes(row[2], "big")
+        return Head(document, state, row[1], total, row[0], ((encode_state(state), row[1], total),))
+
+    def rows(self, shop: str, document: str, after: int, limit: int) -> list[Row]:
+        """Up to `limit` rows behind row `after`, in commit order; neighbours from one origin are joined up to a message's
+        limits."""
+        found = self.read.execute(
+            "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
+            " ORDER BY n LIMIT ?",
+            (self._shops.get(shop), self.document_key(shop, document), after, limit),
+        ).fetchall()
+        return join_rows([Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in found])
+
+    def authors(self, shop: str, document: str) -> dict[str, tuple[int, str]]:
+        """Count and set hash of each author's elements in a document."""
+        rows = self.read.execute(
+            "SELECT author, count, sum FROM digest WHERE shop = ? AND document = ?",
+            (self._shops.get(shop), self.document_key(shop, document)),
+        )
+        return {author: (count, total.hex()) for author, count, total in rows}
+
+    # -- commit -----------------------------------------------------------------------------------
+
+    def commit(self, batch: Sequence[Staged]) -> Commit:
+        """Write `batch` in one transaction; when this returns it is on the disk.
+
+        Raises DiskFull or CommitFailed when nothing was written and going on is safe; any other error means that the
+        file can no longer be believed, and the process should end and start afresh.
+        """
+        heads: dict[tuple[str, str], Head] = {}
+        made: dict[str, list[Change]] = {}
+
+        notes, haves = dict(self._notes), dict(self._haves)
+
+        def write() -> None:
+            by_shop: dict[str, list[Staged]] = {}
+            for staged in batch:
+                by_shop.setdefault(staged.shop, []).append(staged)
+            for shop, items in by_shop.items():
+                made[shop] = self._write_shop(shop, items, heads)
+            self._write_notes(notes, haves)
+
+        self._transact(write)
+        for name, value in notes.items():
+            if self._notes.get(name) == value:
+                del self._notes[name]
+        for place, mark in haves.items():
+            if self._haves.get(place) is mark:
+                del self._haves[place]
+        for (shop, name), head in heads.items():
+            sums = self.sums(shop)
+            sums[name] = head.sum
+        self._heads.update(heads)
+        changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
+        return Commit(list(batch), changes, heads)
+
+    def _transact(self, work: Any) -> None:
+        """Run `work` in one transaction. A disk that is full leaves everything as it was."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            work()
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            with suppress(Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            self._forget()
+            if isinstance(error, Error) and is_full(error):
+                raise DiskFull("the disk is full: free some room and sell on") from error
+            if isinstance(error, Error) and "locked" in str(error):
+                raise CommitFailed("the database is locked by another program") from error
+            raise
+
+    def _forget(self) -> None:
+        """After a rollback: drop whatever memory may be ahead of the disk."""
+        self._ledger.forget()
+        self._digests.clear()
+        self._shops = dict(self._db.execute("SELECT id, key FROM shop").fetchall())
+        self._documents = {
+            (shop, name): key for shop, key, name in self._db.execute("SELECT shop, key, name FROM document")
+        }
+
+    def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
+        key = self._shop(shop)
+        arrivals: list[Arrival] = []
+        for staged in items:
+            document = self._document(key, staged.document)
+            arrivals += [Arrival(entry, document, staged.own) for entry in staged.entries]
+            head = heads.get((shop, staged.document)) or self._head_for_writing(shop, staged.document)
+            n = head.n + 1
+            self._db.execute(
+                "INSERT INTO log (shop, document, n, before, after, origin, data) VALUES (?,?,?,?,?,?,?)",
+                (key, document, n, encode_state(staged.before), encode_state(staged.after), staged.origin,
+                 staged.update),
+            )  # fmt: skip
+            self._db.executemany(
+                "INSERT INTO clock (shop, document, client, clock) VALUES (?,?,?,?)"
+                " ON CONFLICT (shop, document, client) DO UPDATE SET clock = excluded.clock",
+                [(key, document, client, clock) for client, clock in staged.after.items()],
+            )
+            heads[shop, staged.document] = Head(
+                staged.document, {**head.state, **staged.after}, head.count, head.sum, n, head.past
+            )
+            if staged.request is not None:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO request (shop, id, form) VALUES (?,?,?)", (key, staged.id, staged.request)
+                )
+        fresh, changes = self._ledger.take(key, shop, arrivals)
+        self._mark(key, fresh)
+        self._digest(key, shop, fresh, heads)
+        for (of, name), head in heads.items():
+            if of == shop:
+                self._db.execute(
+                    "UPDATE document SET n = ?, count = ?, sum = ? WHERE shop = ? AND key = ?",
+                    (head.n, head.count, head.sum.to_bytes(32, "big"), key, self._documents[key, name]),
+                )
+                past = (*head.past, (encode_state(head.state), head.count, head.sum))[-REMEMBERED:]
+                heads[of, name] = Head(name, head.state, head.count, head.sum, head.n, past)
+        return changes
+
+    def _mark(self, key: int, fresh: Iterable[Arrival]) -> None:
+        """Remember the last entry that this disk wrote, and what others wrote under the same name."""
+        last: dict[str, Entry] = {}
+        numbers: dict[str, int] = {}
+        foreign: set[tuple[str, int]] = set()
+        for arrival in fresh:
+            entry = arrival.entry
+            if arrival.own:
+                last[entry.till] = entry
+                numbers[entry.till] = max(numbers.get(entry.till, 0), entry.number or 0)
+            elif entry.placed:
+                foreign.add((entry.till, entry.run))
+                if entry.kind == "run" and entry.body.get("after"):
+                    foreign.add((entry.till, entry.body["after"]["run"]))  # its tail is vouched for from now on
+        for author, entry in last.items():
+            self._db.execute(
+                "INSERT INTO mark (shop, author, run, seq, hash, number, foreign_seq, foreign_number)"
+                " VALUES (?,?,?,?,?,?,0,0) ON CONFLICT (shop, author) DO UPDATE SET run = excluded.run,"
+                " seq = excluded.seq, hash = excluded.hash, number = max(number, excluded.number)",
+                (key, author, entry.run, entry.seq, entry.hash, numbers[author]),
+            )
+        for author, run in foreign:
+            if self._db.execute("SELECT 1 FROM mark WHERE shop = ? AND author = ?", (key, author)).fetchone():
+                self._db.execute(
+                    "UPDATE mark SET (foreign_seq, foreign_number) = (SELECT max(foreign_seq, coalesce(max(seq), 0)),"
+                    " max(foreign_number, coalesce(max(number), 0)) FROM entry WHERE shop = ?1 AND author = ?2"
+                    " AND run = ?3 AND own = 0 AND vouched = 1) WHERE shop = ?1 AND author = ?2",
+                    (key, author, run),
+                )
+
+    def haves(self, shop: str, author: str, run: int) -> dict[str, Mark]:
+        """How far each store said it holds a run; only those whose hash is ours at that number, since a light must not
+        lie where two lives of a till used one number."""
+        key = self._shops.get(shop)
+        found = {
+            store: Mark(author, run, seq, hash)
+            for store, seq, hash in self.read.execute(
+                "SELECT store, seq, hash FROM have WHERE shop = ? AND author = ? AND run = ?", (key, author, run)
+            )
+        }
+        found |= {
+            store: mark for (of, a, r, store), mark in list(self._haves.items()) if (of, a, r) == (shop, author, run)
+        }
+        return {
+            store: mark
+            for store, mark in found.items()
+            if self.read.execute(
+                "SELECT 1 FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq = ? AND hash = ?",
+                (key, author, run, mark.seq, mark.hash),
+            ).fetchone()
+        }
+
+    def members(self, shop: str) -> Mapping[str, Member]:
+        """The shop's members by author id, as committed."""
+        return self.authority(shop).members
+
+    def authority(self, shop: str) -> Shop:
+        """The shop's founding and members, as committed."""
+        n = self.head(shop, "shop").n
+        cached = self._authorities.get(shop)
+        if cached is None or cached[0] != n:
+            rows = self.read.execute(
+                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind IN ('founding', 'member')",
+                (self._shops.get(shop), self.document_key(shop, "shop")),
+            )
+            cached = self._authorities[shop] = n, read_shop([decode("shop", raw) for (raw,) in rows], shop)
+        return cached[1]
+
+    def written(self, shop: str, author: str) -> Written | None:
+        """What this disk wrote last as `author`; None when nothing."""
+        row = self.read.execute(
+            "SELECT run, seq, hash, number, foreign_seq, foreign_number FROM mark WHERE shop = ? AND author = ?",
+            (self._shops.get(shop), author),
+        ).fetchone()
+        return None if row is None else Written(*row)
+
+    def marks(self, shop: str, runs: Iterable[tuple[str, int]]) -> list[Mark]:
+        """How far these runs, (author, run), are held here without a gap."""
+        found = []
+        for author, run in runs:
+            row = self.read.execute(
+                "SELECT whole, whole_hash FROM run WHERE shop = ? AND author = ? AND run = ? AND whole > 0",
+                (self._shops.get(shop), author, run),
+            ).fetchone()
+            if row is not None:
+                found.append(Mark(author, run, *row))
+        return found
+
+    def all_marks(self, shop: str) -> list[Mark]:
+        """How far every run is held here without a gap."""
+        rows = self.read.execute(
+            "SELECT author, run, whole, whole_hash FROM run WHERE shop = ? AND whole > 0", (self._shops.get(shop),)
+        )
+        return [Mark(*row) for row in rows]
+
+    def _head_for_writing(self, shop: str, document: str) -> Head:
+        # heads are only ever replaced by commits, and commits run one at a time, so the last one is what is on the disk
+        return self._heads.get((shop, document)) or self.head(shop, document)
+
+    def _digest(self, key: int, shop: str, fresh: Iterable[Arrival], heads: dict[tuple[str, str], Head]) -> None:
+        """Add the new elements to the set hashes of their documents and authors."""
+        added: dict[tuple[int, str], tuple[int, int]] = {}
+        totals: dict[str, tuple[int, int]] = {}
+        for arrival in fresh:
+            entry, value = arrival.entry, int.from_bytes(arrival.entry.hash, "big")
+            count, total = added.get((arrival.document, entry.till), (0, 0))
+            added[arrival.document, entry.till] = count + 1, (total + value) % MODULUS
+            count, total = totals.get(entry.document, (0, 0))
+            totals[entry.document] = count + 1, (total + value) % MODULUS
+        for name, (count, total) in totals.items():
+            head = heads[shop, name]
+            heads[shop, name] = Head(
+                name, head.state, head.count + count, (head.sum + total) % MODULUS, head.n, head.past
+            )
+        if len(self._digests) > DIGESTS_KEPT:
+            self._digests.clear()
+        for (document, author), (count, total) in added.items():
+            place = (key, document, author)
+            before = self._digests.get(place)
+            if before is None:
+                row = self._db.execute(
+                    "SELECT count, sum FROM digest WHERE shop = ? AND document = ? AND author = ?", place
+                ).fetchone()
+                before = (0, 0) if row is None else (row[0], int.from_bytes(row[1], "big"))
+            after = self._digests[place] = before[0] + count, (before[1] + total) % MODULUS
+            self._db.execute(
+                "INSERT INTO digest (shop, document, author, count, sum) VALUES (?,?,?,?,?)"
+                " ON CONFLICT (shop, document, author) DO UPDATE SET count = excluded.count, sum = excluded.sum",
+                (*place, after[0], after[1].to_bytes(32, "big")),
+            )
+
+    def _shop(self, shop: str) -> int:
+        key = self._shops.get(shop)
+        if key is None:
+            key = int(self._db.execute("INSERT INTO shop (id) VALUES (?) RETURNING key", (shop,)).fetchone()[0])
+            self._shops[shop] = key
+        return key
+
+    def _document(self, shop: int, name: str) -> int:
+        key = self._documents.get((shop, name))
+        if key is None:
+            key = self._db.execute("SELECT coalesce(max(key), 0) + 1 FROM document WHERE shop = ?", (shop,)).fetchone()[
+                0
+            ]
+            self._db.execute(
+                "INSERT INTO document (shop, key, name, n, count, sum) VALUES (?,?,?,0,0,?)",
+                (shop, key, name, bytes(32)),
+            )
+            self._documents[shop, name] = key
+        return key
+
+    # -- upkeep -----------------------------------------------------------------------------------
+
+    def squash(self, shop: str, document: str, *, after: int = 0) -> int:
+        """Join rows of a document behind row `after` into full segments, in one transaction; returns the number of the
+        last row looked at (pass it as `after` to go on), or 0 when there was none. Must not run beside `commit`."""
+        rows = self._db.execute(
+            "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
+            " ORDER BY n LIMIT ?",
+            (key := self._shops.get(shop), name := self.document_key(shop, document), after, SQUASH_ROWS),
+        ).fetchall()
+        if not rows:
+            return 0
+        old = [Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in rows]
+        new = join_rows(old, keep_origin=False)
+        if len(new) < len(old):
+
+            def replace() -> None:
+                self._db.execute(
+                    "DELETE FROM log WHERE shop = ? AND document = ? AND n BETWEEN ? AND ?",
+                    (key, name, old[0].n, old[-1].n),
+                )
+                self._db.executemany(
+                    "INSERT INTO log (shop, document, n, before, after, origin, data) VALUES (?,?,?,?,?,?,?)",
+                    [(key, name, r.n, encode_state(r.before), encode_state(r.after), r.origin, r.update) for r in new],
+                )
+
+            self._transact(replace)
+        return old[-1].n
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy of the file to `target`, which must not exist, while others go on writing."""
+        source = reader(self.path)
+        try:
+            source.execute("VACUUM INTO ?", (str(target),))
+        finally:
+            source.close()
+
+    def entries_by_hash(self, shop: str, document: str, prefixes: Sequence[bytes]) -> list[bytes]:
+        """The bytes of the elements whose hashes begin with these prefixes."""
+        key, name = self._shops.get(shop), self.document_key(shop, document)
+        found: list[bytes] = []
+        for prefix in prefixes:
+            upper = prefix + b"\xff" * (32 - len(prefix))
+            rows = self.read.execute(
+                "SELECT raw FROM entry WHERE shop = ? AND hash BETWEEN ? AND ? AND document = ?",
+                (key, prefix, upper, name),
+            )
+            found += [raw for (raw,) in rows]
+        return found
+
+    def prefixes(self, shop: str, document: str, author: str, size: int) -> list[bytes]:
+        """The first `size` bytes of the hash of each element of an author in a document, sorted."""
+        rows = self.read.execute(
+            "SELECT substr(hash, 1, ?) FROM entry WHERE shop = ? AND document = ? AND author = ? ORDER BY 1",
+            (size, self._shops.get(shop), self.document_key(shop, document), author),
+        )
+        return [prefix for (prefix,) in rows]
+
+
+def join_rows(rows: Sequence[Row], *, keep_origin: bool = True) -> list[Row]:
+    """Neighbouring rows written as few, each within a message's limits. With `keep_origin`, only rows that came from the
+    same place are joined, since forwarding asks where a row came from."""
+    joined: list[Row] = []
+    start = 0
+    while start < len(rows):
+        end = start + 1
+        while end < len(rows) and (not keep_origin or rows[end].origin == rows[start].origin):
+            end += 1
+        at = start
+        for update, count in squash([r.update for r in rows[start:end]]):
+            group = rows[at : at + count]
+            before: StateVector = {}
+            after: StateVector = {}
+            for row in group:
+                after.update(row.after)
+                for client, clock in row.before.items():
+                    before.setdefault(client, clock)
+            same = len({r.origin for r in group}) == 1
+            joined.append(Row(group[-1].n, before, after, update, group[0].origin if same else ""))
+            at += count
+        start = end
+    return joined

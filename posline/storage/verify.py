@@ -1,0 +1,127 @@
+"""`posline verify`: work everything out again from the log, and name every difference.
+
+Reads only; may run beside a till that is selling. What it checks, in order: the file, the log, the documents, the
+ledger's statuses, the digests, the numbers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from posline.core.document import Document
+from posline.core.entry import Entry, decode
+from posline.core.status import Status, Verdict, judge
+from posline.core.update import StateVector, decode_state, read_update
+from posline.errors import PoslineError
+from posline.storage.connection import sqlite_warning
+from posline.storage.ledger import STATUSES
+from posline.storage.reports import Reports
+from posline.storage.store import Store
+
+__all__ = ["verify"]
+
+ANY_CLIENT = 1  # a document that is only read needs no client id of its own
+
+
+def verify(store: Store, shop: str) -> Iterator[str]:
+    """Every problem found in one shop, in words. An empty answer means that all is well."""
+    warning = sqlite_warning()
+    if warning:
+        yield warning
+    for (line,) in store.read.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield f"the database file is damaged: {line}"
+    elements: dict[tuple[str, bytes], Entry] = {}
+    for document in store.documents(shop):
+        yield from _document(store, shop, document, elements)
+    yield from _ledger(store, shop, judge(elements.values(), shop), elements)
+    yield from _reports(store, shop)
+
+
+def _document(store: Store, shop: str, name: str, elements: dict[tuple[str, bytes], Entry]) -> Iterator[str]:
+    """One document's log: each row leads from what was before it to what it says, and the head is their sum."""
+    state: StateVector = {}
+    held: dict[bytes, Entry] = {}
+    document = Document(ANY_CLIENT)
+    rows = store.read.execute(
+        "SELECT n, before, after, data FROM log WHERE shop = ? AND document = ? ORDER BY n",
+        (store.shop_key(shop), store.document_key(shop, name)),
+    )
+    for n, before, after, update in rows:
+        try:
+            read = read_update(update, state)
+            document.load([update])
+        except PoslineError as error:
+            yield f"{name}: row {n} of the log cannot be read: {error}"
+            continue
+        if decode_state(after) != read.after or decode_state(before) != read.before:
+            yield f"{name}: row {n} of the log does not bring what is recorded for it"
+        state |= read.after
+        for raw in read.elements:
+            entry = decode(name, raw)
+            held[entry.hash] = entry
+    head = store.head(shop, name)
+    if head.state != state or document.state != state:
+        yield f"{name}: the state vector does not match the log"
+    if (head.count, head.sum) != (len(held), sum(int.from_bytes(h, "big") for h in held) % (1 << 256)):
+        yield f"{name}: the digest does not match the log's {len(held)} elements"
+    authors: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for hash, entry in held.items():
+        count, total = authors[entry.till]
+        authors[entry.till] = count + 1, (total + int.from_bytes(hash, "big")) % (1 << 256)
+    if store.authors(shop, name) != {a: (count, f"{total:064x}") for a, (count, total) in authors.items()}:
+        yield f"{name}: the digests of its authors do not match the log"
+    elements.update({(name, hash): entry for hash, entry in held.items()})
+
+
+def _ledger(
+    store: Store,
+    shop: str,
+    verdicts: dict[tuple[str, bytes], Verdict],
+    elements: dict[tuple[str, bytes], Entry],
+) -> Iterator[str]:
+    """The ledger has exactly the log's elements, each with the status that the whole set gives it."""
+    seen = set()
+    rows = store.read.execute(
+        "SELECT d.name, e.hash, e.status, e.vouched, e.kept, e.amount, e.raw FROM entry e"
+        " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ?",
+        (store.shop_key(shop),),
+    )
+    for name, hash, status, vouched, kept, amount, raw in rows:
+        place = name, hash
+        seen.add(place)
+        if place not in elements:
+            yield f"{name}: the ledger has an entry {hash.hex()[:16]} that the log does not"
+            continue
+        entry, verdict = elements[place], verdicts[place]
+        called = f"{name}: {entry.kind or 'element'} {entry.id or hash.hex()[:16]}"
+        if raw != entry.raw or amount != entry.amount:
+            yield f"{called} is recorded otherwise than the log has it"
+        if STATUSES[status] is not verdict.status or kept != verdict.kept:
+            yield f"{called} is {STATUSES[status]} in the ledger and {verdict.status} by the rules"
+        elif bool(vouched) != verdict.vouched:
+            yield f"{called} is {'' if vouched else 'not '}vouched for in the ledger, by the rules the other way"
+        if verdict.status is Status.INVALID:
+            yield f"{called} is invalid: {verdict.reason}"
+        elif verdict.status in (Status.DISPUTED, Status.HELD):
+            yield f"{called} is {verdict.status} (amount {entry.amount}): {verdict.reason}"
+    for name, hash in elements.keys() - seen:
+        yield f"{name}: the ledger lacks the entry {hash.hex()[:16]}"
+
+
+def _reports(store: Store, shop: str) -> Iterator[str]:
+    """Each till's numbers are without a gap, and each day's total is the sum of its sales."""
+    reports = Reports(store, shop, here="")
+    for day in reports.days():
+        report = reports.day(day)
+        for till in report["tills"]:
+            for what, numbers in (("entry", till), ("receipt", till["receipts"])):
+                for first, last in numbers["missing"]:
+                    span = str(first) if first == last else f"{first} to {last}"
+                    yield f"{day}: till {till['label']} lacks {what} number {span}"
+        totals = sum(till["total"] for till in report["tills"])
+        if totals != report["sales"]["total"]:
+            yield f"{day}: the tills sum to {totals}, the day to {report['sales']['total']}"
+    for author, run, seq in reports.forks():
+        yield f"till {author} went on twice from entry {seq} of run {run}: its data folder was copied or restored"
