@@ -1,0 +1,73 @@
+# The commands of this project. Each sets up what it needs: `make demo` and `make run` on a fresh machine need Python 3.11+ and
+# nothing else; `make test` needs Node 18+ too, for the tests with the stock Yjs provider.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test bench proof style types node clean
+
+help:
+	@echo 'make run     a shop on this machine: one till, one relay; runs until Ctrl-C'
+	@echo 'make demo    a real day of baskets over three tills and a relay, with cuts and kills; about a minute'
+	@echo 'make test    set up everything, check style and types, run all tests'
+	@echo 'make bench   run the benchmarks and write benchmarks/results.md'
+	@echo 'make proof   the random tests at length'
+	@echo 'make style   ruff; make types  mypy; make clean  remove what was built'
+
+run: $(VENV)/.base
+	$(BIN)/python -m examples.shop_on_one_machine
+
+demo: $(VENV)/.base
+	$(BIN)/python -m examples.demo
+
+test: style types node
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# The random schedules of tests/simulation and the kills of tests/faults, many times over and from fresh seeds.
+proof: $(VENV)/.dev node
+	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.run
+
+style: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check --diff examples benchmarks
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/__pycache__
+	find . -name node_modules -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# -- what the targets stand on; a stamp file says that it is done
+
+$(VENV)/.python:
+	@command -v $(PYTHON) >/dev/null || { echo 'Posline needs Python 3.11 or newer, and "$(PYTHON)" was not found: install it, or say make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Posline needs Python 3.11 or newer; "$(PYTHON)" is' "$$($(PYTHON) -V 2>&1)"': say make PYTHON=/path/to/a/newer/python3' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo 'Python could not make a virtual environment: on Debian and Ubuntu, apt-get install python3-venv' >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.base: pyproject.toml $(VENV)/.python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.base
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.python
+	$(PIP) -e '.[bench]'
+	@touch $@ $(VENV)/.base
+
+node:
+	@command -v node >/dev/null && command -v npm >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm; \
+		else echo 'the tests with the stock Yjs provider need Node 18 or newer and npm: install them' >&2; exit 1; fi; }
