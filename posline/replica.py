@@ -82,7 +82,7 @@ class Replica:
         monotonic_ms: Callable[[], int] | None = None,
     ) -> None:
         """`author` and `clock` are None at a head office that writes nothing in this shop. With `documents`, the
-        documents that this device writes are kept in memory; without, nothing is (2,000 shops' days would be 1.6 GB)."""
+        documents that this device writes are kept in memory; without, none is (2,000 shops' days would be 1.6 GB)."""
         self.store, self.shop, self.author, self.clock = store, shop, author, clock
         self.store_id = author.id if author is not None else store_id or ""
         self.alarms: dict[str, Alarm] = {}
@@ -107,14 +107,15 @@ class Replica:
         self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
         self._recall()
 
-    # -- what the shop is ----------------------------------------------------------------------------------------------
+    # -- what the shop is --------------------------------------------------------------------------
 
     @property
     def founding(self) -> Mapping[str, Any]:
         """The founding entry's fields; {} until it is here. Holds name, currency, zone and day_start."""
         if self._founding is None:
             row = self.store.read.execute(
-                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind = 'founding' AND status = 0",
+                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind = 'founding'"
+                " AND status = 0",
                 (self.store.shop_key(self.shop), self.store.document_key(self.shop, "shop")),
             ).fetchone()
             if row is None:
@@ -151,7 +152,7 @@ class Replica:
         self._label = label
         self._run = None
 
-    # -- writing -------------------------------------------------------------------------------------------------------
+    # -- writing -----------------------------------------------------------------------------------
 
     def write(
         self,
@@ -273,7 +274,7 @@ class Replica:
         seen = {author: hash for author, hash, _ in rows}
         return seen | self._seen.get(kind if kind == "redate" else document, {})
 
-    # -- the documents in memory -----------------------------------------------------------------------------------------
+    # -- the documents in memory -------------------------------------------------------------------
 
     def _document(self, name: str) -> Document:
         """The document in memory, loaded from its log under a fresh client id if it is not there yet."""
@@ -300,7 +301,7 @@ class Replica:
         """Drop a document, so that it comes back from its log under a fresh client id."""
         self._open.pop(name, None)
 
-    # -- what peers send ---------------------------------------------------------------------------------------------------
+    # -- what peers send ---------------------------------------------------------------------------
 
     def integrate(
         self, document: str, update: bytes, *, origin: str, only_author: str | None = None, read_only: bool = False
@@ -352,14 +353,15 @@ class Replica:
         self._new_run = True
         self.alarm(
             "clone",
-            "another machine runs with a copy of this till's memory or disk: stop one of the two. Both tills' sales count.",
+            "another machine runs with a copy of this till's memory or disk: stop one of the two. The sales of both"
+            " count.",
         )
 
     def alarm(self, kind: str, detail: str) -> None:
         """Show `detail` to people until the process ends; one of a kind."""
         self.alarms[kind] = Alarm(kind, detail)
 
-    # -- release -------------------------------------------------------------------------------------------------------------
+    # -- release -----------------------------------------------------------------------------------
 
     def release(self, batch: Sequence[Staged], commit: Commit) -> None:
         """`batch` stands on the disk: it may leave now."""
@@ -394,8 +396,8 @@ class Replica:
             self._number = max(self._number, written.foreign_number)
         self.alarm(
             "foreign",
-            "entries arrived under this till's name that this disk did not write: a restored or copied data folder, or a"
-            " forger. Check the day report's disputed and repeated numbers.",
+            "entries arrived under this till's name that this disk did not write: a restored or copied data folder, or"
+            " a forger. Check the day report's disputed and repeated numbers.",
         )
 
     def reset(self) -> None:
@@ -419,7 +421,7 @@ class Replica:
             self._seq = max(written.seq, written.foreign_seq)
             self._number = max(written.number, written.foreign_number)
 
-    # -- as time goes by -----------------------------------------------------------------------------------------------------
+    # -- as time goes by ---------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start this process's first run, which vouches for what an earlier process wrote last."""
@@ -465,7 +467,7 @@ class Replica:
         for run, first, last, true_day in moves:
             self.write("redate", {"author": self.author.id, "of": run, "first": first, "last": last, "to": true_day})
 
-    # -- committed reads, for links ------------------------------------------------------------------------------------------
+    # -- committed reads, for links ----------------------------------------------------------------
 
     def head(self, document: str) -> Head:
         """A document as of its last commit."""
@@ -541,7 +543,7 @@ class Replica:
                 made.append(staged)
         return made
 
-    # -- what others hold ----------------------------------------------------------------------------------------------------
+    # -- what others hold --------------------------------------------------------------------------
 
     def durable(self) -> list[Mark]:
         """How far the runs that commits touched since the last call are held here."""

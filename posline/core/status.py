@@ -155,7 +155,7 @@ def read_shop(entries: Iterable[Entry], shop: str) -> Shop:
     return Shop(founding, members, recovery, unfit)
 
 
-# -- one run -------------------------------------------------------------------------------------------------------
+# -- one run ---------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -258,7 +258,7 @@ def judge_run(entries: Sequence[Chained], named: Sequence[tuple[int, bytes]]) ->
     return verdicts
 
 
-# -- one id --------------------------------------------------------------------------------------------------------
+# -- one id ----------------------------------------------------------------------------------------
 
 
 def judge_id(
@@ -280,7 +280,7 @@ def judge_id(
     return answer, len(lowest) > 1
 
 
-# -- everything, from nothing --------------------------------------------------------------------------------------
+# -- everything, from nothing ----------------------------------------------------------------------
 
 
 @dataclass(slots=True)

@@ -103,7 +103,8 @@ class Effects:
         if len(rows) > 1:
             chosen = bytes.fromhex(current([_edit(name, authority, *row) for row in rows]).current.hash)
         self._db.execute(
-            "UPDATE edit SET current = (hash = ?) WHERE shop = ? AND document = ? AND name = ? AND current <> (hash = ?)",
+            "UPDATE edit SET current = (hash = ?) WHERE shop = ? AND document = ? AND name = ?"
+            " AND current <> (hash = ?)",
             (chosen, shop, document, name, chosen),
         )
 

@@ -184,7 +184,7 @@ class Ledger:
             self._rejudge_id(take, id)
         return fresh, self._settle(take, fresh, first)
 
-    # -- arrival ---------------------------------------------------------------------------------------------------
+    # -- arrival -----------------------------------------------------------------------------------
 
     def _new_only(self, shop: int, arrivals: Iterable[Arrival]) -> tuple[list[Arrival], set[str]]:
         """Those not held yet, and the ids among them that another entry claims too."""
@@ -289,7 +289,7 @@ class Ledger:
             take.dirty[named] = None
         earlier.plain = False
 
-    # -- membership ------------------------------------------------------------------------------------------------
+    # -- membership --------------------------------------------------------------------------------
 
     def _readmit(self, take: _Take, shop_id: str, joins: list[Arrival]) -> None:
         """Membership entries arrived: judge the runs of everybody whose standing they may change."""
@@ -310,11 +310,11 @@ class Ledger:
             if place[1] in authors:
                 take.dirty[place] = None
 
-    # -- judging again -----------------------------------------------------------------------------------------------
+    # -- judging again -----------------------------------------------------------------------------
 
     def _rejudge_run(self, take: _Take, place: RunKey) -> None:
         """Judge one run from its stored rows, and note what its whole looks like now."""
-        shop, author, number = place
+        author = place[1]
         rows = self._db.execute(
             "SELECT n, hash, seq, prev, kind, signed, fault, status, vouched, reason, id FROM entry"
             " WHERE shop = ? AND author = ? AND run = ? ORDER BY seq, n",
@@ -437,7 +437,7 @@ class Ledger:
         ).fetchone()
         return decode(document, raw)
 
-    # -- what follows --------------------------------------------------------------------------------------------------
+    # -- what follows ------------------------------------------------------------------------------
 
     def _settle(self, take: _Take, fresh: list[Arrival], first: int) -> list[Change]:
         """Work out what changed, let it take effect, and number it for the feed."""
@@ -470,7 +470,7 @@ class Ledger:
             )
         return changes
 
-    # -- runs in memory ------------------------------------------------------------------------------------------------
+    # -- runs in memory ----------------------------------------------------------------------------
 
     def _run(self, place: RunKey) -> Run:
         run = self._runs.get(place)

@@ -60,7 +60,7 @@ class Reports:
     def _key(self) -> int | None:
         return self._store.shop_key(self._shop)
 
-    # -- entries -------------------------------------------------------------------------------------------------------
+    # -- entries -----------------------------------------------------------------------------------
 
     def by_id(self, id: str) -> list[Recorded]:
         """Every entry that claims this id, duplicates too, the counted ones first."""
@@ -134,7 +134,7 @@ class Reports:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    # -- lights --------------------------------------------------------------------------------------------------------
+    # -- lights ------------------------------------------------------------------------------------
 
     def durable(self, entry: Entry) -> dict[str, Any]:
         """Where an entry is known to be on a disk: {here, tills, head_office}."""
@@ -167,7 +167,7 @@ class Reports:
             ).fetchone()[0]
         return waiting
 
-    # -- what is wrong ---------------------------------------------------------------------------------------------------
+    # -- what is wrong -----------------------------------------------------------------------------
 
     def alarms(self) -> list[dict[str, Any]]:
         """What the ledger shows that a person should look at."""
@@ -196,8 +196,8 @@ class Reports:
             found.append({
                 "kind": "fork",
                 "till": author,
-                "detail": f"till {self._label(author)} went on twice from entry {seq} of run {run}: its data folder was "
-                "copied or restored. Stop one of the two; both tills' sales count.",
+                "detail": f"till {self._label(author)} went on twice from entry {seq} of run {run}: its data folder "
+                "was copied or restored. Stop one of the two; both tills' sales count.",
             })  # fmt: skip
         return found
 
@@ -216,7 +216,7 @@ class Reports:
         renamed = self.setting(f"label:{author}")
         return str(renamed) if renamed else member.label if member is not None else author[:6]
 
-    # -- settings and products -------------------------------------------------------------------------------------------
+    # -- settings and products ---------------------------------------------------------------------
 
     def setting(self, name: str) -> Any:
         """The current value of a shared setting, or None."""
@@ -256,7 +256,7 @@ class Reports:
         )
         return [json.loads(value) for (value,) in rows]
 
-    # -- a day -----------------------------------------------------------------------------------------------------------
+    # -- a day -------------------------------------------------------------------------------------
 
     def day(self, day: str) -> dict[str, Any]:
         """The day report of contract.md. It is provisional while a till that wrote in the day has not closed it."""

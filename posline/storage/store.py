@@ -162,7 +162,7 @@ class Store:
             self.read.close()
         self._db.close()
 
-    # -- small settings ---------------------------------------------------------------------------
+    # -- small settings ----------------------------------------------------------------------------
 
     def get_meta(self, name: str) -> Any:
         """A small local setting, or None. Never shared with anybody."""
@@ -201,7 +201,7 @@ class Store:
             ],
         )
 
-    # -- shops and documents ----------------------------------------------------------------------
+    # -- shops and documents -----------------------------------------------------------------------
 
     def shops(self) -> list[str]:
         """The ids of the shops that this file holds."""
@@ -248,8 +248,8 @@ class Store:
         return Head(document, state, row[1], total, row[0], ((encode_state(state), row[1], total),))
 
     def rows(self, shop: str, document: str, after: int, limit: int) -> list[Row]:
-        """Up to `limit` rows behind row `after`, in commit order; neighbours from one origin are joined up to a message's
-        limits."""
+        """Up to `limit` rows behind row `after`, in commit order; neighbours from one origin are joined up to a
+        message's limits."""
         found = self.read.execute(
             "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
             " ORDER BY n LIMIT ?",
@@ -265,7 +265,7 @@ class Store:
         )
         return {author: (count, total.hex()) for author, count, total in rows}
 
-    # -- commit -----------------------------------------------------------------------------------
+    # -- commit ------------------------------------------------------------------------------------
 
     def commit(self, batch: Sequence[Staged]) -> Commit:
         """Write `batch` in one transaction; when this returns it is on the disk.
@@ -426,7 +426,8 @@ class Store:
         cached = self._authorities.get(shop)
         if cached is None or cached[0] != n:
             rows = self.read.execute(
-                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind IN ('founding', 'member')",
+                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL"
+                " AND kind IN ('founding', 'member')",
                 (self._shops.get(shop), self.document_key(shop, "shop")),
             )
             cached = self._authorities[shop] = n, read_shop([decode("shop", raw) for (raw,) in rows], shop)
@@ -515,7 +516,7 @@ class Store:
             self._documents[shop, name] = key
         return key
 
-    # -- upkeep -----------------------------------------------------------------------------------
+    # -- upkeep ------------------------------------------------------------------------------------
 
     def squash(self, shop: str, document: str, *, after: int = 0) -> int:
         """Join rows of a document behind row `after` into full segments, in one transaction; returns the number of the
@@ -575,8 +576,8 @@ class Store:
 
 
 def join_rows(rows: Sequence[Row], *, keep_origin: bool = True) -> list[Row]:
-    """Neighbouring rows written as few, each within a message's limits. With `keep_origin`, only rows that came from the
-    same place are joined, since forwarding asks where a row came from."""
+    """Neighbouring rows written as few, each within a message's limits. With `keep_origin`, only rows that came from
+    the same place are joined, since forwarding asks where a row came from."""
     joined: list[Row] = []
     start = 0
     while start < len(rows):

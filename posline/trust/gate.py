@@ -1,7 +1,7 @@
 """Who may link: the one small interface between a link and trust.
 
-A listener asks the gate of a shop what a token may do; a dialler asks it for the token to present. How tokens come about
-is the business of whoever builds the gate.
+A listener asks the gate of a shop what a token may do; a dialler asks it for the token to present. How tokens come
+about is the business of whoever builds the gate.
 """
 
 from __future__ import annotations
