@@ -266,7 +266,7 @@ class Ledger:
         run.label = str(entry.body.get("label") or "")
         self._continue(take, place, entry)
 
-    def _continue(self, take: _Take, place: RunKey, entry: Entry) -> None:
+    def _continue(self, take: _Take, place: RunKey, entry: Entry, *, stored: bool = False) -> None:
         """Record from where a valid `run` entry went on; the run named there is judged by it."""
         after = entry.body.get("after")
         if after is None or after["run"] == entry.run:
@@ -282,7 +282,8 @@ class Ledger:
         if not added or earlier.tip == 0:  # known before, or nothing of that run is here
             return
         take.touched[named] = earlier
-        if earlier.plain and named not in take.dirty and (earlier.tip, earlier.tip_hash) == (after["seq"], hash):
+        at_tip = (earlier.tip, earlier.tip_hash) == (after["seq"], hash)
+        if earlier.plain and at_tip and named not in take.dirty and not stored:
             take.vouch.setdefault(named, earlier.vouched)
             earlier.vouched = earlier.tip
         else:
@@ -365,7 +366,7 @@ class Ledger:
         for start in starts:
             entry = self._entry(start.key)
             run.label = str(entry.body.get("label") or "")
-            self._continue(take, place, entry) if known else None
+            self._continue(take, place, entry, stored=True) if known else None
         run.begun = bool(starts)
         at: dict[int, list[Chained]] = {}
         for link in chain:
