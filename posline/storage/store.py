@@ -549,6 +549,7 @@ class Store:
         """Write a consistent copy of the file to `target`, which must not exist, while others go on writing."""
         source = reader(self.path)
         try:
+            source.execute("PRAGMA query_only=OFF")  # it still opens the original for reading only
             source.execute("VACUUM INTO ?", (str(target),))
         finally:
             source.close()
