@@ -24,7 +24,7 @@ class Line:
         self.name = name
         self.target: tuple[str, int] | None = None
         self.port = 0
-        self.bytes_carried = 0
+        self.bytes_there = self.bytes_back = 0  # carried towards the target, and from it
         self._state = State.UP
         self._flows = asyncio.Event()
         self._flows.set()
@@ -67,6 +67,10 @@ class Line:
         self._state = State.UP
         self._flows.set()
 
+    def reset_count(self) -> None:
+        """Count bytes from here on."""
+        self.bytes_there = self.bytes_back = 0
+
     async def _break(self) -> None:
         calls = list(self._calls)
         for call in calls:
@@ -92,8 +96,8 @@ class Line:
         far_reader, far_writer = await asyncio.open_connection(*self.target)
         try:
             async with asyncio.TaskGroup() as ways:
-                ways.create_task(self._pump(reader, far_writer))
-                ways.create_task(self._pump(far_reader, writer))
+                ways.create_task(self._pump(reader, far_writer, there=True))
+                ways.create_task(self._pump(far_reader, writer, there=False))
         except BaseExceptionGroup as group:
             far_writer.transport.abort()
             raise ConnectionAbortedError from group
@@ -102,11 +106,14 @@ class Line:
             raise
         far_writer.close()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, there: bool) -> None:
         while chunk := await source.read(CHUNK_BYTES):
             await self._flows.wait()
             sink.write(chunk)
             await sink.drain()
-            self.bytes_carried += len(chunk)
+            if there:
+                self.bytes_there += len(chunk)
+            else:
+                self.bytes_back += len(chunk)
         if sink.can_write_eof():
             sink.write_eof()

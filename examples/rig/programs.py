@@ -25,7 +25,10 @@ class ProgramFailed(Exception):
 
 
 def command_line(name: str) -> list[str]:
-    """How to run `posline` or `posline-relay`: the script that belongs to this Python, if it is installed."""
+    """How to run `posline` or `posline-relay`: the script that belongs to this Python, if it is installed. Any other
+    name is a module's."""
+    if name not in _MAIN:
+        return [sys.executable, "-m", name]
     script = Path(sys.executable).with_name(name)
     if script.exists() or (found := shutil.which(name)) is None:
         return [str(script)] if script.exists() else [sys.executable, "-c", f"from {_MAIN[name]} import main; main()"]
@@ -136,6 +139,12 @@ class Program:
         except TimeoutError:
             await self.kill()
             raise ProgramFailed(f"{self.name} did not stop within {STOP_S} s of SIGTERM") from None
+
+    def memory_bytes(self) -> int:
+        """Resident memory, as the kernel says (Linux)."""
+        assert self._child is not None
+        status = Path(f"/proc/{self._child.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
     def kill_now(self) -> None:
         """SIGKILL at this very moment, without waiting."""
