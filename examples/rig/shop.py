@@ -13,6 +13,7 @@ from examples.rig.lines import Line
 from examples.rig.programs import Program, endpoint, last_line, run, through
 
 LABELS = ("A", "B", "C")
+SHOP = "Corner shop"
 
 
 class Shop:
@@ -59,7 +60,7 @@ class Shop:
         """From empty folders to three tills of one shop under one head office."""
         for line in self.lines:
             await line.open()
-        self.tills["A"].arguments += ["--label", "A", "--shop", "Corner shop"]
+        self.tills["A"].arguments += ["--label", "A", "--shop", SHOP, "--currency", "USD", "--zone", "America/New_York"]
         for dialler, dialled in self.lan:
             self.tills[dialler].arguments += ["--peer", f"ws://{self.lan[dialler, dialled].address}"]
         await asyncio.gather(self.start_relay(), self.start_till("A"))
@@ -68,13 +69,16 @@ class Shop:
             link = last_line(await run("posline", "invite", "--data", str(self.tills["A"].data)))
             link = through(link, self.lan[label, "A"].address)
             await run("posline", "join", link, "--data", str(self.tills[label].data), "--label", label)
-        await asyncio.gather(*(self.start_till(label) for label in LABELS[1:]))
+        # With the invitation B and C also learnt the port on which A really listens. It takes another one, so that the
+        # lines, which are led there, are the only way.
+        await self.tills["A"].stop()
+        await asyncio.gather(*(self.start_till(label) for label in LABELS))
         say("tills B and C joined by invitation")
         relay = str(self.relay.data)
-        link = last_line(await run("posline-relay", "invite", "--data", relay, "--shop", "Corner shop"))
+        link = last_line(await run("posline-relay", "invite", "--data", relay, "--shop", SHOP))
         await run("posline", "attach", through(link, self.internet.address), "--data", str(self.tills["A"].data))
         async with httpx.AsyncClient(trust_env=False) as http:
-            self.id = (await http.get(self.tills["A"].urls["page"] + "/api/status")).json()["shop"]
+            self.id = (await http.get(self.tills["A"].urls["page"] + "/api/status")).json()["shop_id"]
         say("the shop is attached to the relay; the other tills learn it by sync")
         printed = await run("posline-relay", "token", "add", "--data", relay, "--shop", self.id, "--role", "read")
         self.relay_token = last_line(printed)
