@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench proof style types node clean
+.PHONY: help run demo test bench proof style types docs node clean
 
 help:
 	@echo 'make run     a shop on this machine: one till, one relay; runs until Ctrl-C'
@@ -16,7 +16,7 @@ help:
 	@echo 'make test    set up everything, check style and types, run all tests'
 	@echo 'make bench   run the benchmarks and write benchmarks/results.md'
 	@echo 'make proof   the random tests at length'
-	@echo 'make style   ruff; make types  mypy; make clean  remove what was built'
+	@echo 'make style   ruff; make types  mypy; make docs  write the pages made from the code; make clean  remove what was built'
 
 run: $(VENV)/.base
 	$(BIN)/python -m examples.shop_on_one_machine
@@ -36,10 +36,13 @@ bench: $(VENV)/.bench
 
 style: $(VENV)/.dev
 	$(BIN)/ruff check
-	$(BIN)/ruff format --check --diff examples benchmarks
+	$(BIN)/ruff format --check --diff examples benchmarks docs
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m docs.generate
 
 clean:
 	rm -rf $(VENV) run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/__pycache__

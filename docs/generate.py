@@ -1,0 +1,111 @@
+"""Writes the pages of the docs that would otherwise go stale: commands.md and errors.md. `make docs` runs it.
+
+tests/test_docs.py fails when a page is not what this would write.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import posline.cli
+import posline.errors
+import relay.cli
+
+HERE = Path(__file__).parent
+NOTE = "<!-- written by docs/generate.py: change the code, then run `make docs` -->"
+ABOUT_COMMANDS = f"""# Commands
+
+{NOTE}
+
+`--data DIR` names the data folder on every command and may stand anywhere on the line; without it the variable
+`POSLINE_DATA` is asked, and then the platform's user data folder. `--json` answers in JSON where a command prints data.
+
+Exit codes: 0 done, 1 a problem was found or the thing failed, 2 wrong usage. Answers go to stdout, logs to stderr.
+
+A command works beside a running till (it asks that till) and without one (it opens the folder itself).
+"""
+ABOUT_ERRORS = f"""# Errors
+
+{NOTE}
+
+Every error of the Python API is a `posline.PoslineError`; the HTTP API answers the same as a problem document (RFC
+9457) with this title and status, and the sentence of the error as `detail`. Commands print that sentence and exit 1.
+
+| error | HTTP | title | |
+|---|---|---|---|"""
+
+
+def commands() -> str:
+    """Every command of both programs, from the same source as their --help."""
+    parts = [ABOUT_COMMANDS]
+    for program, app in (("posline", posline.cli.app), ("posline-relay", relay.cli.app)):
+        root = typer.main.get_command(app)
+        parts.append(f"\n## {program}\n")
+        for path, command in leaves(root, program):
+            arguments = [p for p in command.params if p.param_type_name == "argument"]
+            names = " ".join(
+                (f"[{p.human_readable_name}]" if not p.required else str(p.human_readable_name))
+                + ("..." if p.nargs < 0 else "")
+                for p in arguments
+            )
+            parts.append(f"\n### `{' '.join(filter(None, (path, names)))}`\n")
+            parts.append(f"{inspect.cleandoc(command.help or '')}\n")
+            options = [p for p in command.params if p.param_type_name == "option" and not p.hidden and p.name != "help"]
+            if options:
+                parts += ["| option | |", "|---|---|"]
+                parts += [f"| {name_of(option)} | {said_of(option)} |" for option in options]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The commands that do something, with how they are called."""
+    found = getattr(command, "commands", None)
+    if found is None:
+        yield path, command
+        return
+    for name, child in found.items():
+        yield from leaves(child, f"{path} {name}")
+
+
+def name_of(option: Any) -> str:
+    """`--port N` as it is typed."""
+    longest = max(option.opts, key=len)
+    if option.is_flag:
+        return f"`{longest}`"
+    return f"`{longest} {option.human_readable_name.upper().replace('_', '-').rstrip('-')}`"
+
+
+def said_of(option: Any) -> str:
+    """What its help says, and its default."""
+    said = option.help or ""
+    shown = option.default not in (None, "", False, [], ()) and not option.is_flag and not callable(option.default)
+    return f"{said} Default: {option.default}." if shown else said
+
+
+def errors() -> str:
+    """The tree of errors, with what each means and what HTTP answers."""
+    parts = [ABOUT_ERRORS]
+    for kind, depth in tree(posline.errors.PoslineError, 0):
+        said = " ".join(inspect.cleandoc(kind.__doc__ or "").split())
+        parts.append(f"| {'&nbsp;&nbsp;' * depth}`{kind.__name__}` | {kind.status} | {kind.title} | {said} |")
+    return "\n".join(parts) + "\n"
+
+
+def tree(kind: type[Any], depth: int) -> Iterator[tuple[type[Any], int]]:
+    """An error and its kinds, of posline.errors, parents first."""
+    yield kind, depth
+    for below in sorted(kind.__subclasses__(), key=lambda k: k.__name__):
+        if below.__module__ == posline.errors.__name__:
+            yield from tree(below, depth + 1)
+
+
+PAGES = {"commands.md": commands, "errors.md": errors}
+
+if __name__ == "__main__":
+    for name, write in PAGES.items():
+        (HERE / name).write_text(write())
