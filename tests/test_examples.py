@@ -6,10 +6,13 @@ import asyncio
 import csv
 import gzip
 import json
+import signal
+import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from examples.rig.audit import Holding, disagreements
@@ -17,7 +20,8 @@ from examples.rig.baskets import BUSIEST, CATALOGUE, busiest_date, read_baskets,
 from examples.rig.lines import Line
 from examples.rig.programs import endpoint, through
 
-DATA = Path(__file__).parent.parent / "examples" / "data"
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "examples" / "data"
 
 
 def test_the_baskets_add_up() -> None:
@@ -154,3 +158,37 @@ def test_the_audit_sees_what_is_wrong() -> None:
 
     assert disagreements([sound, lost]) == ["till B and till A have different digests"]
     assert disagreements([sound, doubled]) == ["till C and till A have one digest and different reports"]
+
+
+async def _example(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+
+
+async def test_the_demo_keeps_its_promise(tmp_path: Path) -> None:
+    """A part of the day, with every cut and kill of the whole one."""
+    demo = await _example("examples.demo", "--fast", "--keep", str(tmp_path))
+    assert demo.stdout is not None
+    said = (await demo.stdout.read()).decode()
+    assert await demo.wait() == 0, said
+    for event in ("the internet is cut", "the LAN is cut", "SIGKILL", "the relay is stopped", "goes dead"):
+        assert event in said
+    assert "All replicas agree with the baskets, to the last sale and minor unit." in said
+
+
+async def test_a_shop_on_one_machine_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    for start in range(2):
+        shop = await _example(
+            "examples.shop_on_one_machine", "--data", str(tmp_path / "run"),
+            "--port", "0", "--sync-port", "0", "--relay-port", "0",
+        )  # fmt: skip
+        assert shop.stdout is not None
+        lines = [(await shop.stdout.readline()).decode().split() for _ in range(2)]
+        assert [line[0] for line in lines] == ["till", "relay"], lines
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.get(lines[0][1] + "/healthz")).status_code == 200
+            assert (await http.get(lines[0][1] + "/api/status")).json()["shop"] == "My shop", start
+        shop.send_signal(signal.SIGINT)
+        await shop.stdout.read()
+        assert await shop.wait() == 0
