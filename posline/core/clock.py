@@ -1,0 +1,150 @@
+"""Which time to put on an entry, and how far to believe it.
+
+Time orders nothing that matters; what hangs on it is which business day a sale is filed under. So a clock never stops a
+sale: it says what time it thinks it is and marks how it knows.
+
+- *confirmed*: the kernel says it is synchronised, a peer whose own time is confirmed says so, or a person did. A
+  confirmed time raises the floor; nothing below the floor is ever believed, and nothing unconfirmed raises it.
+- *unconfirmed*: the wall clock, where it lies between the floor and 400 days past it (a till that has written nothing
+  yet takes any time past the floor, since its battery may hold while this version is old).
+- *suspect*: the time of the last own entry, plus what the monotonic clock has counted since the start.
+
+Pure: wall, monotonic and synchronised time are handed in, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+__all__ = ["Clock", "Reading", "Trust", "business_day", "iso", "parse_iso"]
+
+Trust = Literal["confirmed", "unconfirmed", "suspect"]
+
+DAY_MS = 86_400_000
+BELIEVED_PAST_FLOOR_MS = 400 * DAY_MS  # a shop that never meets a network keeps its day for a year and a month
+UNUSUAL_MS = 36 * 3_600_000  # further than a weekend day from the last entry: right or wrong, a person should look
+PULL_MS = 60_000  # how far a peer's time may pull ours forward
+LATEST_MS = 4_133_980_799_000  # 2100-12-31: entries beyond it have no journal
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A time in milliseconds since 1970 UTC, how it is known, and what a person should be told about it."""
+
+    at_ms: int
+    trust: Trust
+    warning: str | None = None
+
+
+class Clock:
+    """One device's sense of time since this process started."""
+
+    def __init__(
+        self,
+        *,
+        wall_ms: Callable[[], int],
+        monotonic_ms: Callable[[], int],
+        synchronised: Callable[[], bool],
+        floor_ms: int,
+        last_own_ms: int | None,
+    ) -> None:
+        """`last_own_ms` is the time of the last own entry, None for a device that has written none."""
+        self._wall, self._monotonic, self._synchronised = wall_ms, monotonic_ms, synchronised
+        self.floor_ms = floor_ms
+        self._founded = last_own_ms is not None
+        self._last_ms = last_own_ms  # of any own entry
+        self._confirmed_ms = 0  # of an own entry with a confirmed time
+        self._start_ms, self._base_ms = monotonic_ms(), max(last_own_ms or 0, floor_ms)
+        self._offset_ms: int | None = None  # confirmed time less monotonic time, as a peer or a person gave it
+        self._heard_ms = 0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the time is known for sure."""
+        return self._known() is not None
+
+    def now(self) -> Reading:
+        """The time for an entry written now: hybrid logical, so never behind the last own entry of a believed clock
+        (nor, by at most a minute, behind what peers said)."""
+        known = self._known()
+        if known is not None:
+            self.floor_ms = max(self.floor_ms, known)
+            return Reading(max(self._pulled(known), self._confirmed_ms), "confirmed")
+        wall = self._wall()
+        if not self._believable(wall):
+            elapsed = self._monotonic() - self._start_ms
+            return Reading(
+                min(self._base_ms + elapsed, LATEST_MS),
+                "suspect",
+                "this till's clock is wrong: set the date; sales go on and are moved to the right day afterwards",
+            )
+        warning = None
+        last = self._last_ms
+        if last is not None and abs(wall - last) > UNUSUAL_MS:
+            warning = "this till's clock is far from its last sale: check the date"
+            last = None  # one of the two was wildly wrong; staying with the later one could trap the till in 2035
+        at = max(self._pulled(wall), last or 0, self._confirmed_ms)
+        return Reading(at, "unconfirmed", warning)
+
+    def written(self, at_ms: int, trust: Trust) -> None:
+        """An own entry was written with this time."""
+        self._founded, self._last_ms = True, at_ms
+        if trust == "confirmed":
+            self._confirmed_ms = max(self._confirmed_ms, at_ms)
+
+    def heard(self, peer_at_ms: int, peer_confirmed: bool) -> bool:
+        """A peer says what time it is; True if that confirmed ours just now. Never raises, whatever it says."""
+        if not 0 <= peer_at_ms <= LATEST_MS:
+            return False
+        if peer_confirmed and self._known() is None and peer_at_ms >= self.floor_ms:
+            self._offset_ms = peer_at_ms - self._monotonic()
+            return True
+        self._heard_ms = max(self._heard_ms, peer_at_ms)
+        return False
+
+    def set_by_person(self, at_ms: int) -> None:
+        """A manager says what time it is."""
+        self._offset_ms = at_ms - self._monotonic()
+        self._confirmed_ms = min(self._confirmed_ms, at_ms)
+
+    def _known(self) -> int | None:
+        """The confirmed time, or None."""
+        if self._offset_ms is not None:
+            return self._monotonic() + self._offset_ms
+        if self._synchronised():
+            wall = self._wall()
+            return wall if self.floor_ms <= wall <= LATEST_MS else None
+        return None
+
+    def _believable(self, wall: int) -> bool:
+        if not self._founded:
+            return self.floor_ms <= wall <= LATEST_MS
+        return self.floor_ms <= wall <= min(self.floor_ms + BELIEVED_PAST_FLOOR_MS, LATEST_MS)
+
+    def _pulled(self, at_ms: int) -> int:
+        return max(at_ms, min(self._heard_ms, at_ms + PULL_MS))
+
+
+def iso(at_ms: int, zone: ZoneInfo) -> str:
+    """ISO 8601 with milliseconds and the zone's offset."""
+    seconds, millis = divmod(at_ms, 1000)
+    moment = datetime.fromtimestamp(seconds, zone) + timedelta(milliseconds=millis)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def parse_iso(text: str) -> int:
+    """Milliseconds since 1970 of an ISO 8601 time with offset. Raises ValueError for anything else."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no offset")
+    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
+
+
+def business_day(at_ms: int, zone: ZoneInfo, day_start_min: int) -> str:
+    """The date in the shop's zone, counted from its day start (minutes after midnight), as YYYY-MM-DD."""
+    local = datetime.fromtimestamp(at_ms / 1000, zone).replace(tzinfo=None)
+    return (local - timedelta(minutes=day_start_min)).date().isoformat()

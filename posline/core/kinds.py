@@ -1,0 +1,278 @@
+"""What each kind of entry says: one check a kind, in one table. No I/O.
+
+A check gets an entry's JSON object, whose envelope is sound, and returns what is wrong with the rest of it, or None.
+Fields that a check does not know are ignored, so that a newer till may say more. A kind that is not in the table is
+kept, forwarded and counted as from a newer version.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from posline.core.money import MAX_MONEY, inclusive_tax, line_total, parse_quantity, parse_rate
+from posline.core.numbers import AUTHOR, author_id, valid_label
+
+__all__ = ["KINDS", "MAX_LINES", "MAX_PRODUCTS", "MAX_TEXT", "ROLES", "SIGNED_KINDS", "check_body", "content_of"]
+
+MAX_TEXT = 200  # characters of any text
+MAX_LINES = 500
+MAX_PRODUCTS = 200  # in one entry
+MAX_TENDERS = 20
+ROLES = ("manager", "till", "head office", "reader")
+
+KINDS = {  # kind -> the sort of document that it belongs in
+    "run": "journal",
+    "seal": "journal",
+    "sale": "journal",
+    "redate": "journal",
+    "founding": "shop",
+    "member": "shop",
+    "setting": "shop",
+    "products": "catalog",
+}
+SIGNED_KINDS = frozenset({"run", "seal", "founding", "member", "setting"})
+
+Body = Mapping[str, Any]
+_HASH = re.compile(r"[0-9a-f]{64}")
+_DAY_START = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_TENDER = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_DAY = re.compile(r"20[2-9][0-9]-[0-9]{2}-[0-9]{2}|2100-[0-9]{2}-[0-9]{2}")
+
+
+def check_body(kind: str, till: str, body: Body) -> str | None:
+    """What is wrong with an entry of this kind by this author; None when nothing, or when the kind is not known."""
+    clock = body.get("clock")
+    if clock is not None and clock not in ("unconfirmed", "suspect"):
+        return "it does not say how far its clock is to be believed"
+    check = _CHECKS.get(kind)
+    return None if check is None else check(till, body)
+
+
+def _text(value: object, least: int = 1) -> bool:
+    return type(value) is str and least <= len(value) <= MAX_TEXT
+
+
+def _amount(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_MONEY
+
+
+def _place(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _sale(_: str, body: Body) -> str | None:
+    number, label, lines, total = body.get("number"), body.get("label"), body.get("lines"), body.get("total")
+    if not _place(number) or type(label) is not str or not valid_label(label):
+        return "its receipt number or label is out of range"
+    if type(lines) is not list or not 0 < len(lines) <= MAX_LINES:
+        return f"it has not 1 to {MAX_LINES} lines"
+    reckoned = 0
+    for line in lines:
+        wrong, cost = _line(line)
+        if wrong is not None:
+            return wrong
+        reckoned += cost
+    if type(total) is not int or total != reckoned:
+        return f"its total is not the {reckoned} of its lines"
+    note = body.get("note", "")
+    if not _text(note, 0) or not _text(body.get("customer", ""), 0):
+        return "one of its texts is too long"
+    return _paid(body, total)
+
+
+def _line(line: object) -> tuple[str | None, int]:
+    """(what is wrong, what the line costs)."""
+    if type(line) is not dict or not _text(line.get("sku")) or not _text(line.get("name", ""), 0):
+        return "a line names nothing that was sold", 0
+    quantity, price, discount = line.get("quantity"), line.get("price"), line.get("discount", 0)
+    try:
+        thousandths = parse_quantity(quantity) if type(quantity) is str else 0
+    except ValueError:
+        thousandths = 0
+    if not thousandths:
+        return "a line's quantity is no decimal above 0", 0
+    if type(price) is not int or not _amount(price) or not _amount(discount):
+        return "a line's price or discount is out of range", 0
+    cost = line_total(price, thousandths, discount)
+    if cost < 0 or cost > MAX_MONEY:
+        return "a line costs less than nothing, or too much", 0
+    if "rate" in line or "tax" in line:
+        try:
+            rate = parse_rate(line["rate"]) if type(line.get("rate")) is str else None
+        except ValueError:
+            rate = None
+        if rate is None or line.get("tax") != inclusive_tax(cost, rate) or type(line.get("tax")) is not int:
+            return "a line's tax is not what its rate makes it", 0
+    return None, cost
+
+
+def _paid(body: Body, total: int) -> str | None:
+    rounding, change, tenders = body.get("rounding", 0), body.get("change", 0), body.get("tenders")
+    if type(rounding) is not int or abs(rounding) > MAX_MONEY or not _amount(change) or total + rounding < 0:
+        return "its rounding or change is out of range"
+    if tenders is None:
+        return None if change == 0 else "it gives change for nothing"
+    if type(tenders) is not list or not 0 < len(tenders) <= MAX_TENDERS:
+        return "its tenders are no list"
+    paid = 0
+    for tender in tenders:
+        if type(tender) is not dict or type(kind := tender.get("kind")) is not str or not _TENDER.fullmatch(kind):
+            return "a tender has no kind"
+        if not _amount(tender.get("amount")) or not _text(tender.get("reference", ""), 0):
+            return "a tender's amount or reference is out of range"
+        paid += tender["amount"]
+    if paid - change != total + rounding:
+        return f"its tenders less change are not the {total + rounding} to be paid"
+    return None
+
+
+def _run(_: str, body: Body) -> str | None:
+    after = body.get("after")
+    if after is not None:
+        if type(after) is not dict or type(after.get("run")) is not int or not _place(after.get("seq")):
+            return "it does not say from where it goes on"
+        hash = after.get("hash")
+        if type(hash) is not str or not _HASH.fullmatch(hash) or hash[:24] != body["prev"]:
+            return "it does not say from where it goes on"
+    elif body["prev"] != "":
+        return "it goes on from nothing and yet names an entry before it"
+    return None if _text(body.get("label", ""), 0) else "its label is too long"
+
+
+def _seal(_: str, body: Body) -> str | None:
+    return None
+
+
+def _key(value: object) -> bytes | None:
+    if type(value) is not str or len(value) != 43:
+        return None
+    try:
+        key = base64.urlsafe_b64decode(value + "=")
+    except ValueError:
+        return None
+    return key if len(key) == 32 and base64.urlsafe_b64encode(key).decode()[:43] == value else None
+
+
+def _seen(body: Body) -> str | None:
+    seen = body.get("seen")
+    if type(seen) is not dict or not all(
+        AUTHOR.fullmatch(author) and type(hash) is str and _HASH.fullmatch(hash) for author, hash in seen.items()
+    ):
+        return "it does not say what its author had seen"
+    return None
+
+
+def _founding(till: str, body: Body) -> str | None:
+    key, recovery = _key(body.get("key")), _key(body.get("recovery"))
+    if key is None or recovery is None or author_id(key) != till:
+        return "its key is not its author's"
+    if not _text(body.get("name")) or not _CURRENCY.fullmatch(str(body.get("currency"))):
+        return "it names no shop or currency"
+    if not _DAY_START.fullmatch(str(body.get("day_start"))) or not valid_label(str(body.get("label"))):
+        return "its day start or label is none"
+    if not _text(body.get("zone")) or not _zone(body["zone"]):
+        return "its time zone is none"
+    return _seen(body)
+
+
+def _zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _member(_: str, body: Body) -> str | None:
+    if _key(body.get("key")) is None:
+        return "it admits no key"
+    if not valid_label(str(body.get("label"))) or body.get("role") not in ROLES:
+        return "it gives no label or role"
+    return _seen(body)
+
+
+def _setting(_: str, body: Body) -> str | None:
+    if not _text(body.get("name")) or "value" not in body:
+        return "it sets nothing"
+    return _seen(body)
+
+
+def _products(_: str, body: Body) -> str | None:
+    products = body.get("products")
+    if type(products) is not list or not 0 < len(products) <= MAX_PRODUCTS:
+        return f"it has not 1 to {MAX_PRODUCTS} products"
+    for product in products:
+        if type(product) is not dict or not _text(product.get("sku")) or not _text(product.get("name"), 0):
+            return "a product has no sku or name"
+        if not _amount(product.get("price")):
+            return "a product's price is out of range"
+        for name in ("barcode", "department", "tax", "unit"):
+            if not _text(product.get(name, ""), 0):
+                return f"a product's {name} is no text"
+        labels = product.get("labels", {})
+        if type(labels) is not dict or not all(_text(v, 0) for v in labels.values()):
+            return "a product's labels are no texts"
+    return _seen(body)
+
+
+def _redate(_: str, body: Body) -> str | None:
+    author, to = body.get("author"), body.get("to")
+    if type(author) is not str or not AUTHOR.fullmatch(author) or type(body.get("of")) is not int:
+        return "it does not say whose entries it moves"
+    if not _place(body.get("first")) or not _place(body.get("last")) or body["first"] > body["last"]:
+        return "it moves no numbers"
+    if type(to) is not str or not _DAY.fullmatch(to):
+        return "it moves to no day"
+    return _seen(body)
+
+
+_CHECKS: dict[str, Callable[[str, Body], str | None]] = {
+    "run": _run,
+    "seal": _seal,
+    "sale": _sale,
+    "redate": _redate,
+    "founding": _founding,
+    "member": _member,
+    "setting": _setting,
+    "products": _products,
+}
+
+# -- content ---------------------------------------------------------------------------------------
+
+_PLACE = frozenset({"v", "id", "till", "run", "seq", "prev", "at", "day", "by", "sig", "seen", "clock"})
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def content_of(kind: str, body: Body) -> bytes:
+    """What a valid entry says, in one form: equal bytes for equal content."""
+    if kind != "sale":
+        return _encode({name: value for name, value in body.items() if name not in _PLACE})
+    payable = body["total"] + body.get("rounding", 0)
+    tenders = body.get("tenders") or [{"kind": "cash", "amount": payable}]
+    return _encode(
+        [
+            kind,
+            [
+                [
+                    line["sku"],
+                    parse_quantity(line["quantity"]),
+                    line["price"],
+                    line.get("discount", 0),
+                    line.get("tax", 0),
+                ]
+                for line in body["lines"]
+            ],
+            sorted([tender["kind"], tender["amount"], tender.get("reference", "")] for tender in tenders),
+            body.get("change", 0),
+            body.get("customer", ""),
+            body.get("rounding", 0),
+            body["total"],
+        ]
+    )
