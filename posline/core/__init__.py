@@ -1,1 +1,1 @@
-"""Pure rules: money, entries, status, clock, numbers, documents, the update reader. No I/O, and nothing above it is imported."""
+"""Pure rules: money, entries, status, clock, numbers, documents, the update reader. No I/O, nothing above imported."""

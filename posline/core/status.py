@@ -325,12 +325,12 @@ def judge(entries: Iterable[Entry], shop: str) -> dict[tuple[str, bytes], Verdic
         if after is not None and after["run"] != entry.run:
             named[entry.till, after["run"]].append((after["seq"], bytes.fromhex(after["hash"])))
     for run, members in runs.items():
-        for key, judgement in judge_run(members, named[run]).items():
-            assert isinstance(key, tuple)
+        for place, judgement in judge_run(members, named[run]).items():
+            assert isinstance(place, tuple)
             if judgement.standing is Status.INVALID:
-                verdicts[key].vouched = judgement.vouched
+                verdicts[place].vouched = judgement.vouched
             else:
-                verdicts[key] = Verdict(judgement.standing, judgement.reason, judgement.vouched)
+                verdicts[place] = Verdict(judgement.standing, judgement.reason, judgement.vouched)
     claims: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
     for key, verdict in verdicts.items():
         if verdict.status is Status.COUNTED:

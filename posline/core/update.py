@@ -238,9 +238,7 @@ def _why_not(info: int) -> str:
     return f"the update holds {kinds.get(info & 31, f'a struct of kind {info & 31}')}: only strings in arrays may pass"
 
 
-def _own_order(
-    client: int, clock: int, structs: Sequence[_Struct], known: Mapping[int, int]
-) -> tuple[bytes, ...]:
+def _own_order(client: int, clock: int, structs: Sequence[_Struct], known: Mapping[int, int]) -> tuple[bytes, ...]:
     """New elements of an update by one client, each struct's origins checked against what comes before it."""
     here = known.get(client, 0)
     fresh: list[bytes] = []

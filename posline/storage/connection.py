@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlite_utils.utils import sqlite3
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 __all__ = ["Connection", "Error", "OperationalError", "connect", "is_full", "reader", "sqlite_warning", "version"]
 

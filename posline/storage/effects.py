@@ -101,12 +101,27 @@ class Effects:
             return
         chosen = rows[0][0]
         if len(rows) > 1:
-            chosen = bytes.fromhex(current([_edit(name, authority, *row) for row in rows]).current.hash)
+            edits = [_edit(name, authority, *row) for row in rows]
+            chosen = bytes.fromhex(current(edits, self._numbers(shop, edits)).current.hash)
         self._db.execute(
             "UPDATE edit SET current = (hash = ?) WHERE shop = ? AND document = ? AND name = ?"
             " AND current <> (hash = ?)",
             (chosen, shop, document, name, chosen),
         )
+
+    def _numbers(self, shop: int, edits: list[Edit]) -> dict[str, int]:
+        """The numbers of the entries that these edits had seen."""
+        hashes = {
+            hash for edit in edits for author, hash in edit.seen.items() if any(e.author == author for e in edits)
+        }
+        numbers = {}
+        for hash in hashes:
+            row = self._db.execute(
+                "SELECT seq FROM entry WHERE shop = ? AND hash = ?", (shop, bytes.fromhex(hash))
+            ).fetchone()
+            if row is not None:
+                numbers[hash] = row[0]
+        return numbers
 
     def _move(self, shop: int, authority: Shop, redate: Entry) -> None:
         """A redate came or went: work the days of its range out again."""
@@ -138,7 +153,10 @@ class Effects:
                 fit.append(row)
         if not fit:
             return day
-        chosen = current([_edit("day", authority, *row[:4]) for row in fit]).current.hash if len(fit) > 1 else None
+        chosen = None
+        if len(fit) > 1:
+            edits = [_edit("day", authority, *row[:4]) for row in fit]
+            chosen = current(edits, self._numbers(shop, edits)).current.hash
         return str(next(row[4] for row in fit if chosen in (None, row[0].hex())))
 
 

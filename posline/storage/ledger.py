@@ -317,7 +317,7 @@ class Ledger:
         """Judge one run from its stored rows, and note what its whole looks like now."""
         author = place[1]
         rows = self._db.execute(
-            "SELECT n, hash, seq, prev, kind, signed, fault, status, vouched, reason, id FROM entry"
+            "SELECT n, hash, seq, prev, kind, signed, fault, status, vouched, reason, id, kept FROM entry"
             " WHERE shop = ? AND author = ? AND run = ? ORDER BY seq, n",
             place,
         ).fetchall()
@@ -331,7 +331,7 @@ class Ledger:
             "SELECT seq, hash FROM continuation WHERE shop = ? AND author = ? AND run = ? AND next <> run", place
         ).fetchall()
         verdicts = judge_run(chain, named)
-        for link, (n, hash, _, _, _, _, fault, status, vouched, reason, id) in zip(chain, rows, strict=True):
+        for link, (n, hash, _, _, _, _, fault, status, vouched, reason, id, kept) in zip(chain, rows, strict=True):
             verdict = verdicts[n]
             standing, why, vouches = CODE[verdict.standing], verdict.reason, verdict.vouched
             if link.faulty:
@@ -341,7 +341,8 @@ class Ledger:
             if standing == COUNTED and status in (COUNTED, DUPLICATE):
                 standing, why = status, reason
             if (standing, bool(vouches), why or None) != (status, bool(vouched), reason):
-                self._set(take, n, status, standing, why or None, vouched=vouches)
+                stays = kept if standing == DUPLICATE else None
+                self._set(take, n, status, standing, why or None, vouched=vouches, kept=stays)
             if (standing in (COUNTED, DUPLICATE)) != (status in (COUNTED, DUPLICATE)):
                 take.ids.add(id)
         self._whole(take, place, chain, bool(named), known=key is not None)

@@ -203,13 +203,14 @@ class Reports:
 
     def forks(self) -> list[tuple[str, int, int]]:
         """(author, run, seq) from which two runs went on, or one although the run itself went on."""
-        return self._read.execute(
+        rows: list[tuple[str, int, int]] = self._read.execute(
             "SELECT author, run, seq FROM continuation WHERE shop = ?1 GROUP BY author, run, seq, hash"
             " HAVING count(*) > 1 UNION SELECT c.author, c.run, c.seq FROM continuation c JOIN run r"
             " ON r.shop = c.shop AND r.author = c.author AND r.run = c.run WHERE c.shop = ?1 AND r.whole > c.seq"
             " ORDER BY 1, 3, 2",
             (self._key,),
-        ).fetchall()  # type: ignore[no-any-return]
+        ).fetchall()
+        return rows
 
     def _label(self, author: str) -> str:
         member = self._store.members(self._shop).get(author)
