@@ -83,15 +83,23 @@ class Reports:
         return [r for r in found if r.kept not in hashes]
 
     def sales(
-        self, *, day: str | None = None, till: str | None = None, after: int = 0, limit: int = 100
+        self,
+        *,
+        day: str | None = None,
+        till: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[Recorded]:
-        """Sales in the order in which they came here, behind `after` (the `n` of the last one seen)."""
+        """Sales in the order in which they came here, behind `after` (the `n` of the last one seen); with `newest`, the
+        last ones first."""
         query, values = _COLUMNS + _FROM + " AND e.kind = 'sale' AND e.n > ?", [after]
         if day is not None:
             query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
         if till is not None:
             query, values = query + " AND e.author = ?", [*values, till]  # type: ignore[list-item]
-        return self._recorded(query + " ORDER BY e.n LIMIT ?", *values, min(limit, PAGE_MAX))
+        query += " ORDER BY e.n DESC LIMIT ?" if newest else " ORDER BY e.n LIMIT ?"
+        return self._recorded(query, *values, min(limit, PAGE_MAX))
 
     def counted_sales(self, first: str | None, last: str | None) -> Iterator[Recorded]:
         """Every counted sale of the days from `first` to `last`, once, in an order that all replicas share."""
@@ -249,12 +257,23 @@ class Reports:
         ).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def products(self, *, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """Products of the current catalogue by SKU, behind `after`."""
-        rows = self._read.execute(
-            "SELECT value FROM edit WHERE shop = ? AND document = ? AND name > ? AND current = 1 ORDER BY name LIMIT ?",
-            (self._key, self._store.document_key(self._shop, self.catalogue), after, limit),
-        )
+    def products(
+        self, *, wanted: str = "", barcode: str = "", after: str = "", limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Products of the current catalogue by SKU, behind `after`: all, or those whose SKU, name or barcode holds
+        `wanted`, or those with just this `barcode`."""
+        query = "SELECT value FROM edit WHERE shop = ? AND document = ? AND name > ? AND current = 1"
+        values: list[Any] = [self._key, self._store.document_key(self._shop, self.catalogue), after]
+        if wanted:
+            query += (
+                " AND instr(lower(name || char(10) || json_extract(value, '$.name') || char(10) ||"
+                " coalesce(json_extract(value, '$.barcode'), '')), lower(?))"
+            )
+            values.append(wanted)
+        if barcode:
+            query += " AND json_extract(value, '$.barcode') = ?"
+            values.append(barcode)
+        rows = self._read.execute(query + " ORDER BY name LIMIT ?", [*values, limit])
         return [json.loads(value) for (value,) in rows]
 
     # -- a day -------------------------------------------------------------------------------------

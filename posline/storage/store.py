@@ -257,6 +257,18 @@ class Store:
         ).fetchall()
         return join_rows([Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in found])
 
+    def first_uncovered(self, shop: str, document: str, state: Mapping[int, int]) -> int:
+        """The number of the first row that brings something beyond `state`; one past the last when none does."""
+        rows = self.read.execute(
+            "SELECT n, after FROM log WHERE shop = ? AND document = ? ORDER BY n",
+            (self._shops.get(shop), self.document_key(shop, document)),
+        )
+        for n, after in rows:
+            if any(state.get(client, 0) < clock for client, clock in decode_state(after).items()):
+                rows.close()
+                return int(n)
+        return self.head(shop, document).n + 1
+
     def authors(self, shop: str, document: str) -> dict[str, tuple[int, str]]:
         """Count and set hash of each author's elements in a document."""
         rows = self.read.execute(

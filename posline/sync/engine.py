@@ -1,0 +1,345 @@
+"""The engine: one store's group commit, links and clocks, on asyncio.
+
+Whatever is staged while a commit runs goes into the next one. A commit runs in its own thread, or inline when nothing
+else waits and the disk is fast, which saves the hop. Decisions are the hub's and the replica's; here are only the
+thread, the tasks and the sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random as randomness
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from starlette.routing import BaseRoute
+
+from posline.errors import CommitFailed, OutcomeUnknown
+from posline.replica import Random, Replica
+from posline.storage.store import Commit, Staged, Store
+from posline.sync.accept import accept_routes
+from posline.sync.dial import Dialler
+from posline.sync.hub import Hub
+from posline.trust.gate import Gate
+
+__all__ = ["Engine", "PeerState"]
+
+log = logging.getLogger("posline.sync")
+
+BATCH_UPDATES = 512  # in one transaction: a few MB at the most, and the cashier's sale waits for one at the most
+INLINE_UPDATES = 4  # a ring or two; more would keep the loop busy
+INLINE_S = 0.0015  # a disk whose last commits were faster than this is fast
+TICK_S = 0.1
+REPLICA_TICK_S = 1.0
+NOTES_S = 1.0  # how long small notes (lights, settings) wait for a commit to go with
+SQUASH_ROWS = 64  # new rows of a document that make squashing worth while, once nothing else is to be done
+SQUASH_NOW_ROWS = 512  # or at once, so that a busy day's log stays short
+IDLE_S = 2.0
+REMEMBERED = 1000  # rows whose document is known to be squashed up to
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """What is known of a device or of an address that is dialled. `last_seen` is ISO 8601, None when never."""
+
+    name: str
+    kind: str
+    connected: bool
+    last_seen: str | None
+    behind: int
+    url: str | None
+
+
+class Engine:
+    """Runs a store's replicas: a till's one, a head office's many."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        kind: str = "till",
+        random: Random | None = None,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        on_fatal: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """`on_fatal` is told of a disk error after which the file can no longer be believed: the process should end."""
+        self.store, self.now = store, now
+        self.hub = Hub(random=random or randomness.SystemRandom(), kind=kind)
+        self.hub.on_staged = self.poke
+        self._wall, self._on_fatal = wall, on_fatal
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._wanted = asyncio.Event()
+        self._waiters: dict[int, asyncio.Future[None]] = {}
+        self._listeners: list[Callable[[Commit], None]] = []
+        self._diallers: dict[tuple[str, str], Dialler] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._committing = asyncio.Lock()
+        self._fast_s = 0.0
+        self._broken: BaseException | None = None
+        self._noted_s = now()
+        self._rows: dict[tuple[str, str], int] = {}  # rows since a document was last squashed
+        self._squashed: dict[tuple[str, str], int] = {}
+        self._busy_s = now()
+        self.room = asyncio.Event()  # set after each commit: readers that stopped may go on
+
+    # -- life --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to commit and tick."""
+        self._tasks = [
+            asyncio.create_task(self._commit_loop(), name="commit"),
+            asyncio.create_task(self._tick_loop(), name="tick"),
+        ]
+
+    async def stop(self) -> None:
+        """Seal and commit what is there, end the links, stop."""
+        for dialler in self._diallers.values():
+            dialler.stop()
+        for replica in self.hub.replicas:
+            if replica.author is not None:
+                replica.seal_soon()
+                replica.tick(self.now())
+        await self._flush()
+        for replica in self.hub.replicas:
+            for link in self.hub.links(replica.shop):
+                link.close("stopping")
+        for dialler in self._diallers.values():
+            await dialler.stopped()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._fail_all(OutcomeUnknown("the till is stopping"))
+        self._thread.shutdown()
+
+    def add(self, replica: Replica) -> None:
+        """Take up a shop."""
+        self.hub.add(replica)
+
+    def drop(self, shop: str) -> None:
+        """Let go of a shop."""
+        for name, url in [place for place in self._diallers if place[0] == shop]:
+            self.undial(url, shop=name)
+        self.hub.drop(shop)
+
+    # -- commits -----------------------------------------------------------------------------------------
+
+    async def durable(self, *staged: Staged) -> None:
+        """Return once these are on the disk.
+
+        Raises CommitFailed when nothing was recorded, OutcomeUnknown when that is not known.
+        """
+        if self._broken is not None:
+            raise OutcomeUnknown(str(self._broken))
+        waiting = []
+        for one in staged:
+            if any(one is other for other in self._all_staged(one.shop)):
+                waiting.append(self._waiters.setdefault(id(one), asyncio.get_running_loop().create_future()))
+        self.poke()
+        for future in waiting:
+            await asyncio.shield(future)
+
+    def _all_staged(self, shop: str) -> list[Staged]:
+        replica = self.hub.replica(shop)
+        return replica.staged if replica is not None else []
+
+    def poke(self) -> None:
+        """Something is staged."""
+        self._wanted.set()
+
+    def on_commit(self, listener: Callable[[Commit], None]) -> None:
+        """Call `listener` after each commit."""
+        self._listeners.append(listener)
+
+    async def _commit_loop(self) -> None:
+        while self._broken is None:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Commit until nothing is staged."""
+        async with self._committing:
+            while self._broken is None:
+                batch = self._take()
+                if not batch and not (self.store.noted and self.now() - self._noted_s >= NOTES_S):
+                    return
+                await self._commit(batch)
+
+    def _take(self) -> list[Staged]:
+        batch: list[Staged] = []
+        for replica in self.hub.replicas:
+            if replica.staged:
+                batch += replica.staged[: max(1, BATCH_UPDATES - len(batch))]
+        return batch
+
+    async def _commit(self, batch: list[Staged]) -> None:
+        began = self.now()
+        inline = len(batch) <= INLINE_UPDATES and self._fast_s < INLINE_S
+        try:
+            if inline:
+                commit = self.store.commit(batch)
+            else:
+                loop = asyncio.get_running_loop()
+                commit = await loop.run_in_executor(self._thread, self.store.commit, batch)
+        except CommitFailed as error:
+            log.error("%s", error)
+            self._failed(batch, error)
+            return
+        except Exception as error:
+            self._fatal(error)
+            return
+        took = self.now() - began
+        if len(batch) <= INLINE_UPDATES:
+            self._fast_s = took if not inline else 0.8 * self._fast_s + 0.2 * took
+        self._noted_s = self._busy_s = self.now()
+        self._release(batch, commit)
+
+    def _release(self, batch: list[Staged], commit: Commit) -> None:
+        by_shop: dict[str, list[Staged]] = {}
+        for staged in batch:
+            by_shop.setdefault(staged.shop, []).append(staged)
+            place = staged.shop, staged.document
+            self._rows[place] = self._rows.get(place, 0) + 1
+        for shop, items in by_shop.items():
+            replica = self.hub.replica(shop)
+            if replica is not None:
+                replica.release(items, commit)
+        for staged in batch:
+            future = self._waiters.pop(id(staged), None)
+            if future is not None and not future.done():
+                future.set_result(None)
+        self.hub.released(batch, commit)
+        self.room.set()
+        for listener in self._listeners:
+            listener(commit)
+
+    def _failed(self, batch: list[Staged], error: CommitFailed) -> None:
+        """Nothing of the batch was written; what was staged behind it leans on it and goes too."""
+        shops = {staged.shop for staged in batch}
+        for shop in shops:
+            replica = self.hub.replica(shop)
+            if replica is None:
+                continue
+            for staged in replica.staged:
+                future = self._waiters.pop(id(staged), None)
+                if future is not None and not future.done():
+                    future.set_exception(error)
+                    future.exception()  # a waiter that is gone needs no telling
+            replica.reset()
+            replica.alarm("disk", str(error))
+        self.hub.failed(shops)
+        self.room.set()
+
+    def _fatal(self, error: BaseException) -> None:
+        log.critical(
+            "the database failed (%s: %s): this process must end and start afresh", type(error).__name__, error
+        )
+        self._broken = error
+        self._fail_all(OutcomeUnknown(f"the disk failed: {error}"))
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+
+    def _fail_all(self, error: Exception) -> None:
+        for future in self._waiters.values():
+            if not future.done():
+                future.set_exception(error)
+                future.exception()
+        self._waiters.clear()
+
+    # -- time ----------------------------------------------------------------------------------------------
+
+    async def _tick_loop(self) -> None:
+        replicas_s = self.now()
+        while self._broken is None:
+            await asyncio.sleep(TICK_S)
+            now = self.now()
+            try:
+                self.hub.tick(now)
+                if now - replicas_s >= REPLICA_TICK_S:
+                    replicas_s = now
+                    for replica in self.hub.replicas:
+                        replica.tick(now)
+                    if self.store.noted:
+                        self.poke()
+                if any(replica.staged for replica in self.hub.replicas):
+                    self.poke()
+                await self._squash(now)
+            except Exception:
+                log.exception("a tick failed; the next one goes on")
+
+    async def _squash(self, now: float) -> None:
+        """Join the log's rows when nothing else is to be done, or when there are very many."""
+        least = SQUASH_ROWS if now - self._busy_s >= IDLE_S else SQUASH_NOW_ROWS
+        for place in [place for place, rows in self._rows.items() if rows >= least]:
+            async with self._committing:
+                loop = asyncio.get_running_loop()
+                try:
+                    after = self._squashed.get(place, 0)
+                    last = await loop.run_in_executor(self._thread, self._squash_one, place, after)
+                except CommitFailed:
+                    self._rows[place] = 0  # a full disk: later
+                    continue
+                except Exception as error:
+                    self._fatal(error)
+                    return
+            self._squashed[place] = last
+            self._rows.pop(place)
+
+    def _squash_one(self, place: tuple[str, str], after: int) -> int:
+        """Squash a document's rows behind `after`; returns from where to go on next time, so that a last segment that
+        is not full is joined with what follows."""
+        resume = after
+        while last := self.store.squash(*place, after=after):
+            resume, after = after, last
+        return resume
+
+    # -- links -----------------------------------------------------------------------------------------------
+
+    def dial(self, shop: str, url: str, gate: Gate) -> None:
+        """Keep a link to `url` until `undial`."""
+        if (shop, url) not in self._diallers:
+            dialler = self._diallers[shop, url] = Dialler(self, shop, url, gate)
+            dialler.start()
+
+    def undial(self, url: str, *, shop: str | None = None) -> None:
+        """Dial `url` no more, and end its link."""
+        for place in [p for p in self._diallers if p[1] == url and shop in (None, p[0])]:
+            self._diallers.pop(place).stop()
+
+    def routes(self, find: Callable[[str | None], tuple[Replica, Gate] | None]) -> list[BaseRoute]:
+        """/sync and /sync/{shop} for Starlette; `find` gives the replica and gate of the shop that is asked for."""
+        return accept_routes(self, find)
+
+    def peers(self, shop: str) -> list[PeerState]:
+        """The devices a shop here has or had links with, then the addresses that are dialled in vain."""
+        replica = self.hub.replica(shop)
+        members = replica.store.members(shop) if replica is not None else {}
+        urls = {d.store: d.url for d in self._diallers.values() if d.shop == shop and d.store}
+        states: list[PeerState] = []
+        for seen in self.hub.seen(shop):
+            member = members.get(seen.store)
+            connected = self.hub.linked(shop, seen.store)
+            name = member.label if member is not None and member.label else seen.store[:6]
+            states.append(
+                PeerState(name, seen.kind, connected, self._iso(seen.at_s), seen.behind, urls.get(seen.store))
+            )
+        for dialler in self._diallers.values():
+            if dialler.shop == shop and not dialler.store:
+                states.append(PeerState(dialler.url, "unknown", False, None, 0, dialler.url))
+        return states
+
+    def _iso(self, at_s: float) -> str:
+        moment = datetime.fromtimestamp(self._wall() - (self.now() - at_s), UTC)
+        return moment.isoformat(timespec="milliseconds")
+
+    async def wait_for_room(self) -> None:
+        """Wait for the next commit, at most a second."""
+        self.room.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.room.wait(), 1.0)

@@ -1,0 +1,689 @@
+"""One connection between two replicas, or between a replica and a stock Yjs client, without the socket.
+
+Outside events only change state (`receive`, `committed`, `released`, `tick`); `_decide` alone says what goes out. The
+shell takes messages one by one with `take()` while its socket has room, so what waits for a slow peer is bounded.
+
+Invariants, by number in the tests:
+
+1. Nothing is sent that is not committed: rows, heads and digests come from the replica's committed reads.
+2. Each update that arrives is answered by exactly one SyncStatus, in the order of arrival; 1 only once what it brought
+   is committed, also where another link brought the same a moment ago and its commit is still under way.
+3. To a replica, at most a window of updates is unanswered. A stock client answers nothing; what it is sent is bounded
+   by what the socket takes.
+4. A stock client gets one SyncStep1 for each authentication and none else, and its SyncStep2 only behind everything
+   that it lacked.
+5. Whatever arrives raises nothing here. What breaks the rules is refused with its reason; more than a few of those in a
+   minute close the link, and nothing else does.
+6. A row goes to a peer at most once a connection, unless the peer announces that it lacks it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from posline.core.update import EMPTY, StateVector, clip, decode_state, encode_state
+from posline.errors import Hole, PoslineError, Refused
+from posline.replica import Random, Replica, is_document
+from posline.storage.store import Mark, Row, Staged
+from posline.sync.frames import (
+    AuthGranted,
+    AuthRefused,
+    AuthToken,
+    CloseDocument,
+    Frame,
+    Ping,
+    Pong,
+    Stateless,
+    SyncStatus,
+    SyncStep1,
+    SyncStep2,
+    Update,
+    decode,
+    encode,
+)
+from posline.sync.liveness import INTERNET, LAN, STOCK, Liveness, Pace
+from posline.sync.messages import (
+    MARKS_MAX,
+    Announce,
+    Authors,
+    Have,
+    Hello,
+    Links,
+    Message,
+    Missing,
+    Prefixes,
+    RefusedUpdate,
+    Tree,
+    in_messages,
+    read,
+    write,
+)
+from posline.sync.repair import Repair
+from posline.sync.sending import InFlight, Sending, Window, covers
+from posline.trust.gate import Gate, Grant, Scope
+
+__all__ = ["VERSION", "Link", "Mood"]
+
+VERSION = "posline/1"  # in our Auth messages: how a listener tells a replica from a stock client
+SHOP = "shop"
+
+HANDSHAKE_S = 10.0  # from the connection to the peer's hello
+OUTBOX_BYTES = 256 * 1024  # no more rows are read while this much waits for the socket
+OUTBOX_BYTES_MAX = 4 * 1024 * 1024  # answers alone came to this: the peer asks and does not listen
+REFUSALS_A_MINUTE = 3
+DENIALS_A_MINUTE = 300  # a program that may only read and writes: each is answered, a flood is not
+DOCUMENTS_MAX = 400  # that one stock client may follow at once: a year of days
+UNANSWERED_MAX = 64  # updates that arrived and wait for their commit; the shell stops reading beyond
+ROWS_A_READ = 64  # of the log, at a time
+DEFER_S = 0.25  # others' rows, to peers that reach their sender themselves
+HAVE_S = 1.0  # between two `have` to links that did not bring what is had
+DEFERRED_MAX = 10_000  # rows that wait for their turn; beyond, they go out at once
+HOLE_S = 0.5  # between two announcements that a hole asks for
+
+
+class Mood(Enum):
+    """Where a link stands."""
+
+    WAITING = "the other side has not said who it is"
+    OPEN = "replicas talk"
+    STOCK = "a stock client follows"
+    CLOSED = "over"
+
+
+# which moods each kind of frame may come in; anything else is refused and changes nothing
+_MOVES: dict[type[object], frozenset[Mood]] = {
+    AuthToken: frozenset({Mood.WAITING, Mood.STOCK}),
+    AuthGranted: frozenset({Mood.WAITING}),
+    AuthRefused: frozenset({Mood.WAITING}),
+    Stateless: frozenset({Mood.WAITING, Mood.OPEN, Mood.STOCK}),
+    SyncStep1: frozenset({Mood.STOCK}),
+    SyncStep2: frozenset({Mood.STOCK}),
+    Update: frozenset({Mood.OPEN, Mood.STOCK}),
+    SyncStatus: frozenset({Mood.OPEN, Mood.STOCK}),
+    CloseDocument: frozenset({Mood.OPEN, Mood.STOCK}),
+    Ping: frozenset(Mood),
+    Pong: frozenset(Mood),
+}
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An update that arrived: `waits_for` is the staged update whose commit decides, None once it is decided."""
+
+    document: str
+    waits_for: Staged | None
+    applied: bool
+    why: RefusedUpdate | None = None
+    then: Frame | None = None
+
+
+@dataclass(slots=True)
+class Peer:
+    """What the other side said of itself."""
+
+    store: str = ""
+    session: str = ""
+    kind: str = ""
+    version: str = ""
+    links: frozenset[str] = frozenset()
+    have: dict[tuple[str, int], int] = field(default_factory=dict)  # author, run -> seq
+
+
+class Link:
+    """One connection, from the side of `replica`. Times are seconds of any steady clock."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        gate: Gate,
+        *,
+        dialling: bool,
+        now: float,
+        random: Random,
+        session: str,
+        kind: str,
+        links: Callable[[], Iterable[str]],
+        pace: Pace | None = None,
+        repairs: dict[str, dict[str, list[float]]] | None = None,
+    ) -> None:
+        """`links` gives the store ids of this replica's live links; `repairs` remembers repairs over reconnects."""
+        self.replica, self.gate, self.dialling = replica, gate, dialling
+        self.peer = Peer()
+        self.mood = Mood.WAITING
+        self.closing: str | None = None  # the reason, once the shell should close
+        self.refused = False  # the other side would not have us
+        self.heard: list[Have] = []  # for the hub to pass on
+        self.greeted = False  # the peer's hello is here
+        self.on_output: Callable[[], None] = lambda: None
+        self._random, self._session, self._kind, self._links = random, session, kind, links
+        self._repairs = repairs if repairs is not None else {}
+        self._repair = Repair(replica)
+        self._liveness = Liveness(pace or LAN, now)
+        self._begun, self._now = now, now
+        self._out: deque[bytes] = deque()
+        self._out_bytes = 0
+        self._grants: dict[str, Grant] = {}
+        self._answers: deque[_Answer] = deque()
+        self._sending: dict[str, Sending] = {}
+        self._window = Window()
+        self._announced: dict[str, int] = {}
+        self._hole_s: dict[str, float] = {}
+        self._nodes: set[str] = set()
+        self._deferred: deque[tuple[float, str, int]] = deque()
+        self._poison: set[tuple[str, int]] = set()  # rows that the peer refuses
+        self._last_refusal: RefusedUpdate | None = None
+        self._refusals: deque[float] = deque()
+        self._denials: deque[float] = deque()
+        self._marks: dict[tuple[str, int], Mark] = {}
+        self._have_s = now - HAVE_S
+        self._counted = 0
+        if dialling:
+            self._say(AuthToken(SHOP, gate.token(), VERSION))
+
+    # -- the shell's side ------------------------------------------------------------------------------
+
+    def take(self) -> bytes | None:
+        """The next message for the socket; None when there is none now."""
+        if not self._out:
+            self._decide()
+        if not self._out:
+            return None
+        message = self._out.popleft()
+        self._out_bytes -= len(message)
+        return message
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the shell should stop reading until commits have caught up."""
+        return len(self._answers) >= UNANSWERED_MAX
+
+    @property
+    def behind(self) -> int:
+        """How many rows the peer is not known to hold durably."""
+        waiting = sum(max(0, self.replica.head(name).n - s.cursor) for name, s in self._sending.items())
+        return waiting + len(self._window.waiting) + len(self._deferred)
+
+    def close(self, reason: str) -> None:
+        """End the link; the shell closes the socket with this reason."""
+        if self.closing is None:
+            self.closing, self.mood = reason[:120], Mood.CLOSED
+            self.on_output()
+
+    # -- events ----------------------------------------------------------------------------------------
+
+    def receive(self, message: bytes | str, now: float) -> None:
+        """A websocket message arrived."""
+        self._now = now
+        self._liveness.heard(now)
+        if self.mood is Mood.CLOSED:
+            return
+        try:
+            if isinstance(message, str):
+                raise Refused("messages are binary")
+            frame = decode(message)
+            moves = _MOVES.get(type(frame))
+            if moves is not None and self.mood not in moves:
+                raise Refused(f"a {type(frame).__name__} has no place here: {self.mood.value}")
+            self._on(frame)
+        except Refused as error:
+            self._count(self._refusals, REFUSALS_A_MINUTE, error.reason)
+        self._decide()
+
+    def tick(self, now: float) -> None:
+        """Time went by."""
+        self._now = now
+        if self.mood is Mood.CLOSED:
+            return
+        if not self.greeted and self.mood is not Mood.STOCK and now - self._begun > HANDSHAKE_S:
+            self.close("the other side did not say who it is in time")
+        elif self._liveness.dead(now):
+            self.close("the other side went silent")
+        elif self._liveness.ask(now):
+            self._say(Ping())
+        self._decide()
+
+    def committed(self, rows: dict[str, int]) -> None:
+        """Commits added rows: {document: number of the last row before them}."""
+        for document, before in rows.items():
+            if self.mood is Mood.OPEN and self.greeted and document not in self._sending:
+                self._sending[document] = Sending(before, None)
+        self._decide()
+
+    def released(self, done: set[int]) -> None:
+        """These staged updates (by identity) are on the disk."""
+        for answer in self._answers:
+            if answer.waits_for is not None and id(answer.waits_for) in done:
+                answer.waits_for = None
+        self._decide()
+
+    def waits(self) -> bool:
+        """Whether an update that arrived here waits for a commit."""
+        return any(answer.waits_for is not None for answer in self._answers)
+
+    def have(self, marks: Iterable[Mark], *, brought: bool) -> None:
+        """This replica holds runs that far; `brought` when this link brought some of it, so it hears at once."""
+        if self.mood is not Mood.OPEN or not self.greeted:
+            return
+        for mark in marks:
+            self._marks[mark.author, mark.run] = mark
+        if brought:
+            self._have_s = self._now - HAVE_S
+        self._decide()
+
+    def pass_on(self, have: Have) -> None:
+        """Another store's `have`, from another link."""
+        if self.mood is Mood.OPEN and self.greeted and have.store not in self.peer.links | {self.peer.store}:
+            self._tell(have)
+
+    def links_changed(self) -> None:
+        """Our live links, or how our time is known, changed."""
+        if self.mood is Mood.OPEN and self.greeted:
+            self._tell(Links(tuple(self._links()), *self._time()))
+
+    # -- frames ----------------------------------------------------------------------------------------
+
+    def _on(self, frame: Frame) -> None:
+        match frame:
+            case AuthToken():
+                self._on_token(frame)
+            case AuthGranted():
+                self._on_granted()
+            case AuthRefused():
+                self.refused = True
+                self.close(f"refused: {frame.reason}")
+            case Stateless():
+                if self.mood is Mood.OPEN:
+                    self._on_message(read(frame.payload))
+            case SyncStep1():
+                self._on_step1(frame)
+            case SyncStep2() | Update():
+                self._on_update(frame)
+            case SyncStatus():
+                self._on_status(frame)
+            case CloseDocument():
+                self._grants.pop(frame.document, None)
+                self._sending.pop(frame.document, None)
+            case Ping():
+                self._say(Pong())
+            case _:
+                pass  # awareness is of no use to a till
+
+    def _on_token(self, frame: AuthToken) -> None:
+        if self.dialling:
+            raise Refused("a listener asks for no token")
+        replica = frame.version.startswith("posline/")
+        grant = self.gate.admit(frame.document, frame.token) if is_document(frame.document) else "no such document"
+        if replica and self.mood is Mood.WAITING and frame.document == SHOP:
+            if isinstance(grant, str) or grant.scope is not Scope.REPLICA:
+                self._say(
+                    AuthRefused(SHOP, grant if isinstance(grant, str) else "this token is for programs, not tills")
+                )
+                self._count(self._refusals, REFUSALS_A_MINUTE, "a token that opens nothing")
+                return
+            self._say(AuthGranted(SHOP, Scope.WRITER.value))
+            self._open()
+            return
+        self._attach(frame.document, grant)
+
+    def _attach(self, document: str, grant: Grant | str) -> None:
+        """A stock client asks for a document."""
+        if isinstance(grant, str) or len(self._grants) >= DOCUMENTS_MAX:
+            self._say(
+                AuthRefused(document, grant if isinstance(grant, str) else "too many documents on one connection")
+            )
+            self._count(self._denials, DENIALS_A_MINUTE, "tokens that open nothing")
+            return
+        if self.mood is Mood.WAITING:
+            self.mood, self._liveness = Mood.STOCK, Liveness(STOCK, self._now)
+        scope = Scope.READER if grant.scope is Scope.READER else Scope.WRITER
+        self._grants[document] = grant
+        self._sending.pop(document, None)
+        self._say(AuthGranted(document, scope.value))
+        self._say(SyncStep1(document, encode_state(self.replica.head(document).state)))
+
+    def _on_granted(self) -> None:
+        if not self.dialling:
+            raise Refused("a listener was granted something")
+        self._open()
+
+    def _open(self) -> None:
+        self.mood = Mood.OPEN
+        at_ms, confirmed = self._time()
+        self._tell(
+            Hello(
+                self.replica.store_id, self._session, VERSION, self._kind, at_ms, confirmed, tuple(self._links()),
+                self.replica.root(),
+            )
+        )  # fmt: skip
+
+    def _time(self) -> tuple[int, bool]:
+        clock = self.replica.clock
+        if clock is None:
+            return 0, False
+        reading = clock.now()
+        return reading.at_ms, reading.trust == "confirmed"
+
+    def _on_step1(self, frame: SyncStep1) -> None:
+        if frame.document not in self._grants:
+            raise Refused("a document was asked for before its token was shown")
+        state = decode_state(frame.state)
+        self._sending[frame.document] = Sending(self._first_lacking(frame.document, state), state, True, True)
+
+    def _on_update(self, frame: SyncStep2 | Update) -> None:
+        """Stage what an update brings; its answer waits for the commit."""
+        document, grant = frame.document, Grant(Scope.REPLICA)
+        if self.mood is Mood.STOCK:
+            if document not in self._grants:
+                raise Refused("an update of a document came before its token was shown")
+            grant = self._grants[document]
+        try:
+            staged = self.replica.integrate(
+                document,
+                frame.update,
+                origin=self.origin,
+                only_author=grant.author,
+                read_only=grant.scope is Scope.READER,
+            )
+        except Hole as error:
+            self._refuse(document, error, hole=True)
+            return
+        except PoslineError as error:
+            self._refuse(document, error, hole=False)
+            return
+        if staged is None:  # known, but perhaps not on the disk yet
+            staged = next((s for s in reversed(self.replica.staged) if s.document == document), None)
+        if self.mood is Mood.OPEN:
+            for mark in self.replica.marks_of(frame.update):
+                place = mark.author, mark.run
+                self.peer.have[place] = max(self.peer.have.get(place, 0), mark.seq)
+            sending = self._sending.get(document)
+            if sending is not None and sending.peer is not None and staged is not None:
+                sending.peer.update(staged.after)
+        self._answers.append(_Answer(document, staged, True))
+
+    @property
+    def origin(self) -> str:
+        """What rows that this link brings are marked with: the peer's store id."""
+        return self.peer.store or "client"
+
+    def _refuse(self, document: str, error: PoslineError, *, hole: bool) -> None:
+        why = RefusedUpdate(document, str(error), hole)
+        then: Frame | None = None
+        reader = self.mood is Mood.STOCK and self._grants[document].scope is Scope.READER
+        denied = self.mood is Mood.STOCK and (reader or self._grants[document].author is not None)
+        if hole and self.mood is Mood.STOCK and not reader:
+            then = CloseDocument(document, f"{error}: sync again")
+        if hole and self.mood is Mood.OPEN:
+            if self._now - self._hole_s.get(document, self._now - HOLE_S) >= HOLE_S:
+                self._hole_s[document] = self._now
+                self._announced.pop(document, None)
+                self._announce(document)
+        elif denied:
+            self._count(self._denials, DENIALS_A_MINUTE, str(error))
+        else:
+            self._count(self._refusals, REFUSALS_A_MINUTE, str(error))
+        self._answers.append(_Answer(document, None, False, why, then))
+
+    def _on_status(self, frame: SyncStatus) -> None:
+        if self.mood is Mood.STOCK:
+            return
+        update = self._window.answered()
+        if update is None or update.document != frame.document:
+            raise Refused("an answer to nothing that was asked")
+        refusal, self._last_refusal = self._last_refusal, None
+        if frame.applied:
+            sending = self._sending.get(frame.document)
+            if sending is not None and sending.peer is not None:
+                for client, clock in update.after.items():
+                    sending.peer[client] = max(clock, sending.peer.get(client, 0))
+            return
+        if refusal is None or not refusal.hole:
+            self._poison.add((update.document, update.n))
+            reason = refusal.reason if refusal is not None else "without a word why"
+            self.replica.alarm(
+                "refused", f"another device refuses entries of {update.document} ({reason}): is its version older?"
+            )
+
+    # -- messages between replicas ---------------------------------------------------------------------
+
+    def _on_message(self, message: Message | None) -> None:
+        if message is None:
+            return
+        if isinstance(message, Hello):
+            if self.greeted:
+                raise Refused("a second hello")
+            self._on_hello(message)
+            return
+        if not self.greeted:
+            raise Refused("something was said before hello")
+        match message:
+            case Tree():
+                self._on_tree(message)
+            case Announce():
+                self._on_announce(message)
+            case Have():
+                self._on_have(message)
+            case Links():
+                self.peer.links = frozenset(message.links)
+                self._on_time(message.at_ms, message.confirmed)
+            case RefusedUpdate():
+                self._last_refusal = message
+            case Authors():
+                self._tell_all(self._repair.on_authors(message), message.document)
+            case Prefixes():
+                self._tell_all(self._repair.on_prefixes(message), message.document)
+            case Missing():
+                if is_document(message.document):
+                    self._repair.on_missing(message)
+
+    def _on_hello(self, hello: Hello) -> None:
+        if hello.session == self._session:
+            self.close("this is myself")
+            return
+        store = hello.store
+        if store == self.replica.store_id:
+            store = f"{store}/{hello.session}"  # another life of this very till: both sync, and the fork is shown
+            self.replica.alarm(
+                "clone", "another machine runs with a copy of this till's data folder: stop one of the two"
+            )
+        self.peer = Peer(store, hello.session, hello.kind, hello.version, frozenset(hello.links))
+        self.greeted = True
+        if "head office" in (hello.kind, self._kind) and self._liveness.pace is LAN:
+            self._liveness = Liveness(INTERNET, self._now)
+        self._repair.rounds = self._repairs.setdefault(store, {})
+        self._on_time(hello.at_ms, hello.confirmed)
+        if hello.root == self.replica.root():
+            self.replica.equal_with(store, None)
+        else:
+            self._show("")
+
+    def _on_time(self, at_ms: int, confirmed: bool) -> None:
+        if self.replica.clock is not None and at_ms:
+            self.replica.clock.heard(at_ms, confirmed)
+
+    def _show(self, node: str) -> None:
+        """Say our digests below a node, once a connection."""
+        if node not in self._nodes:
+            self._nodes.add(node)
+            self._tell(Tree(node, self.replica.children(node)))
+
+    def _on_tree(self, tree: Tree) -> None:
+        if len(tree.node) > 7:
+            raise Refused("there is no such node")
+        mine = self.replica.children(tree.node)
+        if tree.node and mine != tree.children:
+            self._show(tree.node)
+        for child in sorted(mine.keys() | tree.children.keys(), key=_first_things_first):
+            if mine.get(child) == tree.children.get(child):
+                continue
+            if is_document(child):
+                self._announce(child)
+            elif child.replace("-", "").isdigit() and len(child) <= 7:
+                self._show(child)
+
+    def _announce(self, document: str) -> None:
+        """Say what is held of a document, unless this very state was said already."""
+        head = self.replica.head(document)
+        if self._announced.get(document) != head.n:
+            self._announced[document] = head.n
+            self._tell(Announce(document, head.state, head.count, head.digest))
+
+    def _on_announce(self, announce: Announce) -> None:
+        document, state = announce.document, announce.state
+        if not is_document(document):
+            return
+        self.replica.clone_suspected(document, state)
+        head = self.replica.head(document)
+        self._sending[document] = Sending(self._first_lacking(document, state), dict(state), True)
+        if not covers(head.state, state):
+            self._announce(document)
+            return
+        remembered = self.replica.remembered(document, state)
+        if remembered is None:
+            return
+        if remembered == (announce.count, announce.digest):
+            self.replica.equal_with(self.peer.store, document)
+        elif self.replica.store_id < self.peer.store:
+            self._tell_all(self._repair.begin(document, self._now), document)
+        else:
+            self._announce(document)  # so that the other side, whose turn it is, sees the difference
+
+    def _on_have(self, have: Have) -> None:
+        for mark in have.marks:
+            if have.store == self.peer.store:
+                place = mark.author, mark.run
+                self.peer.have[place] = max(self.peer.have.get(place, 0), mark.seq)
+        self.heard.append(have)
+
+    # -- what goes out -----------------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        """Everything that may go out now goes into the outbox. The only place that decides it."""
+        if self.mood is Mood.CLOSED:
+            return
+        before = len(self._out)
+        self._answer()
+        if self._marks and self._now - self._have_s >= HAVE_S:
+            self._have_s = self._now
+            for piece in in_messages(list(self._marks.values()), MARKS_MAX):
+                self._tell(Have(self.replica.store_id, self._counter(), tuple(piece)))
+            self._marks.clear()
+        self._send_deferred()
+        for document in sorted(self._sending, key=_first_things_first):
+            if not self._send(document, self._sending[document]):
+                break
+            if self.mood is Mood.OPEN:
+                del self._sending[document]  # the next commit puts it back, where that commit begins
+        if self._out_bytes > OUTBOX_BYTES_MAX:
+            self.close("the other side asks and does not listen")
+        if len(self._out) > before:
+            self.on_output()
+
+    def _answer(self) -> None:
+        while self._answers and self._answers[0].waits_for is None:
+            answer = self._answers.popleft()
+            if answer.why is not None:
+                self._tell(answer.why)
+            self._say(SyncStatus(answer.document, answer.applied))
+            if answer.then is not None:
+                self._say(answer.then)
+                self._grants.pop(answer.document, None)
+                self._sending.pop(answer.document, None)
+
+    def _counter(self) -> int:
+        clock = self.replica.clock
+        self._counted = max(self._counted + 1, clock.now().at_ms if clock is not None else 0)
+        return self._counted
+
+    def _send(self, document: str, sending: Sending) -> bool:
+        """Send rows behind the cursor as far as there is room; False when there is none."""
+        head = self.replica.head(document)
+        while sending.cursor < head.n:
+            if not self._room():
+                return False
+            rows = self.replica.rows(document, sending.cursor, ROWS_A_READ)
+            if not rows:
+                break
+            for row in rows:
+                if not self._room():
+                    return False
+                sending.cursor = row.n
+                self._send_row(document, sending, row)
+        if sending.final:
+            sending.final = False
+            self._say(SyncStep2(document, EMPTY))
+        sending.catching_up = False
+        return True
+
+    def _room(self) -> bool:
+        return self._out_bytes < OUTBOX_BYTES and (self.mood is Mood.STOCK or self._window.open)
+
+    def _send_row(self, document: str, sending: Sending, row: Row) -> None:
+        """Send one row, or what of it the peer lacks, or leave it for later."""
+        if (document, row.n) in self._poison:
+            return
+        update = row.update
+        if sending.peer is not None:
+            if covers(sending.peer, row.after):
+                return
+            if not covers(row.before, {c: k for c, k in sending.peer.items() if c in row.after}):
+                update = clip(update, sending.peer)
+        elif row.origin == self.origin:
+            return
+        live = not sending.catching_up and self.mood is Mood.OPEN
+        if live and row.origin in self.peer.links and len(self._deferred) < DEFERRED_MAX:
+            wait = DEFER_S * (1 + self._random.getrandbits(8) / 256)
+            self._deferred.append((self._now + wait, document, row.n))
+            return
+        self._put(document, row, update)
+        if sending.peer is not None and self.mood is Mood.STOCK:
+            sending.peer.update(row.after)
+
+    def _put(self, document: str, row: Row, update: bytes) -> None:
+        self._say(Update(document, update))
+        if self.mood is Mood.OPEN:
+            self._window.sent(InFlight(document, row.n, len(update), row.after))
+
+    def _send_deferred(self) -> None:
+        """Others' rows whose sender should have brought them to the peer by now, and has not."""
+        while self._deferred and self._deferred[0][0] <= self._now and self._room():
+            _, document, n = self._deferred.popleft()
+            for row in self.replica.rows(document, n - 1, 1):
+                marks = self.replica.marks_of(row.update)
+                if any(self.peer.have.get((m.author, m.run), 0) < m.seq for m in marks):
+                    self._put(document, row, row.update)
+
+    def _first_lacking(self, document: str, state: StateVector) -> int:
+        """The number of the row before the first that `state` does not cover."""
+        return self.replica.store.first_uncovered(self.replica.shop, document, state) - 1
+
+    def _tell_all(self, messages: Iterable[Message], document: str) -> None:
+        if is_document(document):
+            for message in messages:
+                self._tell(message)
+
+    def _tell(self, message: Message) -> None:
+        self._say(Stateless(SHOP, write(message)))
+
+    def _say(self, frame: Frame) -> None:
+        message = encode(frame)
+        self._out.append(message)
+        self._out_bytes += len(message)
+        self.on_output()
+
+    def _count(self, recent: deque[float], most: int, reason: str) -> None:
+        """One more refusal; too many in a minute end the link."""
+        recent.append(self._now)
+        while recent and self._now - recent[0] > 60.0:
+            recent.popleft()
+        if len(recent) > most:
+            self.refused = True
+            self.close(f"too much was refused, last: {reason}")
+
+
+def _first_things_first(document: str) -> tuple[int, str]:
+    """Members before products before sales, and days in order: what comes later leans on what comes first."""
+    return (0 if document == SHOP else 1 if document.startswith("catalog/") else 2), document
