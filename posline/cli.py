@@ -1,0 +1,240 @@
+"""The command line of a till. Each command parses its arguments, asks the till, and prints; the till does the work."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from posline.errors import BadRequest
+from posline.till import terminal, text
+from posline.till.api import day_of
+from posline.till.commands import COMMANDS, READING
+from posline.till.invitation import Invitation, parse_duration
+from posline.till.linking import sync_url
+from posline.till.local import ask
+from posline.till.machine import default_folder
+from posline.till.offline import join_folder, restore_folder
+from posline.till.serve import TillOptions, run, run_till
+from posline.till.terminal import Options, print_json, print_lines
+from posline.till.till import open_till
+
+__all__ = ["app", "checked", "day_or_none", "main"]
+
+PROGRAM = "posline"
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Posline: a till that keeps selling, and records every sale exactly once.",
+)  # fmt: skip
+report = typer.Typer(no_args_is_help=True, help="Reports.")
+export = typer.Typer(no_args_is_help=True, help="Files for other programs.")
+catalog = typer.Typer(no_args_is_help=True, help="Products and prices.")
+token = typer.Typer(no_args_is_help=True, help="Tokens for programs that follow the shop's documents.")
+app.add_typer(report, name="report")
+app.add_typer(export, name="export")
+app.add_typer(catalog, name="catalog")
+app.add_typer(token, name="token")
+
+
+def main() -> None:
+    """The entry point of `posline`."""
+    terminal.main(app, PROGRAM)
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option(envvar="POSLINE_DATA", help="The data folder; may stand anywhere on the line.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON; may stand anywhere on the line.")] = False,
+) -> None:
+    context.obj = Options(data if data is not None else default_folder(PROGRAM), json)
+
+
+def _ask(context: typer.Context, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    reading = name in READING
+    return ask(
+        context.obj.data,
+        name,
+        arguments or {},
+        command=COMMANDS[name],
+        open_here=lambda folder: open_till(folder, read_only=reading, found=not reading),
+    )
+
+
+def checked(parse: Any, value: Any, *more: Any) -> Any:
+    """`parse(value)`, where what it objects to is wrong usage (exit code 2)."""
+    try:
+        return parse(value, *more)
+    except BadRequest as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def day_or_none(value: str | None) -> str | None:
+    """A day given on the command line."""
+    return None if value is None else str(checked(day_of, value))
+
+
+@app.command()
+def till(
+    context: typer.Context,
+    label: Annotated[
+        str | None, typer.Option(help="What stands before the number on receipts; later, renames.")
+    ] = None,
+    shop: Annotated[str | None, typer.Option(help="The shop's name, when it is founded.")] = None,
+    currency: Annotated[str | None, typer.Option(help="The shop's currency, when it is founded [PKR].")] = None,
+    zone: Annotated[str | None, typer.Option(help="The shop's time zone, when it is founded [Asia/Karachi].")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="For the page and the API; 0 takes a free one.")] = 8700,
+    sync_port: Annotated[int, typer.Option(min=0, max=65535, help="For other tills; 0 takes a free one.")] = 8701,
+    peer: Annotated[list[str] | None, typer.Option(help="A till or relay to link with; may be given often.")] = None,
+    no_discovery: Annotated[bool, typer.Option("--no-discovery", help="Do not look for tills on the network.")] = False,
+) -> None:
+    """Run a till until it is stopped. An empty data folder founds a shop."""
+    for url in peer or []:
+        checked(sync_url, url)
+    terminal.log_to_stderr()
+    options = TillOptions(context.obj.data, label, shop, currency, zone, port, sync_port, tuple(peer or ()))
+    run(lambda: run_till(options))
+
+
+@app.command()
+def status(context: typer.Context) -> None:
+    """Who this till is, whom it is linked with, what waits, what is wrong."""
+    found = _ask(context, "status")
+    print_json(found) if context.obj.json else text.print_status(found)
+
+
+@report.command("day")
+def report_day(
+    context: typer.Context, day: Annotated[str | None, typer.Argument(help="YYYY-MM-DD [today]")] = None
+) -> None:
+    """What the shop sold on a business day."""
+    found = _ask(context, "report_day", {"day": day_or_none(day)})
+    print_json(found) if context.obj.json else text.print_day(found)
+
+
+@app.command()
+def verify(context: typer.Context) -> None:
+    """Work the ledger out again from the documents; print each problem. Exits 1 if there is one."""
+    found = _ask(context, "verify")
+    print_json(found) if context.obj.json else text.print_problems(found)
+    if found["problems"]:
+        raise typer.Exit(1)
+
+
+@export.command("sales")
+def export_sales(
+    context: typer.Context,
+    format: Annotated[str, typer.Option(help="csv: a row a sale line; jsonl: an object a sale.")] = "csv",
+    from_: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
+    to: Annotated[str | None, typer.Option(help="Last day.")] = None,
+) -> None:
+    """Every counted sale once, on stdout."""
+    if format not in ("csv", "jsonl"):
+        raise typer.BadParameter("the format is csv or jsonl")
+    print_lines(_ask(context, "export_sales", {"format": format, "from": day_or_none(from_), "to": day_or_none(to)}))
+
+
+@catalog.command("import")
+def catalog_import(context: typer.Context, file: Path) -> None:
+    """Take over products from a CSV file (or .gz): sku, name, price, and what else it has. Bad rows are listed."""
+    found = _ask(context, "catalogue_import", {"file": str(file.absolute())})
+    print_json(found) if context.obj.json else text.print_import(found)
+    if found["bad_count"]:
+        raise typer.Exit(1)
+
+
+@catalog.command("export")
+def catalog_export(
+    context: typer.Context, file: Annotated[Path | None, typer.Argument(help="A file (.gz packs it) [stdout]")] = None
+) -> None:
+    """The current catalogue as CSV."""
+    lines = _ask(context, "catalogue_export")
+    if file is None:
+        print_lines(lines)
+        return
+    with gzip.open(file, "wb") if file.suffix == ".gz" else file.open("wb") as target:
+        for line in lines:
+            target.write(line.encode())
+
+
+@app.command()
+def backup(context: typer.Context, file: Path) -> None:
+    """A consistent copy of the data, without the till's key, while the till runs."""
+    found = _ask(context, "backup", {"file": str(file.absolute())})
+    print_json(found) if context.obj.json else print(f"{found['file']}: {found['bytes']} bytes")
+
+
+@app.command()
+def restore(
+    context: typer.Context,
+    file: Path,
+    recovery: Annotated[str | None, typer.Option(help="The shop's recovery code: admits the new till at once.")] = None,
+    join: Annotated[str | None, typer.Option(help="A link of 'posline invite': a till of the shop admits it.")] = None,
+    label: Annotated[str, typer.Option(help="The new till's label [the old one's with a digit behind it]")] = "",
+) -> None:
+    """Make a new till out of a backup, in an empty data folder. It succeeds the old till under a new label."""
+    invitation = None if join is None else checked(Invitation.parse, join, "join")
+    terminal.log_to_stderr()
+    found = restore_folder(context.obj.data, file, recovery=recovery, invitation=invitation, label=label)
+    print_json(found) if context.obj.json else text.print_restored(found)
+
+
+@app.command()
+def invite(
+    context: typer.Context, expires: Annotated[str, typer.Option(help="How long it stays open.")] = "15m"
+) -> None:
+    """Print a link with which one new till joins this shop."""
+    found = _ask(context, "invite", {"expires_s": checked(parse_duration, expires)})
+    print_json(found) if context.obj.json else print(found["link"])
+
+
+@app.command()
+def join(
+    context: typer.Context, link: str, label: Annotated[str, typer.Option(help="This till's label [next letter]")] = ""
+) -> None:
+    """Take this till into the shop that the link is from. A shop that was only just founded here gives way."""
+    invitation = checked(Invitation.parse, link, "join")
+    terminal.log_to_stderr()
+    found = join_folder(context.obj.data, invitation, label)
+    print_json(found) if context.obj.json else print(f"joined {found['shop']} as till {found['label']}")
+
+
+@app.command()
+def attach(context: typer.Context, link: str) -> None:
+    """Join the whole shop to a head office, with a link of 'posline-relay invite'."""
+    invitation = checked(Invitation.parse, link, "attach")
+    found = _ask(context, "attach", {"link": str(invitation)})
+    print_json(found) if context.obj.json else print(f"attached to {found['url']}; the other tills learn it by sync")
+
+
+@token.command("add")
+def token_add(
+    context: typer.Context,
+    role: Annotated[str, typer.Option(help="read, or write")],
+    author: Annotated[str, typer.Option(help="write: the member whose entries may pass")] = "",
+    key: Annotated[str, typer.Option(help="write: a public key (base64url) to admit as a member")] = "",
+    label: Annotated[str, typer.Option(help="write: the new member's label [next letter]")] = "",
+    name: Annotated[str, typer.Option(help="What the token is for.")] = "",
+) -> None:
+    """Print a token for a program that follows the shop's documents, or writes entries of its own author."""
+    if role not in ("read", "write"):
+        raise typer.BadParameter("the role is read or write")
+    found = _ask(context, "token_add", {"role": role, "author": author, "key": key, "label": label, "name": name})
+    if context.obj.json:
+        print_json(found)
+        return
+    for line in ("author", "key", "secret_key"):
+        if line in found:
+            print(f"{line.replace('_', ' ')}: {found[line]}", file=sys.stderr)
+    print(found["token"])
+
+
+if __name__ == "__main__":
+    main()

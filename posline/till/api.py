@@ -1,0 +1,160 @@
+"""The till's HTTP API and its status page: a thin layer over `Till`. docs say what each call answers.
+
+Every route reads its request, asks the till, and answers; errors become problem documents in `posline.till.problems`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from posline.core.entry import valid_day
+from posline.errors import Ambiguous, BadRequest
+from posline.till.body import read_object
+from posline.till.guard import LoopbackGuard
+from posline.till.local import Local
+from posline.till.metrics import METRICS_TYPE, exposition, till_metrics
+from posline.till.pages import page_routes
+from posline.till.problems import exception_handlers, json_answer, problem
+from posline.till.sale import Sale
+from posline.till.till import LIST_DEFAULT, LIST_MAX, Till
+
+__all__ = ["build_app", "day_of", "list_answer", "several"]
+
+EVENTS_IDLE_S = 15.0  # a comment keeps a quiet stream of events from being taken for a dead one
+
+
+def build_app(till: Till, local: Local | None = None) -> Starlette:
+    """The application on the till's page port. With `local`, commands of this machine's owner reach the till there."""
+    api = _Api(till)
+    routes = [
+        *page_routes("posline.till", "page"),
+        Route("/api/sales", api.ring, methods=["POST"]),
+        Route("/api/sales", api.sales, methods=["GET"]),
+        Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
+        Route("/api/products", api.products, methods=["GET"]),
+        Route("/api/reports/day/{day}", api.day, methods=["GET"]),
+        Route("/api/status", api.status, methods=["GET"]),
+        Route("/api/events", api.events, methods=["GET"]),
+        Route("/healthz", api.healthz, methods=["GET"]),
+        Route("/metrics", api.metrics, methods=["GET"]),
+    ]
+    if local is not None:
+        routes.append(local.route())
+    return Starlette(routes=routes, middleware=[Middleware(LoopbackGuard)], exception_handlers=exception_handlers())
+
+
+class _Api:
+    def __init__(self, till: Till) -> None:
+        self._till = till
+
+    async def ring(self, request: Request) -> Response:
+        rung = await self._till.ring(await read_object(request))
+        return json_answer(rung.sale.to_dict(), 200 if rung.repeated else 201)
+
+    async def sales(self, request: Request) -> Response:
+        till = self._till
+        query = request.query_params
+        recorded = till.listed(
+            day=day_of(query["day"]) if query.get("day") else None,
+            till=query.get("till") or None,
+            after=query.get("after") or None,
+            limit=limit_of(query.get("limit")),
+            newest=query.get("order") == "newest",
+        )
+        return list_answer([(r.n, till.show(r)) for r in recorded])
+
+    async def sale(self, request: Request) -> Response:
+        wanted = request.path_params["wanted"]
+        try:
+            return json_answer(self._till.sale(wanted).to_dict())
+        except Ambiguous as error:
+            return several(error, [self._till.show(r) for r in self._till.reports.sale(wanted)])
+
+    async def products(self, request: Request) -> Response:
+        query = request.query_params
+        found = await asyncio.to_thread(
+            self._till.reports.products,
+            wanted=query.get("q", ""),
+            barcode=query.get("barcode", ""),
+            after=query.get("after", ""),
+            limit=limit_of(query.get("limit")),
+        )
+        return json_answer({"products": found, "next": found[-1]["sku"] if found else None})
+
+    async def day(self, request: Request) -> Response:
+        return json_answer(await asyncio.to_thread(self._till.day_report, day_of(request.path_params["day"])))
+
+    async def status(self, request: Request) -> Response:
+        return json_answer(self._till.status())
+
+    async def healthz(self, request: Request) -> Response:
+        return json_answer({"ok": True, "till": self._till.id})
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(exposition(till_metrics(self._till)), media_type=METRICS_TYPE)
+
+    async def events(self, request: Request) -> Response:
+        return StreamingResponse(
+            _events(self._till), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
+
+
+async def _events(till: Till) -> AsyncIterator[str]:
+    yield f"event: status\ndata: {_compact(till.status())}\n\n"
+    changes = aiter(till.changes())
+    waiting = asyncio.ensure_future(anext(changes, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([waiting], timeout=EVENTS_IDLE_S)
+            if not done:
+                yield ": still here\n\n"
+                continue
+            change = waiting.result()
+            if change is None:
+                return
+            yield f"event: {change.kind}\ndata: {_compact(change.body)}\n\n"
+            waiting = asyncio.ensure_future(anext(changes, None))
+    finally:
+        waiting.cancel()
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def day_of(text: str) -> str:
+    """`text` if it is a day that a journal can have. Raises BadRequest."""
+    if not valid_day(text):
+        raise BadRequest.of("day", f"{text[:40]!r} is no day such as 2026-11-23, from 2020 to 2100")
+    return text
+
+
+def limit_of(text: str | None) -> int:
+    """How many to answer. Raises BadRequest."""
+    if not text:
+        return LIST_DEFAULT
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= LIST_MAX):
+        raise BadRequest.of("limit", f"is a number from 1 to {LIST_MAX}")
+    return int(text)
+
+
+def list_answer(sales: list[tuple[int, Sale]]) -> Response:
+    """A list of sales; `next` is the cursor behind it, null where the list is empty."""
+    return json_answer({
+        "sales": [sale.to_dict() for _, sale in sales],
+        "next": str(max(n for n, _ in sales)) if sales else None,
+    })  # fmt: skip
+
+
+def several(error: Ambiguous, sales: list[Sale]) -> Response:
+    """300: the sales that an id or a receipt may mean."""
+    return problem(error.status, error.title, str(error), more={"sales": [sale.to_dict() for sale in sales]})

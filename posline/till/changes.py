@@ -1,0 +1,65 @@
+"""News for those who listen: sales as they are committed, the till's status, alarms.
+
+Each listener has its own bounded queue. One that does not read falls behind and is told so by the end of its stream; it
+never slows a sale. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Change", "News"]
+
+QUEUE_MAX = 1000  # changes that may wait for one listener, about 1 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened: `kind` is 'sale', 'status' or 'alarm', `body` as the API answers it."""
+
+    kind: str
+    body: dict[str, Any]
+
+
+class News:
+    """Passes changes on to whoever listens at the time."""
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[Change | None]] = set()
+        self._ended = False
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens, so that nothing is worked out for nobody."""
+        return bool(self._listeners)
+
+    def tell(self, change: Change) -> None:
+        """Pass `change` on. A listener whose queue is full is dropped: it should ask afresh."""
+        for queue in list(self._listeners):
+            if queue.qsize() >= QUEUE_MAX:
+                self._listeners.discard(queue)
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(change)
+
+    def end(self) -> None:
+        """Nothing more will be told: every stream ends."""
+        self._ended = True
+        for queue in self._listeners:
+            queue.put_nowait(None)
+        self._listeners.clear()
+
+    async def listen(self) -> AsyncIterator[Change]:
+        """Changes from now on, until the till stops or this listener falls too far behind."""
+        if self._ended:
+            return
+        queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._listeners.add(queue)
+        try:
+            while (change := await queue.get()) is not None:
+                yield change
+        finally:
+            self._listeners.discard(queue)

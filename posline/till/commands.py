@@ -1,0 +1,182 @@
+"""What the commands of `posline` ask of a till, whether it runs already or is opened for the one command.
+
+Each takes the till and plain arguments, and answers JSON or lines. The command line parses and prints; nothing here
+does either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posline.core.numbers import author_id
+from posline.core.status import Role
+from posline.errors import BadRequest
+from posline.storage.verify import verify
+from posline.till.admitting import admit, public_key
+from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
+from posline.till.exporting import FORMATS
+from posline.till.invitation import TOKEN_BYTES, Invitation
+from posline.till.joining import attach, request_membership
+from posline.till.keeping import backup
+from posline.till.local import Command, Lines
+from posline.till.opening import KEY_SEED_BYTES, base64url
+from posline.till.settings import HandedOut
+from posline.trust.gate import token_hash
+from posline.trust.keys import Key
+
+if TYPE_CHECKING:
+    from posline.till.till import Till
+
+__all__ = ["COMMANDS", "READING", "aside"]
+
+PRODUCTS_MAX = 200  # in one entry (rules section 6)
+ENTRY_BYTES = 40_000  # of products in one entry: well under an element's 48 KiB, whatever stands around them
+PAGE = 500
+BAD_ROWS_LISTED = 1000
+
+
+async def status(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """As GET /api/status."""
+    return till.status()
+
+
+async def report_day(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """As GET /api/reports/day/{day}."""
+    day = arguments.get("day") or till.day
+    return await asyncio.to_thread(till.day_report, day)
+
+
+async def verify_ledger(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Problems found by working the ledger out again from the documents."""
+    return {"problems": await asyncio.to_thread(lambda: list(verify(till.store, till.shop_id)))}
+
+
+async def export_sales(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Counted sales as lines of a file."""
+    recorded = till.reports.counted_sales(arguments.get("from"), arguments.get("to"))
+    return Lines(aside(FORMATS[arguments["format"]](till.show(r) for r in recorded)))
+
+
+async def catalogue_import(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Take over the products of a file that differ from what the catalogue says."""
+    changed: list[dict[str, Any]] = []
+    bad: list[dict[str, Any]] = []
+    count = bad_count = written = size = 0
+
+    async def write() -> None:
+        nonlocal written, size
+        if changed:
+            await till.write("products", {"products": list(changed)}, document=till.reports.catalogue)
+        written, size = written + len(changed), 0
+        changed.clear()
+
+    for found in read_catalogue(Path(arguments["file"])):
+        if isinstance(found, BadRow):
+            bad_count += 1
+            if len(bad) < BAD_ROWS_LISTED:
+                bad.append({"line": found.line, "detail": found.detail})
+            continue
+        count += 1
+        if till.reports.product(found["sku"]) == found:
+            continue
+        weight = len(repr(found).encode()) + 16
+        if len(changed) >= PRODUCTS_MAX or size + weight > ENTRY_BYTES:
+            await write()
+        changed.append(found)
+        size += weight
+    await write()
+    return {"products": count, "written": written, "unchanged": count - written, "bad": bad, "bad_count": bad_count}
+
+
+async def catalogue_export(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """The current catalogue as lines of a CSV file."""
+
+    def products() -> Iterable[dict[str, Any]]:
+        after = ""
+        while page := till.reports.products(after=after, limit=PAGE):
+            yield from page
+            after = page[-1]["sku"]
+
+    return Lines(aside(write_catalogue(products())))
+
+
+async def make_backup(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """A copy of the folder without its key."""
+    return await asyncio.to_thread(backup, till, Path(arguments["file"]))
+
+
+async def invite(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """A link for `posline join`."""
+    listener = till.links.address
+    address = listener.address if listener is not None else f"127.0.0.1:{till.settings.sync_port}"
+    token = till.links.invite(float(arguments["expires_s"]))
+    return {"link": str(Invitation("join", address, till.shop_id, token))}
+
+
+async def join(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Leave a shop that was only just founded for the one that invites."""
+    invitation = Invitation.parse(arguments["link"], "join")
+    label = await request_membership(till.folder, invitation, label=arguments.get("label") or "", store=till.store)
+    await till.reopen()
+    return {"shop": till.shop, "shop_id": till.shop_id, "label": label}
+
+
+async def attach_shop(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Join the whole shop to a head office."""
+    return await attach(till, Invitation.parse(arguments["link"], "attach"))
+
+
+async def token_add(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """A token for a program that follows the shop's documents, or writes entries of an admitted author of its own."""
+    role, author, answer = arguments["role"], None, {}
+    if role == "write":
+        if arguments.get("author"):
+            author = str(arguments["author"])
+            if author not in till.store.members(till.shop_id):
+                raise BadRequest.of("author", f"{author[:40]!r} is no member of this shop")
+        else:
+            key = public_key(arguments["key"]) if arguments.get("key") else None
+            if key is None:
+                made = Key(secrets.token_bytes(KEY_SEED_BYTES))
+                key, answer = made.public, {"secret_key": made.code()}
+            await admit(till, key, role=Role.TILL, label=arguments.get("label") or "")
+            author = author_id(key)
+            answer["key"] = base64url(key)
+        answer["author"] = author
+    token = secrets.token_urlsafe(TOKEN_BYTES)
+    till.settings.tokens[token_hash(token)] = HandedOut(role, arguments.get("name") or "", author)
+    till.settings.save(till.folder)
+    return {**answer, "role": role, "token": token}
+
+
+async def aside(lines: Iterable[str]) -> AsyncIterator[str]:
+    """Lines that read the disk, made in another thread some at a time, so that nobody waits to sell meanwhile."""
+    source = iter(lines)
+
+    def some() -> str:
+        return "".join(islice(source, PAGE))
+
+    while text := await asyncio.to_thread(some):
+        yield text
+
+
+COMMANDS: dict[str, Command] = {
+    "status": status,
+    "report_day": report_day,
+    "verify": verify_ledger,
+    "export_sales": export_sales,
+    "catalogue_import": catalogue_import,
+    "catalogue_export": catalogue_export,
+    "backup": make_backup,
+    "invite": invite,
+    "join": join,
+    "attach": attach_shop,
+    "token_add": token_add,
+}
+# those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
+READING = frozenset({"status", "report_day", "verify", "export_sales", "catalogue_export", "backup"})

@@ -1,0 +1,76 @@
+"""Who may speak to a listener on loopback: only pages and programs of this machine.
+
+A web page anywhere can make a browser send requests to 127.0.0.1. What it cannot do is choose the `Host` header (a name
+rebound to 127.0.0.1 still stands in it) or hide its `Origin`. So both are checked before anything else is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from posline.till.problems import Forbidden, problem_of
+
+__all__ = ["PAGE_HEADERS", "LoopbackGuard", "is_loopback", "why_refused"]
+
+PAGE_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-cache",
+}
+
+
+class LoopbackGuard:
+    """ASGI: answers 403 to whatever does not come from this machine's own pages and programs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http":
+            reason = why_refused(Headers(scope=scope))
+            if reason:
+                await problem_of(Forbidden(reason))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address, without port) can only be this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def why_refused(headers: Mapping[str, str]) -> str | None:
+    """The reason to refuse a request with these headers, or None."""
+    host = headers.get("host", "")
+    name = _hostname(f"//{host}")
+    if name is None or not is_loopback(name):
+        return (
+            f"the till answers only to this machine's own address, not to {host[:100]!r}: open it as http://127.0.0.1"
+        )
+    origin = headers.get("origin")
+    if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
+        return f"a page of {origin[:100]!r} may not use the till"
+    return None
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None

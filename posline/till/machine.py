@@ -1,0 +1,69 @@
+"""What this machine says of itself: its clocks, whether the kernel believes them, and where data lies by default.
+
+The one place in a till that asks the operating system for time; the rules for it are `posline.core.clock`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["BUILD_MS", "default_folder", "kernel_synchronised", "monotonic_ms", "wall_ms"]
+
+BUILD_MS = 1_788_220_800_000  # 2026-09-01: no till of this version can have run before it was made
+
+_TIMEX_BYTES = 512  # larger than any platform's struct timex (208 bytes on 64-bit Linux)
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+_ASK_AGAIN_S = 1.0
+
+
+def wall_ms() -> int:
+    """What the wall clock shows, right or wrong, in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """Milliseconds that never jump. Where the system can tell, time in suspend counts."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.clock_gettime_ns(clock) // 1_000_000 if clock is not None else time.monotonic_ns() // 1_000_000
+
+
+def kernel_synchronised() -> Callable[[], bool]:
+    """A function that says whether the kernel's clock is kept right by NTP; never more than a second old."""
+    adjtimex = _adjtimex()
+    asked_s, answer = -_ASK_AGAIN_S, False
+
+    def synchronised() -> bool:
+        nonlocal asked_s, answer
+        now = time.monotonic()
+        if now - asked_s >= _ASK_AGAIN_S:
+            asked_s, answer = now, adjtimex is not None and 0 <= adjtimex(bytes(_TIMEX_BYTES)) != _TIME_ERROR
+        return answer
+
+    return synchronised
+
+
+def _adjtimex() -> Callable[[bytes], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        found = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6").adjtimex
+    except (OSError, AttributeError):
+        return None
+    found.argtypes, found.restype = [ctypes.c_char_p], ctypes.c_int
+
+    def ask(buffer: bytes) -> int:
+        return int(found(ctypes.create_string_buffer(buffer, len(buffer))))
+
+    return ask
+
+
+def default_folder(program: str) -> Path:
+    """Where `program` keeps its data unless told otherwise."""
+    return Path(platformdirs.user_data_dir(program, appauthor=False))

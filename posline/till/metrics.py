@@ -1,0 +1,53 @@
+"""Figures for Prometheus, in its text format (version 0.0.4). Few, and each one worth an alert or a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from posline.till.till import Till
+
+__all__ = ["METRICS_TYPE", "Metric", "exposition", "till_metrics"]
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Metric = tuple[str, str, str, list[tuple[dict[str, str], float]]]  # name, type, help, [(labels, value)]
+
+
+def till_metrics(till: Till) -> list[Metric]:
+    """What a till shows."""
+    status = till.status()
+    day = till.day_report(status["day"])
+    peers = status["peers"]
+    alarms: dict[str, int] = {}
+    for alarm in status["alarms"]:
+        alarms[alarm["kind"]] = alarms.get(alarm["kind"], 0) + 1
+    return [
+        ("posline_entries_waiting", "gauge", "Own entries that no other device holds yet", [({}, status["waiting"])]),
+        ("posline_peers_connected", "gauge", "Links that are up", [({}, sum(bool(p["connected"]) for p in peers))]),
+        ("posline_peers", "gauge", "Devices that this till has or had a link with", [({}, len(peers))]),
+        ("posline_day_sales", "gauge", "Counted sales of the business day, all tills", [({}, day["sales"]["count"])]),
+        ("posline_day_total", "gauge", "Their total in minor units", [({}, day["sales"]["total"])]),
+        (
+            "posline_alarms",
+            "gauge",
+            "What a person should look at",
+            [({"kind": k}, n) for k, n in sorted(alarms.items())],
+        ),
+    ]
+
+
+def exposition(metrics: Iterable[Metric]) -> str:
+    """The text that a scraper reads."""
+    lines: list[str] = []
+    for name, kind, help, samples in metrics:
+        lines += [f"# HELP {name} {help}", f"# TYPE {name} {kind}"]
+        for labels, value in samples:
+            marks = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+            lines.append(f"{name}{{{marks}}} {value}" if marks else f"{name} {value}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

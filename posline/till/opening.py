@@ -1,0 +1,239 @@
+"""Opening a data folder: its shop is founded if it has none, a join that was cut off is finished, its clock is set up.
+
+After a cut at any point the next start goes on from there. The order is: key, recovery code, founding entry, settings;
+each step finds what the one before it left.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from posline.core.clock import Clock, parse_iso
+from posline.errors import FolderDamaged, FolderError
+from posline.replica import Random, Replica, found
+from posline.storage.connection import sqlite_warning
+from posline.storage.files import write_atomically
+from posline.storage.folder import Folder
+from posline.storage.reports import Reports
+from posline.storage.store import Store
+from posline.till.machine import BUILD_MS, kernel_synchronised, monotonic_ms, wall_ms
+from posline.till.settings import Settings
+from posline.trust.keys import Key
+
+__all__ = ["Clockwork", "Founding", "Opened", "base64url", "close_store", "open_folder", "open_replica"]
+
+log = logging.getLogger("posline.till")
+
+TOKEN_BYTES = 32
+KEY_SEED_BYTES = 32
+FLOOR = "clock floor"
+CURRENCY, ZONE, DAY_START = "PKR", "Asia/Karachi", "04:00"
+SHOP, LABEL = "Shop", "A"
+RECOVERY_FILE = "recovery-code"
+_RECOVERY_TEXT = (
+    "{code}\n\n"
+    "This is the shop's recovery code. With it anybody can admit a till to the shop: write it down, keep it away from\n"
+    "the till, then delete this file. It is needed when every till is lost: posline restore FILE --recovery CODE\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """Where time and randomness come from: the machine, or a test."""
+
+    wall_ms: Callable[[], int] = wall_ms
+    monotonic_ms: Callable[[], int] = monotonic_ms
+    synchronised: Callable[[], bool] = field(default_factory=kernel_synchronised)
+    random: Random = field(default_factory=random.SystemRandom)
+
+
+@dataclass(frozen=True, slots=True)
+class Founding:
+    """What a new shop is founded with."""
+
+    shop: str | None = None
+    label: str | None = None
+    currency: str = CURRENCY
+    zone: str = ZONE
+    day_start: str = DAY_START
+
+
+@dataclass(slots=True)
+class Opened:
+    """An open folder of a shop. `recovery` is the code of a shop founded just now."""
+
+    folder: Folder
+    settings: Settings
+    key: Key
+    store: Store
+    replica: Replica
+    recovery: str | None = None
+
+
+def base64url(raw: bytes) -> str:
+    """Bytes as base64url without padding."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None) -> Opened:
+    """Open the folder's shop, or found one there. With `founding` None an empty folder is refused.
+
+    Raises FolderError, FolderDamaged, CommitFailed.
+    """
+    settings = Settings.load(folder)
+    if settings.joining is not None:
+        finish_joining(folder, settings)
+    store: Store | None = None
+    replica: Replica | None = None
+    recovery: str | None = None
+    try:
+        if not folder.key.exists():
+            if settings.shop or folder.database.exists():
+                raise FolderDamaged(
+                    f"{folder.path} holds a shop but not this till's key: put the file 'key' back where it was, or run "
+                    "'posline restore' on a backup in an empty folder, which makes a new till that succeeds this one"
+                )
+            if founding is None:
+                raise FolderError(
+                    f"there is no shop in {folder.path} yet: 'posline till' founds one, 'posline join' joins one"
+                )
+            Key(secrets.token_bytes(KEY_SEED_BYTES)).save(folder.key)
+        key = Key.load(folder.key)
+        store = Store.open(folder.database)
+        if (warning := sqlite_warning()) is not None:
+            log.warning("%s", warning)
+        if not settings.shop:
+            if store.shops():
+                settings.shop = store.shops()[0]  # the founding was committed, and then came the cut
+            elif founding is None:
+                raise FolderError(
+                    f"there is no shop in {folder.path} yet: 'posline till' founds one, 'posline join' joins one"
+                )
+            else:
+                replica, recovery = _found(folder, store, key, clockwork, founding)
+                settings.shop = replica.shop
+            settings.token = secrets.token_urlsafe(TOKEN_BYTES)
+            settings.save(folder)
+        replica = replica or open_replica(store, settings.shop, key, clockwork)
+        return Opened(folder, settings, key, store, replica, recovery)
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
+
+
+def close_store(store: Store) -> None:
+    """Close the file; what was noted on the side is written first if there is room."""
+    try:
+        if store.noted:
+            with suppress(Exception):
+                store.commit([])
+    finally:
+        store.close()
+
+
+def open_replica(store: Store, shop: str, key: Key, clockwork: Clockwork) -> Replica:
+    """The replica of `shop`, with a clock that knows what this disk wrote last."""
+    clock = Clock(
+        wall_ms=clockwork.wall_ms,
+        monotonic_ms=clockwork.monotonic_ms,
+        synchronised=clockwork.synchronised,
+        floor_ms=max(BUILD_MS, int(store.get_meta(FLOOR) or 0)),
+        last_own_ms=_last_own_ms(store, shop, key.id),
+    )
+    replica = Replica(
+        store, shop, author=key, clock=clock, random=clockwork.random, documents=True,
+        monotonic_ms=clockwork.monotonic_ms,
+    )  # fmt: skip
+    label = Reports(store, shop, here=key.id).setting(f"label:{key.id}")
+    if isinstance(label, str):
+        replica.relabel(label)
+    return replica
+
+
+def _last_own_ms(store: Store, shop: str, author: str) -> int | None:
+    """The time of the last entry that this disk wrote with a clock it believed."""
+    rows = store.read.execute(
+        "SELECT json_extract(raw, '$.at') FROM entry WHERE shop = ? AND author = ? AND own = 1"
+        " AND json_extract(raw, '$.clock') IS NOT 'suspect' ORDER BY n DESC LIMIT 1",
+        (store.shop_key(shop), author),
+    ).fetchone()
+    return None if rows is None else parse_iso(rows[0])
+
+
+def _found(folder: Folder, store: Store, key: Key, clockwork: Clockwork, founding: Founding) -> tuple[Replica, str]:
+    """Commit a founding; returns the new shop's replica and its recovery code."""
+    recovery = _recovery_key(folder)
+    clock = Clock(
+        wall_ms=clockwork.wall_ms,
+        monotonic_ms=clockwork.monotonic_ms,
+        synchronised=clockwork.synchronised,
+        floor_ms=BUILD_MS,
+        last_own_ms=None,
+    )
+    replica = found(
+        store,
+        author=key,
+        public_key=base64url(key.public),
+        recovery_key=base64url(recovery.public),
+        clock=clock,
+        random=clockwork.random,
+        name=founding.shop or SHOP,
+        currency=founding.currency,
+        zone=founding.zone,
+        day_start=founding.day_start,
+        label=founding.label or LABEL,
+        monotonic_ms=clockwork.monotonic_ms,
+    )
+    batch = list(replica.staged)
+    replica.release(batch, store.commit(batch))
+    return replica, recovery.code()
+
+
+def _recovery_key(folder: Folder) -> Key:
+    """The recovery key of the shop to be founded; written down before the founding names it."""
+    path = folder.path / RECOVERY_FILE
+    if path.exists():
+        return Key.from_code(path.read_text().split()[0])
+    key = Key(secrets.token_bytes(KEY_SEED_BYTES))
+    write_atomically(path, _RECOVERY_TEXT.format(code=key.code()).encode(), mode=0o600)
+    return key
+
+
+# -- joining: the shop that the folder founded gives way ---------------------------------------------------------------
+
+
+def finish_joining(folder: Folder, settings: Settings) -> None:
+    """Put the folder under the shop that admitted it. Every step may have been done already."""
+    joining = settings.joining
+    assert joining is not None
+    fresh = folder.path / "key.new"
+    if fresh.exists():
+        for suffix in ("", "-wal", "-shm"):
+            (folder.path / (folder.database.name + suffix)).unlink(missing_ok=True)
+        (folder.path / RECOVERY_FILE).unlink(missing_ok=True)
+        fresh.replace(folder.key)
+    store = Store.open(folder.database)
+    try:
+        key = Key.load(folder.key)
+        replica = Replica(
+            store, joining["shop"], author=None, clock=None, random=random.SystemRandom(), documents=False,
+            store_id=key.id,
+        )  # fmt: skip
+        for update in joining["updates"]:
+            replica.integrate("shop", base64.urlsafe_b64decode(update + "=="), origin=joining["from"])
+        if replica.staged:
+            store.commit(replica.staged)
+    finally:
+        store.close()
+    settings.shop, settings.token, settings.peers = joining["shop"], joining["token"], joining["peers"]
+    settings.joining = None
+    settings.save(folder)
+    log.info("joined the shop %s", json.dumps(joining["name"]))

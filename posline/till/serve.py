@@ -1,0 +1,104 @@
+"""Running a till until it is told to stop: its page, its sync listener, its commands, one line on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from posline.errors import OutcomeUnknown
+from posline.storage.folder import Folder
+from posline.till.api import build_app
+from posline.till.commands import COMMANDS
+from posline.till.listener import Listener
+from posline.till.local import Local
+from posline.till.opening import RECOVERY_FILE
+from posline.till.till import open_till
+
+__all__ = ["LOOPBACK", "TillOptions", "run", "run_till", "until_stopped"]
+
+log = logging.getLogger("posline.till")
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class TillOptions:
+    """What `posline till` was given."""
+
+    data: Path
+    label: str | None = None
+    shop: str | None = None
+    currency: str | None = None
+    zone: str | None = None
+    port: int = 8700
+    sync_port: int = 8701
+    peers: Sequence[str] = ()
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` in an event loop of its own, the fast one where it is installed."""
+    try:
+        import uvloop
+
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:  # Windows
+        factory = None
+
+    async def main() -> None:
+        await work()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+async def until_stopped(broken: asyncio.Event) -> None:
+    """Return once the process is told to stop, by SIGTERM or Ctrl-C. Raises OutcomeUnknown once `broken` is set: the
+    file can no longer be believed, so the process must end, and whoever runs it start it afresh."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stopped.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    waiting = [asyncio.ensure_future(event.wait()) for event in (stopped, broken)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
+    if broken.is_set():
+        raise OutcomeUnknown("the disk failed; start again, and look at the log")
+
+
+async def run_till(options: TillOptions) -> None:
+    """Run a till. Raises PoslineError where it cannot start."""
+    with Folder(options.data) as folder:
+        async with open_till(folder, options.label, options.shop, currency=options.currency, zone=options.zone) as till:
+            if till.recovery is not None:
+                log.warning(
+                    "founded the shop %s. Its recovery code is %s: write it down, keep it away from this machine, then "
+                    "delete %s. It admits a new till when all others are lost.",
+                    till.shop, till.recovery, folder.path / RECOVERY_FILE,
+                )  # fmt: skip
+            sync = await till.listen(LOOPBACK, options.sync_port)
+            local = Local(till, COMMANDS)
+            page = Listener(build_app(till, local), host=LOOPBACK, port=options.port)
+            await page.start()
+            try:
+                till.links.remember_port()
+                for peer in options.peers:
+                    await till.connect(peer)
+                folder.announce_local(page.url, local.secret)
+                print(f"ready page={page.url} sync={sync.removesuffix('/sync')}", flush=True)
+                log.info("till %s of %s sells at %s", till.label, till.shop, page.url)
+                await until_stopped(till.broken)
+                log.info("stopping")
+            finally:
+                folder.withdraw_local()
+                till.hush()
+                await page.stop()
+    sys.stdout.flush()

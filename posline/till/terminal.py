@@ -1,0 +1,109 @@
+"""What every command shares: `--data` and `--json` anywhere on the line, exit codes, tables, JSON.
+
+Exit codes: 0 done, 1 a problem was found or the thing failed, 2 wrong usage. What people read goes to stdout, why
+something failed to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from posline.errors import PoslineError
+
+__all__ = ["Options", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first"]
+
+PLAIN_WIDTH = 140  # columns where stdout is no terminal: wide enough that a table never breaks a figure
+
+
+@dataclass(slots=True)
+class Options:
+    """What stands before the command: the data folder, and whether to answer in JSON."""
+
+    data: Path
+    json: bool = False
+
+
+def console() -> Console:
+    """Where people read."""
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
+
+
+def value_first(arguments: Sequence[str], *, flags: Iterable[str], values: Iterable[str]) -> list[str]:
+    """`arguments` with the named options moved to the front, so that they may stand anywhere. What follows `--` is left
+    alone."""
+    flags, values = set(flags), set(values)
+    front: list[str] = []
+    rest: list[str] = []
+    left = list(arguments)
+    while left:
+        item = left.pop(0)
+        if item == "--":
+            rest += [item, *left]
+            break
+        if item in flags or (item.split("=", 1)[0] in values and "=" in item):
+            front.append(item)
+        elif item in values and left:
+            front += [item, left.pop(0)]
+        else:
+            rest.append(item)
+    return front + rest
+
+
+def main(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        app(args=value_first(given, flags={"--json"}, values={"--data"}), prog_name=program, standalone_mode=True)
+    except PoslineError as error:
+        fail(program, str(error))
+    except BrokenPipeError:
+        # whoever read us has gone (`| head`): nothing more can be said, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def fail(program: str, reason: str) -> NoReturn:
+    """Say why on stderr, and exit 1."""
+    print(f"{program}: {reason}", file=sys.stderr)
+    sys.exit(1)
+
+
+def print_json(value: Any) -> None:
+    """One JSON text on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines as they come, byte for byte."""
+    sys.stdout.flush()
+    for line in lines:
+        sys.stdout.buffer.write(line.encode())
+    sys.stdout.buffer.flush()
+
+
+def log_to_stderr(*, verbose: bool = False) -> None:
+    """Everything that is logged goes to stderr: colourful on a terminal, plain lines with times elsewhere."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        handler = RichHandler(console=Console(stderr=True), show_path=False, rich_tracebacks=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    for noisy in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "websockets", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,448 @@
+"""A till: what the HTTP API, the commands and a program that embeds it all call.
+
+    async with posline.open_till("shop-data") as till:
+        sale = await till.sell([{"sku": "tea", "quantity": 2, "price": 150}])
+
+A sale is shown to nobody before it is on the disk, and one id is one sale: asking again with the same id answers the
+first result. Reading never waits for writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from posline.core.money import parse_rate
+from posline.core.numbers import valid_label
+from posline.core.pricing import Product
+from posline.core.status import Role
+from posline.errors import Ambiguous, BadRequest, FolderError, NotFound, OutcomeUnknown
+from posline.replica import Replica
+from posline.storage.folder import Folder
+from posline.storage.reports import Recorded, Reports
+from posline.storage.store import Commit, Store
+from posline.sync.engine import Engine
+from posline.till.changes import Change, News
+from posline.till.invitation import Invitations
+from posline.till.linking import Links
+from posline.till.opening import FLOOR, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.ringing import Ringing, Rung
+from posline.till.sale import Sale, sale_of
+from posline.till.settings import Settings
+from posline.trust.keys import Key
+
+__all__ = ["Till", "open_till"]
+
+NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
+LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
+TAX_SETTING = "tax"  # the shared setting that gives tax classes their rates: {class: per cent}
+FLOOR_STEP_MS = 3_600_000  # a confirmed time is written down when it is this much later than the last one
+
+
+def open_till(
+    folder: Path | str | Folder,
+    label: str | None = None,
+    shop: str | None = None,
+    *,
+    currency: str | None = None,
+    zone: str | None = None,
+    day_start: str | None = None,
+    clockwork: Clockwork | None = None,
+    read_only: bool = False,
+    found: bool = True,
+) -> Till:
+    """Open a till on a data folder, for use in `async with`.
+
+    An empty folder founds a shop called `shop`, whose first till is `label` ("A"), in `currency` ("PKR") and time
+    `zone` ("Asia/Karachi"), whose business day starts at `day_start` ("04:00"); with `found` False it is refused. A
+    `label` given later renames the till. With `read_only`, nothing is written, not even a seal. `clockwork` hands in
+    time and randomness, for tests. Entering raises FolderLocked, FolderError, FolderDamaged, CommitFailed, BadRequest.
+    """
+    if label is not None and not valid_label(label):
+        raise BadRequest.of("label", f"{label[:40]!r} is none: up to six of A-Z and 0-9")
+    given = {"currency": currency, "zone": zone, "day_start": day_start}
+    founding = Founding(shop=shop, label=label, **{k: v for k, v in given.items() if v is not None})
+    return Till(folder, founding if found and not read_only else None, label, clockwork or Clockwork(), read_only)
+
+
+class Till:
+    """An open till. Made by `open_till`."""
+
+    def __init__(
+        self,
+        folder: Path | str | Folder,
+        founding: Founding | None,
+        label: str | None,
+        clockwork: Clockwork,
+        read_only: bool,
+    ) -> None:
+        self._given, self._founding, self._wanted_label = folder, founding, label
+        self.clockwork, self.read_only = clockwork, read_only
+        self.invitations = Invitations(lambda: clockwork.monotonic_ms() / 1000)
+        self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
+        self._news = News()
+        self._telling: asyncio.Task[None] | None = None
+        self._opened: Opened | None = None
+        self._engine: Engine | None = None
+        self._floor_ms = 0
+
+    # -- opening and closing -------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Open the folder; see `open_till`."""
+        given = self._given
+        folder = given if isinstance(given, Folder) else Folder(Path(given))
+        try:
+            await self._start(folder)
+        except BaseException:
+            await self._end()
+            if not isinstance(given, Folder):
+                folder.close()
+            raise
+        return self
+
+    async def _start(self, folder: Folder) -> None:
+        self._opened = open_folder(folder, self.clockwork, self._founding)
+        self._reports = Reports(self.store, self.shop_id, here=self.id)
+        self.links = Links(self)
+        self._ringing = Ringing(self)
+        if not self.read_only:
+            await self._begin()
+
+    async def reopen(self) -> None:
+        """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
+        folder, addresses = self.folder, self.links.addresses()
+        await self._end()
+        self._news = News()
+        await self._start(folder)
+        for host, port in addresses:
+            await self.listen(host, port)
+
+    async def _begin(self) -> None:
+        self._engine = Engine(
+            self.store,
+            random=self.clockwork.random,
+            wall=lambda: self.clockwork.wall_ms() / 1000,
+            on_fatal=lambda _: self.broken.set(),
+        )
+        self._engine.add(self.replica)
+        self._engine.on_commit(self._committed)
+        await self._engine.start()
+        if self.replica.founding:
+            self.replica.begin()
+            await self.engine.durable(*self.replica.staged)
+        if self._wanted_label is not None and self._wanted_label != self.label:
+            await self.rename(self._wanted_label)
+        self._telling = asyncio.create_task(self._tell_news(), name="news")
+        self.links.dial_known()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Stop cleanly: what is unsigned is signed, links are closed, the folder is free."""
+        await self.close()
+
+    async def close(self) -> None:
+        """As leaving `async with`; once is enough."""
+        if self._opened is None:
+            return
+        folder = self._opened.folder
+        await self._end()
+        if not isinstance(self._given, Folder):
+            folder.close()
+
+    async def _end(self) -> None:
+        self._news.end()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+        if self._opened is None:
+            return
+        await self.links.stop()
+        if self._engine is not None:
+            await self._engine.stop()
+            self._engine = None
+        close_store(self._opened.store)
+        self._opened = None
+
+    # -- what it consists of -------------------------------------------------------------------------------------------
+
+    @property
+    def _open(self) -> Opened:
+        if self._opened is None:
+            raise OutcomeUnknown("the till is closed")
+        return self._opened
+
+    @property
+    def engine(self) -> Engine:
+        """What commits and links. Raises FolderError where the till was opened for reading only."""
+        if self._engine is None:
+            if self._opened is None:
+                raise OutcomeUnknown("the till is going down")
+            raise FolderError("this till was opened for reading only")
+        return self._engine
+
+    @property
+    def folder(self) -> Folder:
+        """Its data folder."""
+        return self._open.folder
+
+    @property
+    def settings(self) -> Settings:
+        """Its own settings; whoever changes them saves them."""
+        return self._open.settings
+
+    @property
+    def store(self) -> Store:
+        """Its store."""
+        return self._open.store
+
+    @property
+    def reports(self) -> Reports:
+        """What its ledger answers."""
+        self._open  # noqa: B018  # raises once the till is closed
+        return self._reports
+
+    @property
+    def replica(self) -> Replica:
+        """Its replica."""
+        return self._open.replica
+
+    @property
+    def key(self) -> Key:
+        """Its signing key."""
+        return self._open.key
+
+    @property
+    def recovery(self) -> str | None:
+        """The recovery code, where this opening founded the shop."""
+        return self._open.recovery
+
+    @property
+    def id(self) -> str:
+        """The till's author id, 26 characters."""
+        return self._open.key.id
+
+    @property
+    def shop_id(self) -> str:
+        """The shop's id, 26 characters."""
+        return self._open.settings.shop
+
+    @property
+    def shop(self) -> str:
+        """The shop's name."""
+        return str(self.replica.founding.get("name", ""))
+
+    @property
+    def label(self) -> str:
+        """What stands before the number on its receipts."""
+        return self.replica.label
+
+    @property
+    def day(self) -> str:
+        """The business day it is."""
+        assert self.replica.clock is not None
+        return self.replica.day(self.replica.clock.now().at_ms)
+
+    # -- selling -------------------------------------------------------------------------------------------------------
+
+    async def sell(
+        self,
+        lines: Sequence[Mapping[str, Any]],
+        *,
+        id: str | uuid.UUID | None = None,
+        tenders: Sequence[Mapping[str, Any]] | None = None,
+        by: str | None = None,
+    ) -> Sale:
+        """Record a sale; returned once it is on the disk.
+
+        A line is {sku, quantity, price?, discount?, name?}: amounts in whole minor units, quantities as int, Decimal or
+        text. Without `tenders`, cash was paid exactly. Make `id` (a UUID) before the first try, and repeat it after
+        any error: one id is one sale. Raises BadRequest, Conflict, CommitFailed (DiskFull: no room), after all of
+        which nothing was recorded, and OutcomeUnknown.
+        """
+        request: dict[str, Any] = {"id": str(id or uuid.uuid4()), "lines": [dict(line) for line in lines]}
+        if tenders is not None:
+            request["tenders"] = [dict(tender) for tender in tenders]
+        if by is not None:
+            request["by"] = by
+        return (await self.ring(request)).sale
+
+    async def ring(self, request: Mapping[str, Any]) -> Rung:
+        """As `sell`, with the body of POST /api/sales, saying also whether the same had been recorded before."""
+        return await self._ringing.ring(request)
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def sale(self, wanted: str) -> Sale:
+        """The sale with this id or receipt, of any till. Raises NotFound, Ambiguous."""
+        found = self.reports.sale(wanted)
+        if not found:
+            raise NotFound(f"no sale has the id or receipt {wanted[:60]!r}")
+        if len(found) > 1:
+            raise Ambiguous(wanted, [recorded.entry.hash.hex() for recorded in found])
+        return self.show(found[0])
+
+    def sales(
+        self,
+        *,
+        day: str | None = None,
+        till: str | None = None,
+        after: str | int | None = None,
+        limit: int = LIST_DEFAULT,
+    ) -> list[Sale]:
+        """Sales of all tills in the order in which they came here; `after` is the `cursor` of the last one seen."""
+        return [self.show(recorded) for recorded in self.listed(day=day, till=till, after=after, limit=limit)]
+
+    def listed(
+        self,
+        *,
+        day: str | None,
+        till: str | None,
+        after: str | int | None,
+        limit: int,
+        newest: bool = False,
+    ) -> list[Recorded]:
+        """As `sales`, as the ledger has them."""
+        limit = max(1, min(limit, LIST_MAX))
+        return self.reports.sales(day=day, till=self._till_id(till), after=cursor(after), limit=limit, newest=newest)
+
+    def _till_id(self, till: str | None) -> str | None:
+        """A till's id, from its id or its label."""
+        members = self.store.members(self.shop_id)
+        return next((m.author for m in members.values() if till is not None and m.label == till), till)
+
+    def show(self, recorded: Recorded) -> Sale:
+        """The sale that an entry of the ledger is."""
+        return sale_of(recorded, self._name_of, self.reports.durable(recorded.entry))
+
+    def _name_of(self, sku: str, at: str) -> str | None:
+        product = self.reports.product_at(sku, at)
+        return None if product is None else str(product["name"])
+
+    def product(self, sku: str) -> Product | None:
+        """A product of the catalogue, as a sale prices it."""
+        found = self.reports.product(sku)
+        if found is None:
+            return None
+        return Product(found["sku"], found["name"], found["price"], self._rate(str(found.get("tax", ""))))
+
+    def _rate(self, tax: str) -> str | None:
+        """The rate of a tax class: the class is a rate itself, or the shop's setting `tax` says which it has."""
+        classes = {} if not tax or is_rate(tax) else self.reports.setting(TAX_SETTING) or {}
+        rate = classes.get(tax, tax) if isinstance(classes, dict) else tax
+        return rate if isinstance(rate, str) and is_rate(rate) else None
+
+    def day_report(self, day: str | None = None) -> dict[str, Any]:
+        """What the shop sold on a business day, by default today: figures, tills, and whatever is odd."""
+        return self.reports.day(day or self.day)
+
+    def status(self) -> dict[str, Any]:
+        """Who this till is, whom it is linked with, what no other device holds yet, what a person should look at."""
+        return {
+            "shop": self.shop,
+            "shop_id": self.shop_id,
+            "till": self.id,
+            "label": self.label,
+            "day": self.day,
+            "peers": [] if self._engine is None else self.links.peers(),
+            "waiting": self.reports.waiting(self.id),
+            "alarms": self.alarms(),
+        }
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """What a person should look at; each has a `kind` and a `detail` in words."""
+        own = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in self.replica.alarms.values()]
+        return own + self.reports.alarms()
+
+    async def changes(self) -> AsyncIterator[Change]:
+        """What happens from now on: sales once they are committed, here or by sync, changes of status, alarms. Ends
+        with the till, or when its reader falls too far behind."""
+        async for change in self._news.listen():
+            yield change
+
+    # -- links ---------------------------------------------------------------------------------------------------------
+
+    async def connect(self, url: str) -> None:
+        """Keep a link to the till or relay at `url` from now on, redialled whenever it breaks. Does not wait for it."""
+        self.links.dial(url)
+
+    async def listen(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Let other replicas link to this till; returns the URL that they dial. Raises AddressRefused."""
+        return await self.links.listen(host, port)
+
+    def hush(self) -> None:
+        """End the streams of `changes`, before whoever serves them is stopped."""
+        self._news.end()
+
+    # -- its name ------------------------------------------------------------------------------------------------------
+
+    async def rename(self, label: str) -> None:
+        """Print another label on receipts from now on. Raises BadRequest where another till has it."""
+        taken = {m.label for m in self.store.members(self.shop_id).values() if m.author != self.id}
+        if label in taken:
+            raise BadRequest.of("label", f"another till is called {label} already")
+        await self.write("setting", {"name": f"label:{self.id}", "value": label}, document="shop")
+        self.replica.relabel(label)
+
+    async def write(self, kind: str, fields: Mapping[str, Any], *, document: str | None = None) -> None:
+        """Write one entry of this till's own and wait for its commit."""
+        await self.engine.durable(self.replica.write(kind, fields, document=document))
+
+    # -- news ----------------------------------------------------------------------------------------------------------
+
+    def _committed(self, commit: Commit) -> None:
+        clock = self.replica.clock
+        assert clock is not None
+        if clock.floor_ms >= self._floor_ms + FLOOR_STEP_MS:
+            self._floor_ms = clock.floor_ms
+            self.store.set_meta(FLOOR, clock.floor_ms)
+        if any(head.document == "shop" for head in commit.documents.values()):
+            self.links.dial_known()
+        if self._news.heard:
+            for found in commit.changes:
+                if found.shop == self.shop_id and found.change.kind == "sale":
+                    recorded = self.reports.entry_at(found.change.n)
+                    if recorded is not None:
+                        self._news.tell(Change("sale", self.show(recorded).to_dict()))
+
+    async def _tell_news(self) -> None:
+        """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""
+        told: dict[str, Any] = {}
+        alarmed: list[dict[str, Any]] = []
+        while True:
+            await asyncio.sleep(NEWS_S)
+            if not self._news.heard:
+                continue
+            status = self.status()
+            if status != told:
+                told = status
+                self._news.tell(Change("status", status))
+            for alarm in status["alarms"]:
+                if alarm not in alarmed:
+                    self._news.tell(Change("alarm", alarm))
+            alarmed = status["alarms"]
+
+    def head_offices(self) -> set[str]:
+        """Author ids of the relays that are members."""
+        return {m.author for m in self.store.members(self.shop_id).values() if m.role is Role.HEAD_OFFICE}
+
+
+def cursor(after: str | int | None) -> int:
+    text = "0" if after is None else str(after)
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise BadRequest.of("after", "is no cursor of an earlier answer")
+    return int(text)
+
+
+def is_rate(text: str) -> bool:
+    """Whether a text is a tax rate in per cent."""
+    try:
+        parse_rate(text)
+    except ValueError:
+        return False
+    return True

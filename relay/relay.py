@@ -1,0 +1,190 @@
+"""The head office: the replicas of many shops over one store, and the register of who they are and who may read.
+
+    async with Relay(Folder(path)) as relay:
+        ...
+
+It holds no documents in memory and writes no entries of its own; it keeps, judges and passes on what the shops' tills
+wrote. Knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import random
+import secrets
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from posline.errors import BadRequest, FolderDamaged, Hole, OutcomeUnknown, Refused
+from posline.replica import Replica
+from posline.storage.feed import FeedItem, read_feed
+from posline.storage.folder import Folder
+from posline.storage.reports import Recorded, Reports
+from posline.storage.store import Store
+from posline.sync.engine import Engine
+from posline.till.invitation import Invitations
+from posline.till.opening import KEY_SEED_BYTES, close_store
+from posline.till.sale import Sale, sale_of
+from posline.trust.keys import Key
+from relay.register import Register, RegisteredShop, ShopGate
+
+__all__ = ["Branch", "Relay"]
+
+
+class Branch:
+    """One shop of the head office: its replica, and what its ledger answers."""
+
+    def __init__(self, registered: RegisteredShop, replica: Replica) -> None:
+        self.id, self.registered, self.replica = registered.id, registered, replica
+        self.reports = Reports(replica.store, registered.id, here=replica.store_id)
+
+    @property
+    def name(self) -> str:
+        """What the shop calls itself."""
+        return str(self.replica.founding.get("name", "")) or self.registered.name
+
+    @property
+    def day(self) -> str:
+        """The shop's business day now, by this machine's clock."""
+        return self.replica.day(time.time_ns() // 1_000_000)
+
+    def show(self, recorded: Recorded) -> Sale:
+        """The sale that an entry of the ledger is."""
+        return sale_of(recorded, self._name_of, self.reports.durable(recorded.entry))
+
+    def _name_of(self, sku: str, at: str) -> str | None:
+        product = self.reports.product_at(sku, at)
+        return None if product is None else str(product["name"])
+
+
+class Relay:
+    """An open head office. Use it with `async with`."""
+
+    def __init__(self, folder: Folder, *, serving: bool = True) -> None:
+        """`folder` stays the caller's to close. Without `serving` nothing links: one command looks at it and goes."""
+        self.folder, self.serving = folder, serving
+        self.register = Register(folder)
+        self.invitations = Invitations(time.monotonic)
+        self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
+        self._branches: dict[str, Branch] = {}
+        self._engine: Engine | None = None
+        self._store: Store | None = None
+        self.key = self._own_key()
+
+    def _own_key(self) -> Key:
+        if not self.folder.key.exists():
+            if self.folder.database.exists():
+                raise FolderDamaged(
+                    f"{self.folder.path} holds shops but not this head office's key: put the file 'key' back"
+                )
+            Key(secrets.token_bytes(KEY_SEED_BYTES)).save(self.folder.key)
+        return Key.load(self.folder.key)
+
+    async def __aenter__(self) -> Self:
+        """Open the store and its shops. Raises FolderDamaged, CommitFailed."""
+        self._store = Store.open(self.folder.database, feed=True)
+        if self.serving:
+            self._engine = Engine(self._store, kind="head office", on_fatal=lambda _: self.broken.set())
+        for shop in self.register.shops():
+            self._open(shop)
+        if self._engine is not None:
+            self.register.hold_invitations(self.invitations, time.time_ns() // 1_000_000)
+            await self._engine.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        """Close links and store; what was committed stays."""
+        if self._engine is not None:
+            await self._engine.stop()
+            self._engine = None
+        if self._store is not None:
+            close_store(self._store)
+            self._store = None
+
+    def _open(self, shop: RegisteredShop) -> Branch:
+        replica = Replica(
+            self.store, shop.id, author=None, clock=None, random=random.SystemRandom(), documents=False,
+            store_id=self.key.id,
+        )  # fmt: skip
+        branch = self._branches[shop.id] = Branch(shop, replica)
+        if self._engine is not None:
+            self._engine.add(replica)
+        return branch
+
+    # -- what it consists of -------------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        """Its store."""
+        if self._store is None:
+            raise OutcomeUnknown("the head office is going down")
+        return self._store
+
+    @property
+    def engine(self) -> Engine:
+        """What commits and links."""
+        if self._engine is None:
+            raise OutcomeUnknown("the head office is going down")
+        return self._engine
+
+    def branches(self) -> list[Branch]:
+        """Its shops, by name."""
+        return [self._branches[shop.id] for shop in self.register.shops()]
+
+    def branch(self, wanted: str) -> Branch:
+        """A shop by id or name. Raises NotFound, ShopNameTwice."""
+        return self._branches[self.register.find(wanted).id]
+
+    def find(self, wanted: str | None) -> tuple[Replica, ShopGate] | None:
+        """Whose documents a link to /sync/{wanted} is about; None where there are none."""
+        known = [shop for shop in self.register.shops() if wanted in (shop.id, shop.name, shop.alias)]
+        if not wanted or len(known) != 1:
+            return None
+        return self._branches[known[0].id].replica, ShopGate(self.register, known[0].id)
+
+    def peers(self, branch: Branch) -> list[dict[str, Any]]:
+        """The devices of a shop that are or were linked."""
+        if self._engine is None:
+            return []
+        return [
+            {
+                "name": peer.name,
+                "kind": peer.kind,
+                "connected": peer.connected,
+                "last_seen": peer.last_seen,
+                "behind": peer.behind,
+            }
+            for peer in self._engine.peers(branch.id)
+        ]
+
+    # -- shops that come -----------------------------------------------------------------------------------------------
+
+    async def attach(self, *, shop: str, name: str, token: str, updates: Sequence[str], alias: str) -> Branch:
+        """Take a shop, or take it again: its tills present `token`. `updates` is what they hold of its document."""
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        registered = self.register.add_shop(shop, name, token, at, alias)
+        branch = self._branches.get(shop) or self._open(registered)
+        branch.registered = registered
+        for update in updates:
+            try:
+                raw = base64.urlsafe_b64decode(update + "=" * (-len(update) % 4))
+                staged = branch.replica.integrate("shop", raw, origin="")
+            except Hole:
+                break  # the rest comes by sync
+            except (Refused, binascii.Error, ValueError) as error:
+                raise BadRequest.of("updates", str(error)) from error
+            if staged is not None:
+                await self.engine.durable(staged)
+        return branch
+
+    # -- what integrators read -----------------------------------------------------------------------------------------
+
+    def feed(self, *, shop: str, after: int, limit: int) -> list[FeedItem]:
+        """Entries and later changes of their status, in the order of their commits; `shop` "" means every shop."""
+        return read_feed(self.store, shops=[shop] if shop else None, after=after, limit=limit)
