@@ -30,6 +30,7 @@ from posline.errors import BadEntry
 __all__ = ["MAX_DEPTH", "SIGNED_KINDS", "Entry", "decode", "encode", "sign", "valid_day", "verify"]
 
 MAX_DEPTH = 16
+USUAL_DEPTH = 6  # the decoder's type is written out level by level, and doubles with each: 16 of them take a second
 MAX_INTEGER = 2**53 - 1  # what JavaScript counts exactly
 MAX_TEXT = 200  # characters
 DOMAIN = b"posline-v1\0"  # so that a signature of an entry can never pass for one of anything else
@@ -51,7 +52,8 @@ def _nested(depth: int) -> Any:
     return value
 
 
-_decoder = msgspec.json.Decoder(dict[str, _nested(MAX_DEPTH - 1)])  # type: ignore[misc]
+_decoder = msgspec.json.Decoder(dict[str, _nested(USUAL_DEPTH - 1)])  # type: ignore[misc]
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -100,7 +102,10 @@ def decode(document: str, raw: bytes) -> Entry:
         entry.fault = f"it has more than {MAX_ELEMENT_BYTES} bytes"
         return entry
     try:
-        body = _decoder.decode(raw)
+        try:
+            body = _decoder.decode(raw)
+        except msgspec.ValidationError:
+            body = _deep(raw)
         if _encode(body) != raw:
             json.loads(raw, object_pairs_hook=_no_key_twice)
     except (ValueError, msgspec.MsgspecError, RecursionError):
@@ -116,6 +121,31 @@ def decode(document: str, raw: bytes) -> Entry:
     if entry.kind == "sale" and entry.fault is None:
         entry.amount, entry.number = body["total"], body["number"]
     return entry
+
+
+def _deep(raw: bytes) -> dict[str, Any]:
+    """What the decoder says of JSON that is deeper than usual. Raises ValueError where it is no entry's."""
+    depth = deepest = 0
+    for bracket in re.findall(rb"[\[{\]}]", _TEXT.sub(b"", raw)):  # counted before anything recurses
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        raise ValueError("it is too deep")
+    body = msgspec.json.decode(raw)
+    if type(body) is not dict or not _plain(body):
+        raise ValueError("it holds what no entry may hold")
+    return body
+
+
+def _plain(value: object) -> bool:
+    """Whether a value consists of whole numbers in range, texts, lists and objects alone."""
+    if type(value) is int:
+        return -MAX_INTEGER <= value <= MAX_INTEGER
+    if type(value) is list:
+        return all(map(_plain, value))
+    if type(value) is dict:
+        return all(map(_plain, value.values()))
+    return value is None or type(value) in (bool, str)
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
