@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import random
 import shutil
 import sys
 import tempfile
@@ -91,7 +90,7 @@ class Demo:
 
     async def _day(self) -> None:
         baskets = list(self.settings.baskets)
-        self._spare = [baskets.pop(len(baskets) // 2) for _ in range(BURST * 4)]
+        self._spare = [baskets.pop(len(baskets) // 2) for _ in range(BURST)]
         shelf = shelf_prices(self.settings.catalogue)
         tills = self.shop.tills
         for number in range(CASHIERS_A_TILL * len(LABELS)):
@@ -106,9 +105,6 @@ class Demo:
                 until_s = start_s + self.settings.ring_s
                 day.create_task(cashier.ring_all(baskets[number::share], time.monotonic, until_s))
             day.create_task(self._trouble(start_s))
-        for basket in self._spare:  # what the burst did not need
-            await self._cashiers[0].ring(basket)
-        self._spare = []
         self.board.say("the last basket is rung")
 
     async def _trouble(self, start_s: float) -> None:
@@ -156,10 +152,12 @@ class Demo:
         """SIGKILL while sales are in flight; their cashiers have no answer and will ask again with the same ids."""
         till = self.shop.tills["B"]
         cashier = next(c for c in self._cashiers if c.till is till)
-        burst: list[asyncio.Task[None]] = []
-        while not self.tally.in_flight.get(till.name) and len(self._spare) >= BURST:
-            burst += [asyncio.create_task(cashier.ring(self._spare.pop())) for _ in range(BURST)]
-            await asyncio.sleep(random.uniform(0.01, 0.04))  # until some of them have their answer
+        before = self.tally.by_till.get(till.name, 0)
+        burst = [asyncio.create_task(cashier.ring(self._spare.pop())) for _ in range(BURST)]
+        for _ in range(1000):  # until some of them have their answer, and others not
+            await asyncio.sleep(0.001)
+            if self.tally.by_till.get(till.name, 0) >= before + BURST // 4:
+                break
         till.kill_now()
         self.killed_in_flight = self.tally.in_flight.get(till.name, 0)
         self.board.say(f"till B is killed with SIGKILL; {self.killed_in_flight} requests had no answer yet")
@@ -211,19 +209,31 @@ class Demo:
         return all(text.count("\n") == 1 + products for text in await asyncio.gather(*exports))
 
     async def _healed(self) -> list[Holding]:
-        """Wait until nothing is waiting and all replicas answer alike, then read all books."""
+        """Wait until nothing is waiting and all replicas answer alike, and return their books."""
         self.board.say("everything is whole again; waiting until all replicas agree")
+        holdings: list[Holding] = []
         async with httpx.AsyncClient(timeout=20, trust_env=False) as http:
 
             async def agree() -> bool:
-                days = sorted(self.tally.days)
-                held = [await read_day_reports(http, books, days) for books in self.shop.books()]
-                status = [(await http.get(b.address + "/status")).json() for b in self.shop.books() if not b.token]
-                return not disagreements(held) and not any(found["waiting"] for found in status)
+                """Tills sign what they wrote when a link comes up, so the books are still growing for a moment."""
+                days, books = sorted(self.tally.days), self.shop.books()
+                status = [(await http.get(b.address + "/status")).json() for b in books if not b.token]
+                waiting = [f"{found['waiting']} at till {found['label']}" for found in status if found["waiting"]]
+                if waiting:
+                    self.note = f"rung; not yet on another device: {', '.join(waiting)}"
+                    return False
+                differ = disagreements([await read_day_reports(http, b, days) for b in books])
+                if not differ:
+                    holdings[:] = [await read_books(http, b, days) for b in books]
+                    differ = disagreements(holdings)
+                self.note = f"rung; {'; '.join(differ) or 'all agree'}"
+                return not differ
 
-            with contextlib.suppress(DemoFailed):  # the verdict says what is wrong, replica by replica
+            try:
                 await self._until("all replicas agree", agree, HEAL_S)
-            return [await read_books(http, books, sorted(self.tally.days)) for books in self.shop.books()]
+            except DemoFailed:  # the verdict says what is wrong, replica by replica
+                holdings[:] = [await read_books(http, b, sorted(self.tally.days)) for b in self.shop.books()]
+        return holdings
 
     async def _until(self, what: str, done: Callable[[], Awaitable[bool]], within_s: float) -> None:
         start_s = time.monotonic()

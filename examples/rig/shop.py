@@ -51,6 +51,12 @@ class Shop:
             if dialled == label:
                 line.target = endpoint(till.urls["sync"])
 
+    async def _join(self, label: str) -> None:
+        """Take a till into A's shop, over the line between the two."""
+        link = last_line(await run("posline", "invite", "--data", str(self.tills["A"].data)))
+        link = through(link, self.lan[label, "A"].address)
+        await run("posline", "join", link, "--data", str(self.tills[label].data), "--label", label)
+
     async def start_relay(self) -> None:
         """Start the relay, and lead the internet to it."""
         await self.relay.start()
@@ -65,10 +71,7 @@ class Shop:
             self.tills[dialler].arguments += ["--peer", f"ws://{self.lan[dialler, dialled].address}"]
         await asyncio.gather(self.start_relay(), self.start_till("A"))
         say("relay and till A run; till A founded the shop by itself")
-        for label in LABELS[1:]:
-            link = last_line(await run("posline", "invite", "--data", str(self.tills["A"].data)))
-            link = through(link, self.lan[label, "A"].address)
-            await run("posline", "join", link, "--data", str(self.tills[label].data), "--label", label)
+        await asyncio.gather(*(self._join(label) for label in LABELS[1:]))
         # With the invitation B and C also learnt the port on which A really listens. It takes another one, so that the
         # lines, which are led there, are the only way.
         await self.tills["A"].stop()
