@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from posline.errors import BadRequest
+from posline.errors import BadRequest, FolderError
 from posline.till import terminal, text
 from posline.till.api import day_of
 from posline.till.commands import COMMANDS, READING
@@ -59,6 +59,8 @@ def _root(
 
 def _ask(context: typer.Context, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
     reading = name in READING
+    if reading and not context.obj.data.is_dir():
+        raise FolderError(f"there is no folder {context.obj.data}: name the till's with --data")
     return ask(
         context.obj.data,
         name,

@@ -22,7 +22,8 @@ from zoneinfo import ZoneInfo
 
 from posline.core.clock import Clock, Reading, business_day, iso, parse_iso
 from posline.core.document import Document, lone_update
-from posline.core.entry import SIGNED_KINDS, Entry, decode, encode, sign
+from posline.core.entry import Entry, decode, encode, sign
+from posline.core.kinds import SIGNED_KINDS
 from posline.core.segment import elements
 from posline.core.status import SHORT, shop_id
 from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, decode_state, read_update

@@ -27,7 +27,7 @@ from posline.storage.reports import Recorded, Reports
 from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.till.invitation import Invitations
-from posline.till.opening import KEY_SEED_BYTES, close_store
+from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
 from posline.trust.keys import Key
 from relay.register import Register, RegisteredShop, ShopGate
@@ -54,7 +54,8 @@ class Branch:
 
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
-        return sale_of(recorded, self._name_of, self.reports.durable(recorded.entry))
+        lights = self.reports.durable(recorded.entry) | {"head_office": True}  # which is here
+        return sale_of(recorded, self._name_of, lights)
 
     def _name_of(self, sku: str, at: str) -> str | None:
         product = self.reports.product_at(sku, at)
@@ -86,7 +87,7 @@ class Relay:
 
     async def __aenter__(self) -> Self:
         """Open the store and its shops. Raises FolderDamaged, CommitFailed."""
-        self._store = Store.open(self.folder.database, feed=True)
+        self._store = open_store(self.folder, feed=True)
         if self.serving:
             self._engine = Engine(self._store, kind="head office", on_fatal=lambda _: self.broken.set())
         for shop in self.register.shops():

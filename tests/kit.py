@@ -11,7 +11,8 @@ from typing import Any
 
 from posline.core.clock import Clock
 from posline.core.document import lone_update
-from posline.core.entry import SIGNED_KINDS, Entry, decode, encode, sign
+from posline.core.entry import Entry, decode, encode, sign
+from posline.core.kinds import SIGNED_KINDS
 from posline.core.status import Status, shop_id
 from posline.core.update import read_update
 from posline.replica import Replica, found

@@ -27,7 +27,7 @@ from posline.core.numbers import AUTHOR
 from posline.core.update import MAX_ELEMENT_BYTES
 from posline.errors import BadEntry
 
-__all__ = ["MAX_DEPTH", "SIGNED_KINDS", "Entry", "decode", "encode", "sign", "valid_day", "verify"]
+__all__ = ["MAX_DEPTH", "Entry", "decode", "encode", "sign", "valid_day", "verify"]
 
 MAX_DEPTH = 16
 USUAL_DEPTH = 6  # the decoder's type is written out level by level, and doubles with each: 16 of them take a second

@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,14 +120,14 @@ def _call(address: str, secret: str, name: str, arguments: Mapping[str, Any]) ->
         raise CommandFailed(_detail(answer))
     if answer.headers["content-type"].startswith("text/plain"):
         return _lines(client, answer)
-    with client:
+    with closing(client):
         answer.read()
         return answer.json()
 
 
 def _lines(client: httpx.Client, answer: httpx.Response) -> Iterator[str]:
     try:
-        with client:
+        with closing(client):
             yield from answer.iter_text()
     except httpx.HTTPError as error:
         raise CommandFailed(

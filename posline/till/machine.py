@@ -14,9 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["BUILD_MS", "default_folder", "kernel_synchronised", "monotonic_ms", "wall_ms"]
-
-BUILD_MS = 1_788_220_800_000  # 2026-09-01: no till of this version can have run before it was made
+__all__ = ["default_folder", "kernel_synchronised", "monotonic_ms", "wall_ms"]
 
 _TIMEX_BYTES = 512  # larger than any platform's struct timex (208 bytes on 64-bit Linux)
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
 from posline.replica import Random, Replica, found
@@ -23,11 +24,11 @@ from posline.storage.files import write_atomically
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
-from posline.till.machine import BUILD_MS, kernel_synchronised, monotonic_ms, wall_ms
+from posline.till.machine import kernel_synchronised, monotonic_ms, wall_ms
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
-__all__ = ["Clockwork", "Founding", "Opened", "base64url", "close_store", "open_folder", "open_replica"]
+__all__ = ["Clockwork", "Founding", "Opened", "base64url", "close_store", "open_folder", "open_replica", "open_store"]
 
 log = logging.getLogger("posline.till")
 
@@ -106,7 +107,7 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
                 )
             Key(secrets.token_bytes(KEY_SEED_BYTES)).save(folder.key)
         key = Key.load(folder.key)
-        store = Store.open(folder.database)
+        store = open_store(folder)
         if (warning := sqlite_warning()) is not None:
             log.warning("%s", warning)
         if not settings.shop:
@@ -127,6 +128,14 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
         if store is not None:
             store.close()
         raise
+
+
+def open_store(folder: Folder, *, feed: bool = False) -> Store:
+    """The folder's database. It is its owner's alone to read, in whatever folder it lies (SQLite gives the files beside
+    it the same mode). Raises FolderDamaged, DiskFull."""
+    if not folder.database.exists():
+        folder.database.touch(mode=0o600)
+    return Store.open(folder.database, feed=feed)
 
 
 def close_store(store: Store) -> None:
@@ -220,7 +229,7 @@ def finish_joining(folder: Folder, settings: Settings) -> None:
             (folder.path / (folder.database.name + suffix)).unlink(missing_ok=True)
         (folder.path / RECOVERY_FILE).unlink(missing_ok=True)
         fresh.replace(folder.key)
-    store = Store.open(folder.database)
+    store = open_store(folder)
     try:
         key = Key.load(folder.key)
         replica = Replica(
