@@ -98,5 +98,6 @@ class Shop:
         """Stop whatever runs."""
         for program in self.programs:
             program.kill_now()
+        await asyncio.gather(*(program.kill() for program in self.programs))
         for line in self.lines:
             await line.close()
