@@ -3,6 +3,7 @@ no compression state between messages and never lets a message grow over its lim
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,8 @@ async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate
         return found
 
     async def close(reason: str) -> None:
-        await socket.close(1000, reason.encode()[:120].decode(errors="ignore"))
+        with contextlib.suppress(WebSocketDisconnect):  # it is gone already
+            await socket.close(1000, reason.encode()[:120].decode(errors="ignore"))
 
     reason = await run_link(engine, link, receive=receive, send=socket.send_bytes, close=close)
     log.info("a link ended: %s", reason)
