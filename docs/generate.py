@@ -6,6 +6,7 @@ tests/test_docs.py fails when a page is not what this would write.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ ABOUT_COMMANDS = f"""# Commands
 {NOTE}
 
 `--data DIR` names the data folder on every command and may stand anywhere on the line; without it the variable
-`POSLINE_DATA` is asked, and then the platform's user data folder. `--json` answers in JSON where a command prints data.
+`POSLINE_DATA` (`POSLINE_RELAY_DATA` for a head office) is asked, and then the platform's user data folder. `--json`
+answers in JSON where a command prints data.
 
 Exit codes: 0 done, 1 a problem was found or the thing failed, 2 wrong usage. Answers go to stdout, logs to stderr.
 
@@ -49,8 +51,7 @@ def commands() -> str:
         for path, command in leaves(root, program):
             arguments = [p for p in command.params if p.param_type_name == "argument"]
             names = " ".join(
-                (f"[{p.human_readable_name}]" if not p.required else str(p.human_readable_name))
-                + ("..." if p.nargs < 0 else "")
+                (p.name.upper() if p.required else f"[{p.name.upper()}]") + ("..." if p.nargs < 0 else "")
                 for p in arguments
             )
             parts.append(f"\n### `{' '.join(filter(None, (path, names)))}`\n")
@@ -59,7 +60,7 @@ def commands() -> str:
             if options:
                 parts += ["| option | |", "|---|---|"]
                 parts += [f"| {name_of(option)} | {said_of(option)} |" for option in options]
-    return "\n".join(parts).rstrip() + "\n"
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 
 
 def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -77,7 +78,7 @@ def name_of(option: Any) -> str:
     longest = max(option.opts, key=len)
     if option.is_flag:
         return f"`{longest}`"
-    return f"`{longest} {option.human_readable_name.upper().replace('_', '-').rstrip('-')}`"
+    return f"`{longest} {longest.lstrip('-').upper()}`"
 
 
 def said_of(option: Any) -> str:
