@@ -39,31 +39,37 @@ class RelayOptions:
 async def run_relay(options: RelayOptions) -> None:
     """Run a head office. Raises PoslineError where it cannot start."""
     with Folder(options.data) as folder:
-        async with Relay(folder) as relay:
-            app = build_app(relay, relay.engine.routes(relay.find))
-            front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=options.tls)
-            await front.start()
-            # commands come in by a door of their own, which only this machine can reach
-            local = Local(relay, COMMANDS)
-            back = Listener(
-                Starlette(
-                    routes=[local.route()],
-                    middleware=[Middleware(LoopbackGuard)],
-                    exception_handlers=exception_handlers(),
-                ),
-                host=LOOPBACK,
-                port=0,
-            )
-            await back.start()
-            try:
-                reached = options.address or front.address
-                relay.register.remember_address(f"{reached} tls" if options.tls else reached)
-                folder.announce_local(back.url, local.secret)
-                print(f"ready {front.url}", flush=True)
-                log.info("%d shops at %s", len(relay.branches()), front.url)
-                await until_stopped(relay.broken)
-                log.info("stopping")
-            finally:
-                folder.withdraw_local()
-                await back.stop()
-                await front.stop()
+        front: Listener | None = None
+        try:
+            async with Relay(folder) as relay:
+                app = build_app(relay, relay.engine.routes(relay.find))
+                front = Listener(
+                    app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=options.tls
+                )
+                await front.start()
+                await _serve(relay, front, options)
+        finally:
+            if front is not None:
+                await front.stop()  # links have ended with the relay's engine
+
+
+async def _serve(relay: Relay, front: Listener, options: RelayOptions) -> None:
+    # commands come in by a door of their own, which only this machine can reach
+    local = Local(relay, COMMANDS)
+    app = Starlette(
+        routes=[local.route()], middleware=[Middleware(LoopbackGuard)], exception_handlers=exception_handlers()
+    )
+    back = Listener(app, host=LOOPBACK, port=0)
+    await back.start()
+    try:
+        reached = options.address or front.address
+        relay.register.remember_address(f"{reached} tls" if options.tls else reached)
+        relay.folder.announce_local(back.url, local.secret)
+        print(f"ready {front.url}", flush=True)
+        log.info("%d shops at %s", len(relay.branches()), front.url)
+        await until_stopped(relay.broken)
+        log.info("stopping")
+    finally:
+        relay.folder.withdraw_local()
+        front.refuse()
+        await back.stop()

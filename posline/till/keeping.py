@@ -125,7 +125,7 @@ def _prepare(
     answer = {
         "shop": note["shop"], "name": note["name"], "label": given, "succeeds": note["till"], "admitted": admitted,
     }  # fmt: skip
-    return answer, key, Settings(shop=note["shop"], token=note["token"], peers=note["peers"])
+    return answer, key, Settings(shop=note["shop"], token=note["token"], label=given, peers=note["peers"])
 
 
 def _is_database(path: Path) -> bool:

@@ -166,8 +166,13 @@ class Links:
             self._till.settings.sync_port = self._listeners[0].port
             self._till.settings.save(self._till.folder)
 
+    def refuse(self) -> None:
+        """Accept no more links; those that are up end with the engine."""
+        for listener in self._listeners:
+            listener.refuse()
+
     async def stop(self) -> None:
-        """Stop listening. Links that were dialled end with the engine."""
+        """Stop listening."""
         for listener in self._listeners:
             await listener.stop()
         self._listeners.clear()

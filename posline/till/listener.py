@@ -119,6 +119,12 @@ class Listener:
                 await self._serving  # raises what went wrong
             await asyncio.sleep(0.001)
 
+    def refuse(self) -> None:
+        """Accept no more connections; those that are open go on."""
+        if self._server is not None:
+            for each in self._server.servers:
+                each.close()
+
     async def stop(self) -> None:
         """Stop accepting, let what is in flight finish, close."""
         if self._server is None or self._serving is None:

@@ -123,6 +123,8 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
             settings.token = secrets.token_urlsafe(TOKEN_BYTES)
             settings.save(folder)
         replica = replica or open_replica(store, settings.shop, key, clockwork)
+        if not replica.label:  # not admitted yet, and sells all the same
+            replica.relabel(settings.label or LABEL)
         return Opened(folder, settings, key, store, replica, recovery)
     except BaseException:
         if store is not None:

@@ -33,10 +33,12 @@ class HandedOut:
 
 @dataclass(slots=True)
 class Settings:
-    """`shop` and `token` are "" until the folder belongs to a shop. `joining` is a join that was cut off half-way."""
+    """`shop` and `token` are "" until the folder belongs to a shop; `label` is what a till calls itself until it is
+    admitted; `joining` is a join that was cut off half-way."""
 
     shop: str = ""
     token: str = ""
+    label: str = ""
     peers: list[str] = field(default_factory=list)
     tokens: dict[str, HandedOut] = field(default_factory=dict)
     invitations: dict[str, int] = field(default_factory=dict)

@@ -162,10 +162,11 @@ class Till:
             await asyncio.gather(self._telling, return_exceptions=True)
         if self._opened is None:
             return
-        await self.links.stop()
+        self.links.refuse()
         if self._engine is not None:
-            await self._engine.stop()
-            self._engine = None
+            engine, self._engine = self._engine, None
+            await engine.stop()
+        await self.links.stop()
         close_store(self._opened.store)
         self._opened = None
 

@@ -1,0 +1,203 @@
+"""The head office: its API behind tokens, the feed, and its commands."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from posline.errors import NotFound
+from posline.storage.folder import Folder
+from posline.till.joining import attach
+from posline.till.till import Till, open_till
+from relay.commands import COMMANDS
+from relay.register import ShopNameTwice
+from relay.relay import Relay
+from tests.faults import rig
+from tests.till.shop import TEA
+from tests.till.test_joining import attaching, head_office, until
+
+
+@dataclass
+class Office:
+    relay: Relay
+    tills: list[Till]
+    http: httpx.AsyncClient
+
+    async def token(self, shop: str | None) -> dict[str, str]:
+        """The header that opens one shop, or every shop."""
+        if shop is None:
+            made = await COMMANDS["user_add"](self.relay, {"name": "Owner"})
+        else:
+            made = await COMMANDS["token_add"](self.relay, {"shop": shop, "role": "read"})
+        return {"authorization": f"Bearer {made['token']}"}
+
+
+@asynccontextmanager
+async def office(tmp_path: Path, *names: str) -> AsyncIterator[Office]:
+    """A head office and one till for each shop."""
+    async with head_office(tmp_path / "office") as (relay, front):
+        tills = []
+        for n, name in enumerate(names):
+            till = await open_till(tmp_path / str(n), shop=name).__aenter__()
+            await attach(till, attaching(relay, front))
+            tills.append(till)
+        async with httpx.AsyncClient(base_url=front.url, trust_env=False) as http:
+            try:
+                yield Office(relay, tills, http)
+            finally:
+                for till in tills:
+                    await till.close()
+
+
+async def test_the_answers_have_the_tills_own_shapes(tmp_path: Path) -> None:
+    async with office(tmp_path, "North") as found:
+        till, reader = found.tills[0], await found.token("North")
+        sale = await till.sell([TEA])
+        branch = found.relay.branch("North")
+        await until(lambda: branch.reports.by_id(sale.id))
+        base = f"/api/shops/{till.shop_id}"
+        day = await found.http.get(f"{base}/reports/day/{sale.day}", headers=reader)
+        assert day.json() == till.day_report(sale.day)
+        lights = {"durable": {"here": True, "tills": 1, "head_office": True}}
+        for path in (f"{base}/sales/{sale.id}", f"{base}/sales/{sale.receipt}", f"/api/shops/North/sales/{sale.id}"):
+            assert (await found.http.get(path, headers=reader)).json() == sale.to_dict() | lights
+        listed = (await found.http.get(f"{base}/sales?day={sale.day}", headers=reader)).json()
+        assert [s["id"] for s in listed["sales"]] == [sale.id]
+        (shop,) = (await found.http.get("/api/shops", headers=reader)).json()["shops"]
+        assert (shop["shop"], shop["name"]) == (till.shop_id, "North")
+        assert (await found.http.get(f"{base}/sales/{uuid.uuid4()}", headers=reader)).status_code == 404
+        assert "posline_relay_shops 1\n" in (await found.http.get("/metrics")).text
+        assert (await found.http.get("/healthz")).json()["ok"] is True
+
+
+async def test_a_token_opens_its_shop_and_no_other(tmp_path: Path) -> None:
+    async with office(tmp_path, "North", "South") as found:
+        north, everything = await found.token("North"), await found.token(None)
+        for headers, status in (
+            ({}, 401),
+            ({"authorization": "Bearer guess"}, 401),
+            ({"authorization": "Basic abc"}, 401),
+            (north, 403),
+            (everything, 200),
+        ):
+            for path in ("sales", "reports/day/2026-11-23", "sales/A-1-0000"):
+                answer = await found.http.get(f"/api/shops/South/{path}", headers=headers)
+                assert answer.status_code == (404 if status == 200 and path.startswith("sales/") else status)
+                assert status == 200 or answer.headers["content-type"] == "application/problem+json"
+        assert (await found.http.get("/api/shops/West/sales", headers=everything)).status_code == 404
+        names = [[s["name"] for s in (await found.http.get("/api/shops", headers=h)).json()["shops"]]
+                 for h in (north, everything)]  # fmt: skip
+        assert names == [["North"], ["North", "South"]]
+        assert north["authorization"][7:] not in (tmp_path / "office" / "settings.json").read_text()
+
+
+async def test_the_feed_gives_every_entry_once_in_an_order_that_stays(tmp_path: Path) -> None:
+    async with office(tmp_path, "North", "South") as found:
+        north, everything = await found.token("North"), await found.token(None)
+        sales = [await till.sell([TEA]) for _ in range(5) for till in found.tills]
+        for till, sale in zip(found.tills, sales[-2:], strict=True):
+            await until(lambda till=till, sale=sale: found.relay.branch(till.shop_id).reports.by_id(sale.id))
+
+        async def read(headers: dict[str, str], limit: int) -> list[dict[str, Any]]:
+            items: list[dict[str, Any]] = []
+            after = ""
+            while True:
+                page = (
+                    await found.http.get("/api/feed", headers=headers, params={"after": after, "limit": limit})
+                ).json()
+                if not page["entries"]:
+                    assert page["next"] == after
+                    return items
+                items += page["entries"]
+                after = page["next"]
+
+        whole = await read(everything, 3)
+        assert whole == await read(everything, 1000), "the order never changes behind a cursor"
+        assert [int(item["cursor"]) for item in whole] == sorted({int(item["cursor"]) for item in whole})
+        entries = [(item["shop"], item["document"], item["hash"]) for item in whole if item["event"] == "entry"]
+        held = found.relay.store.read.execute("SELECT count(*) FROM entry").fetchone()[0]
+        assert len(entries) == len(set(entries)) == held
+        rung = [item["id"] for item in whole if item["kind"] == "sale"]
+        assert sorted(rung) == sorted(s.id for s in sales)
+        ours = await read(north, 1000)
+        assert ours == [item for item in whole if item["shop"] == found.tills[0].shop_id]
+        assert (await found.http.get("/api/feed")).status_code == 401
+        assert (await found.http.get("/api/feed?after=x", headers=north)).status_code == 422
+
+
+async def test_two_shops_of_one_name_are_told_apart_by_id(tmp_path: Path) -> None:
+    async with office(tmp_path, "Shop", "Shop") as found:
+        with pytest.raises(ShopNameTwice):
+            found.relay.branch("Shop")
+        with pytest.raises(NotFound):
+            found.relay.branch("")
+        assert found.relay.find("Shop") is None and found.relay.find(None) is None
+        for till in found.tills:
+            assert found.relay.branch(till.shop_id).id == till.shop_id
+
+
+async def test_an_attach_that_is_not_right_is_refused(tmp_path: Path) -> None:
+    async with office(tmp_path) as found:
+        token = found.relay.invitations.add()
+        sound = {"token": token, "shop": "a" * 26, "name": "X", "shop_token": "t", "updates": []}
+        for changed, status in (
+            ({"token": "guess"}, 403),
+            ({"shop": "../x"}, 422),
+            ({"updates": "AAA"}, 422),
+            ({"updates": ["////"]}, 422),
+            ({"shop_token": ""}, 422),
+        ):
+            assert (await found.http.post("/attach", json=sound | changed)).status_code == status, changed
+
+
+async def test_shops_and_tokens_are_there_after_a_restart(tmp_path: Path) -> None:
+    async with office(tmp_path, "North") as found:
+        reader = await found.token("North")
+        sale = await found.tills[0].sell([TEA])
+        await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
+    with Folder(tmp_path / "office") as folder:
+        async with Relay(folder, serving=False) as relay:
+            assert relay.register.access(reader["authorization"][7:]) is not None
+            report = await COMMANDS["report_day"](relay, {"shop": "North", "day": sale.day})
+            assert report["sales"]["count"] == 1
+            assert (await COMMANDS["verify"](relay, {}))["problems"] == []
+
+
+async def test_the_commands(tmp_path: Path) -> None:
+    """As an owner runs them: the office before and after it serves, a shop that attaches, what it sold."""
+
+    def office(*arguments: str) -> str:
+        return rig.run(*arguments, "--data", str(tmp_path / "office"), module="relay.cli").strip()
+
+    early = office("invite", "--shop", "North")
+    with rig.relay(tmp_path / "office") as serving, rig.till(tmp_path / "a", "--shop", "Corner shop") as till:
+        port = serving.page.rpartition(":")[2]
+        link = early.replace(":8800/", f":{port}/")
+        rig.run("attach", link, "--data", str(tmp_path / "a"))
+        sale = till.post("/api/sales", rig.sale(price=500)).json()
+        shop = till.get("/api/status")["shop_id"]
+        assert office("shop", "list") == f"{shop}  Corner shop"
+        token = office("token", "add", "--shop", "North", "--role", "read")
+        assert len(office("user", "add", "Asma").split()) == 1
+
+        def held() -> bool:
+            answer = httpx.get(
+                f"{serving.page}/api/shops/{shop}/sales/{sale['id']}", headers={"authorization": f"Bearer {token}"}
+            )
+            return answer.status_code == 200
+
+        await until(held)
+        assert f":{port}/attach?" in office("invite")
+        assert '"count": 1' in office("report", "day", sale["day"], "--shop", "Corner shop", "--json")
+        till.stop()
+        assert serving.stop() == 0
+    assert office("verify").endswith("no problems")
+    assert sale["receipt"] in office("export", "sales", "--shop", shop)
+    rig.run("serve", "--host", "0.0.0.0", "--data", str(tmp_path / "office"), module="relay.cli", expect=1)

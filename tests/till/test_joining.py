@@ -1,0 +1,209 @@
+"""Tills that join a shop, a shop that attaches to a head office, and what a cut in the middle of either leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posline.errors import FolderError
+from posline.storage.folder import Folder
+from posline.sync.accept import WebSocketProtocol
+from posline.till import joining
+from posline.till.commands import COMMANDS
+from posline.till.invitation import Invitation
+from posline.till.joining import AskFailed, attach, request_membership
+from posline.till.listener import Listener
+from posline.till.settings import Settings
+from posline.till.till import Till, open_till
+from relay.api import build_app
+from relay.relay import Relay
+from tests.till.shop import TEA
+
+WITHIN_S = 20.0
+
+
+async def until(true: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(WITHIN_S):
+        while not true():  # noqa: ASYNC110  # what is waited for happens in another till
+            await asyncio.sleep(0.02)
+
+
+async def invitation(till: Till) -> Invitation:
+    """A fresh one; the till listens from then on."""
+    if till.links.address is None:
+        await till.listen()
+    found: dict[str, str] = await COMMANDS["invite"](till, {"expires_s": 60})
+    return Invitation.parse(found["link"], "join")
+
+
+async def join(path: Path, link: Invitation, label: str = "") -> str:
+    with Folder(path) as folder:
+        return await request_membership(folder, link, label=label)
+
+
+@asynccontextmanager
+async def head_office(path: Path) -> AsyncIterator[tuple[Relay, Listener]]:
+    with Folder(path) as folder:
+        async with Relay(folder) as relay:
+            app = build_app(relay, relay.engine.routes(relay.find))
+            front = Listener(app, host="127.0.0.1", port=0, websocket=WebSocketProtocol)
+            await front.start()
+            try:
+                yield relay, front
+            finally:
+                front.refuse()
+        await front.stop()
+
+
+def attaching(relay: Relay, front: Listener, note: str = "") -> Invitation:
+    return Invitation("attach", front.address, relay.key.id, relay.invitations.add(note=note))
+
+
+async def test_three_tills_and_a_head_office_hold_the_same_day(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", shop="Corner shop") as a, head_office(tmp_path / "office") as (relay, front):
+        assert await join(tmp_path / "b", await invitation(a)) == "B"
+        assert await join(tmp_path / "c", await invitation(a), label="A") == "A2", "a clash appends a digit"
+        await attach(a, attaching(relay, front, note="North"))
+        async with open_till(tmp_path / "b") as b, open_till(tmp_path / "c") as c:
+            tills = [a, b, c]
+            assert [t.shop_id for t in tills] == [a.shop_id] * 3 and [t.label for t in tills] == ["A", "B", "A2"]
+            sales = [await till.sell([TEA]) for till in tills for _ in range(4)]
+            assert {s.status for s in sales} == {"counted"}
+            branch = relay.branch("Corner shop")
+            reports = [*(t.reports for t in tills), branch.reports]
+            day = sales[0].day
+
+            def alike() -> bool:
+                found = [r.day(day) for r in reports]
+                return found[0]["sales"]["count"] == 12 and all(f == found[0] for f in found)
+
+            await until(alike)
+            await until(lambda: not any(t.status()["waiting"] for t in tills))
+            last = [t.sale(sales[-1].id) for t in tills]
+            assert last[2].durable.head_office and last[2].durable.tills >= 1
+            assert {tuple(sorted(d.to_dict())) for d in last} == {tuple(sorted(sales[-1].to_dict()))}
+            assert relay.branch("North") is branch and relay.branch(a.shop_id) is branch
+            assert {p["name"] for p in b.status()["peers"] if p["connected"]} >= {"A", "HQ"}
+
+
+async def test_a_retry_at_another_till_is_one_sale_once_it_is_known_there(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a:
+        await join(tmp_path / "b", await invitation(a))
+        async with open_till(tmp_path / "b") as b:
+            first = await a.sell([TEA])
+            await until(lambda: b.reports.by_id(first.id))
+            again = await b.ring({"id": first.id, "lines": [dict(TEA)]})
+            assert again.repeated and again.sale.receipt == first.receipt
+            assert b.day_report()["sales"]["count"] == 1
+
+
+async def test_an_invitation_admits_one_till(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a:
+        link = await invitation(a)
+        await join(tmp_path / "b", link)
+        with pytest.raises(AskFailed, match="used already"):
+            await join(tmp_path / "c", link)
+        wrong = Invitation("join", link.address, link.of, "guess")
+        with pytest.raises(AskFailed, match="expired or is not from here"):
+            await join(tmp_path / "c", wrong)
+        assert len(a.store.members(a.shop_id)) == 2
+
+
+async def test_a_join_whose_answer_was_lost_may_be_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_till(tmp_path / "a") as a:
+        link = await invitation(a)
+        honest = joining._post
+
+        async def lost(url: str, body: Any) -> Any:
+            await honest(url, body)
+            raise AskFailed("the line broke")
+
+        monkeypatch.setattr(joining, "_post", lost)
+        with pytest.raises(AskFailed):
+            await join(tmp_path / "b", link)
+        monkeypatch.setattr(joining, "_post", honest)
+        assert await join(tmp_path / "b", link) == "B"
+        assert len(a.store.members(a.shop_id)) == 2
+
+
+@pytest.mark.parametrize("cut", ["before the old shop goes", "after the key", "after the entries"])
+async def test_a_join_that_was_cut_off_is_finished_by_the_next_start(tmp_path: Path, cut: str) -> None:
+    async with open_till(tmp_path / "b", shop="Not for long") as b:
+        given_up = b.shop_id
+    async with open_till(tmp_path / "a") as a:
+        await join(tmp_path / "b", await invitation(a))
+        path = tmp_path / "b"
+        if cut != "before the old shop goes":
+            (path / "posline.db").unlink()
+            (path / "key.new").replace(path / "key")
+        if cut == "after the entries":
+            with Folder(path) as folder:
+                joining_still = Settings.load(folder)
+            async with open_till(path) as b:
+                assert b.shop_id == a.shop_id
+            with Folder(path) as folder:
+                joining_still.save(folder)
+        async with open_till(path) as b:
+            assert b.shop_id == a.shop_id != given_up and b.id in a.store.members(a.shop_id)
+            assert (await b.sell([TEA])).status == "counted"
+
+
+async def test_a_shop_with_sales_is_not_given_up(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a:
+        link = await invitation(a)
+        async with open_till(tmp_path / "b") as b:
+            await b.sell([TEA])
+        with pytest.raises(FolderError, match="name an empty folder"):
+            await join(tmp_path / "b", link)
+        async with open_till(tmp_path / "b") as b:
+            assert b.day_report()["sales"]["count"] == 1
+        with pytest.raises(FolderError, match="is a member of that shop already"):
+            with Folder(tmp_path / "c") as folder:
+                await request_membership(folder, await invitation(a), label="")
+            async with open_till(tmp_path / "c"):
+                pass
+            await join(tmp_path / "c", await invitation(a))
+
+
+async def test_a_till_that_runs_joins_and_goes_on_at_its_addresses(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", shop="Corner shop") as a, open_till(tmp_path / "b") as b:
+        address = await b.listen()
+        found: dict[str, str] = await COMMANDS["join"](b, {"link": str(await invitation(a)), "label": "X"})
+        assert found == {"shop": "Corner shop", "shop_id": a.shop_id, "label": "X"}
+        assert b.links.addresses() == [("127.0.0.1", int(address.split(":")[2].split("/")[0]))]
+        sale = await b.sell([TEA])
+        assert sale.receipt.startswith("X-1-") and sale.status == "counted"
+        await until(lambda: a.reports.by_id(sale.id))
+
+
+async def test_attaching_twice_and_with_a_lost_answer_changes_nothing(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a, head_office(tmp_path / "office") as (relay, front):
+        link = attaching(relay, front)
+        for _ in range(2):
+            await attach(a, link)
+        await attach(a, attaching(relay, front))
+        assert len(relay.branches()) == 1 and len(a.store.members(a.shop_id)) == 2
+        sale = await a.sell([TEA])
+        await until(lambda: a.sale(sale.id).durable.head_office)
+        other = Invitation("attach", link.address, "a" * 26, relay.invitations.add())
+        with pytest.raises(AskFailed, match="not from the head office"):
+            await attach(a, other)
+
+
+async def test_no_document_carries_a_secret(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a, head_office(tmp_path / "office") as (relay, front):
+        await attach(a, attaching(relay, front))
+        await join(tmp_path / "b", await invitation(a))
+        secrets = [a.settings.token, a.recovery or "-"]
+        raws = b"".join(raw for (raw,) in a.store.read.execute("SELECT raw FROM entry"))
+        assert not any(secret.encode() in raws for secret in secrets)
+        kept = (tmp_path / "office" / "settings.json").read_text()
+        assert a.settings.token not in kept, "the head office never learns the shop's own token"
