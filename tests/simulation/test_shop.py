@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Callable
@@ -27,14 +28,16 @@ SEEDS = [FIRST] if "POSLINE_SIM_SEED" in os.environ else list(range(1, RUNS + 1)
 class Schedule:
     """What happens, in which order, by chance."""
 
-    def __init__(self, world: World, chance: random.Random, *, rough: bool) -> None:
+    def __init__(self, world: World, chance: random.Random, *, rough: bool = False, calm: bool = False) -> None:
         self.world, self.chance = world, chance
         actions: list[tuple[float, Callable[[], Any]]] = [
             (30, self.ring), (25, self.commit), (60, self.move), (10, self.time), (6, self.connect), (3, self.cut),
             (1.5, self.fail), (1, self.kill), (0.5, self.die_at_commit), (3, self.boot), (0.7, self.squash),
             (0.4, self.garbage), (0.3, self.night), (0.2, self.wrong_clock),
         ]  # fmt: skip
-        if rough:
+        if calm:
+            actions = [(30, self.ring), (25, self.commit), (60, self.move), (10, self.moment), (0.7, self.squash)]
+        elif rough:
             actions += [(0.5, self.snapshot), (0.4, self.put_back), (0.15, self.fork)]
         self.weights, self.actions = [a[0] for a in actions], [a[1] for a in actions]
 
@@ -76,6 +79,12 @@ class Schedule:
 
     def time(self) -> None:
         self.world.pass_s(self.chance.choice((0.05, 0.1, 0.1, 0.3, 1.1)))
+
+    def moment(self) -> None:
+        """A moment in which no line is silent for so long that it is given up."""
+        self.world.pass_s(0.1)
+        if self.chance.random() < 0.2:
+            self.world.drain()
 
     def night(self) -> None:
         self.world.pass_s(self.chance.choice((60.0, 3600.0, 12 * 3600.0)))
@@ -137,7 +146,7 @@ def wires(world: World, chance: random.Random) -> list[tuple[Machine, Machine]]:
     chance.shuffle(machines)
     match chance.choice(("chain", "star", "mesh")):
         case "chain":
-            return list(zip(machines, machines[1:], strict=False))
+            return list(itertools.pairwise(machines))
         case "star":
             return [(machine, machines[0]) for machine in machines[1:]]
         case _:
@@ -155,13 +164,15 @@ def check(world: World) -> None:
     sales = [sale for sale in books[0].sales(limit=100_000) if sale.status is Status.COUNTED]
     totals = {sale.entry.id: sale.entry.amount for sale in sales}
     assert len(sales) == len(totals), "an id counts twice"
-    for id in world.receipts:
-        assert id in totals, f"the confirmed sale {id} is missing"
+    odd = {s.entry.id for s in books[0].sales(limit=100_000) if s.status in (Status.DISPUTED, Status.HELD)}
+    assert world.rewound or not odd
+    for id in world.receipts:  # a disk that went back leaves its unsigned last sales disputed or held, and shown
+        assert id in totals or id in odd, f"the confirmed sale {id} is missing"
     assert all(world.rung.get(id) == total for id, total in totals.items()), "a sale that nobody rang, or another total"
     for report in reports[0].values():
-        assert not report["held"] and not report["invalid"]
+        assert not report["invalid"]
         if not world.rewound:
-            assert not report["disputed"]
+            assert not report["disputed"] and not report["held"]
             assert all(t["missing_count"] == 0 and t["receipts"]["missing_count"] == 0 for t in report["tills"])
     for machine in world.machines:
         if not world.rewound:
@@ -176,6 +187,11 @@ def test_whatever_happens_all_agree_in_the_end(seed: int, tmp_path: Path) -> Non
     try:
         Schedule(world, chance, rough=seed % 2 == 0).run(chance.choice((60, 200, 400)))
         world.heal(wires(world, chance))
+        check(world)
+        lines = list(world.lines)
+        Schedule(world, chance, calm=True).run(chance.choice((30, 100)))
+        world.rest()
+        assert world.lines == lines, "a line broke with nothing wrong"
         check(world)
     finally:
         world.close()

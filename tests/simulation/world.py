@@ -1,5 +1,5 @@
-"""A whole shop in one thread: tills and a head office with real replicas, stores on disk, hubs and links, under a clock,
-a network and disks that a seed moves. Whatever a schedule does can be replayed by its seed.
+"""A whole shop in one thread: tills and a head office with real replicas, stores on disk, hubs and links, under a
+clock, a network and disks that a seed moves. Whatever a schedule does can be replayed by its seed.
 
 What can happen: sales, lines that come up and break with everything that is under way on them, delivery in any order
 between lines, commits that fail, processes that die before, at or after a commit, wrong clocks, days that pass, logs
@@ -12,6 +12,7 @@ import random
 import shutil
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from tests.kit import StillTime, founded, key_of, text_key
 TOKEN = "the shop's own token"
 MESSAGE_BYTES_MAX = 66 * 1024  # an update of 64 KiB and its frame
 QUEUE_MAX = 20  # messages that a line holds under way: a socket's buffers
-SILENCE_S = 0.1  # the hub's tick
+STEP_S = 0.4  # less than the silence after which a link is given up
+QUIET_S = 200.0  # longer than anything waits: seals, announcements, comparisons
 
 
 @dataclass(eq=False)
@@ -88,6 +90,7 @@ class World:
         self.receipts: set[str] = set()  # of those, the ones that a cashier saw confirmed
         self.open: set[str] = set()  # and the ones that were not: they may or may not be there
         self.copies: list[tuple[Machine, Path]] = []
+        self.twins = False  # two processes run as one till
         self.rewound = False  # a disk was copied or put back: numbers may repeat or be missing, and are named
         self.largest = 0
         self.carried = 0
@@ -270,7 +273,7 @@ class World:
         twin = Machine(f"{machine.name}'", machine.key, self.snapshot(machine), StillTime(), machine.writes)
         self.copies.append((machine, twin.path))
         self.machines.append(twin)
-        self.rewound = True
+        self.rewound = self.twins = True
         self.boot(twin)
 
     def held(self, *machines: Machine) -> set[str]:
@@ -302,15 +305,20 @@ class World:
         for machine in self.machines:
             if not machine.up:
                 self.boot(machine)
-        quiet_s = 0.0
-        for _ in range(6000):
+        self.rest(wires)
+
+    def rest(self, wires: Sequence[tuple[Machine, Machine]] = ()) -> None:
+        """Leave the shop alone until nothing is under way; only lines of `wires` that are down come up again."""
+        quiet_s, began = 0.0, self.now
+        for _ in range(3000):
             for dialler, listener in wires:
                 if not any({dialler, listener} == set(line.machines) for line in self.lines):
                     self.connect(dialler, listener)
-            moved = self._drain()
-            self.pass_s(SILENCE_S if self.now % 60 < 10 else 5.0)
-            quiet_s = 0.0 if moved else quiet_s + SILENCE_S
-            if quiet_s > 5.0 and self.settled():
+            moved = self.drain()
+            self.pass_s(STEP_S)
+            quiet_s = 0.0 if moved else quiet_s + STEP_S
+            # two lives of one till answer each other's runs with new ones for as long as both run
+            if quiet_s > (3.0 if self.twins else QUIET_S) and self.settled() and self.now - began > QUIET_S:
                 return
         raise AssertionError(f"the shop does not come to rest: {self.roots()}")
 
@@ -321,7 +329,7 @@ class World:
     def roots(self) -> dict[str, str]:
         return {machine.name: machine.running.root()[:12] for machine in self.machines}
 
-    def _drain(self) -> int:
+    def drain(self) -> int:
         """Carry and commit until nothing moves; pings and their answers don't count."""
         moved = 0
         for _ in range(100_000):
