@@ -55,6 +55,7 @@ class Reports:
     def __init__(self, store: Store, shop: str, *, here: str) -> None:
         self._store, self._shop, self._here = store, shop, here
         self._read = store.read
+        self._catalogue = -1, ""  # the row of the shop's document as of which it was looked up, and its name
 
     @property
     def _key(self) -> int | None:
@@ -238,7 +239,10 @@ class Reports:
     @property
     def catalogue(self) -> str:
         """The name of the current catalogue's document."""
-        return f"catalog/{self.setting('catalog') or 1}"
+        n = self._store.head(self._shop, "shop").n  # a setting changes only with that document
+        if self._catalogue[0] != n:
+            self._catalogue = n, f"catalog/{self.setting('catalog') or 1}"
+        return self._catalogue[1]
 
     def product(self, sku: str) -> dict[str, Any] | None:
         """A product of the current catalogue, or None."""
