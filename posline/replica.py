@@ -181,7 +181,12 @@ class Replica:
         return self.clock.now()
 
     def _begin_run(self, reading: Reading, day: str) -> None:
-        """Start a run behind the last entry that this disk wrote; its signature vouches for what went before."""
+        """Start a run behind the last entry that this disk wrote; its signature vouches for what went before. Its
+        numbers go on behind what others wrote under this name and is vouched for; inside a run they never jump."""
+        written = self.store.written(self.shop, self.author.id) if self.author is not None else None
+        if written is not None:
+            self._seq = max(self._seq, written.foreign_seq)
+            self._number = max(self._number, written.foreign_number)
         after = None
         if self._last is not None:
             after = {"run": self._last[0], "seq": self._last[1], "hash": self._last[2].hex()}
@@ -391,10 +396,6 @@ class Replica:
         """Entries under our name that this disk did not write: somebody forges, or an older or other life of this till.
         A new run signs where we stand and counts on from what is vouched for."""
         self._new_run = True
-        written = self.store.written(self.shop, self.author.id) if self.author is not None else None
-        if written is not None:
-            self._seq = max(self._seq, written.foreign_seq)
-            self._number = max(self._number, written.foreign_number)
         self.alarm(
             "foreign",
             "entries arrived under this till's name that this disk did not write: a restored or copied data folder, or"
@@ -564,10 +565,9 @@ class Replica:
         """Another store says how far it holds runs durably."""
         self.store.have(self.shop, store_id, marks)
 
-    def equal_with(self, store_id: str, document: str | None) -> None:
-        """A peer's committed digest equals ours, of one document or (None) of all: it holds what we hold."""
-        if document is None:
-            self.store.have(self.shop, store_id, self.store.all_marks(self.shop))
+    def equal_with(self, store_id: str) -> None:
+        """A peer's committed digest over everything equals ours: it holds what we hold."""
+        self.store.have(self.shop, store_id, self.store.all_marks(self.shop, unless=store_id))
 
 
 def _pieces(texts: Sequence[str]) -> list[list[str]]:

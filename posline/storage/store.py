@@ -29,6 +29,7 @@ __all__ = ["Commit", "Head", "Mark", "Row", "ShopChange", "Staged", "Store", "Wr
 
 MODULUS = 1 << 256
 REMEMBERED = 64  # commits of a document whose state and digest are kept, so that a peer's slightly older one is known
+HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the most
 DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
 SQUASH_ROWS = 256  # rows looked at in one squashing transaction
 
@@ -225,14 +226,20 @@ class Store:
         found = self._sums.get(shop)
         if found is None:
             rows = self.read.execute("SELECT name, sum FROM document WHERE shop = ?", (self._shops.get(shop),))
-            found = self._sums[shop] = {name: int.from_bytes(total, "big") for name, total in rows}
+            read = {name: int.from_bytes(total, "big") for name, total in rows}
+            found = self._sums.setdefault(shop, read)  # a commit in its thread may have been faster, and is newer
         return found
 
     def head(self, shop: str, document: str) -> Head:
         """A document's head as of its last commit; an empty one when it is not here."""
         head = self._heads.get((shop, document))
         if head is None:
-            head = self._heads[shop, document] = self._read_head(shop, document)
+            head = self._read_head(shop, document)
+            if head.n == 0:  # peers may ask for any name
+                return self._heads.get((shop, document), head)
+            if len(self._heads) >= HEADS_KEPT:
+                self._heads.clear()
+            head = self._heads.setdefault((shop, document), head)  # a commit in its thread may have been faster
         return head
 
     def _read_head(self, shop: str, document: str) -> Head:
@@ -465,10 +472,13 @@ class Store:
                 found.append(Mark(author, run, *row))
         return found
 
-    def all_marks(self, shop: str) -> list[Mark]:
-        """How far every run is held here without a gap."""
+    def all_marks(self, shop: str, *, unless: str) -> list[Mark]:
+        """How far every run is held here without a gap, but for those that the store `unless` is known to hold so."""
         rows = self.read.execute(
-            "SELECT author, run, whole, whole_hash FROM run WHERE shop = ? AND whole > 0", (self._shops.get(shop),)
+            "SELECT author, run, whole, whole_hash FROM run r WHERE shop = ? AND whole > 0 AND NOT EXISTS (SELECT 1"
+            " FROM have h WHERE h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.store = ?"
+            " AND h.seq = r.whole AND h.hash = r.whole_hash)",
+            (self._shops.get(shop), unless),
         )
         return [Mark(*row) for row in rows]
 

@@ -121,7 +121,8 @@ class Hub:
         for other in [o for o in shop.links if o is not link and o.greeted and o.mood is Mood.OPEN]:
             if other.peer.session != link.peer.session:
                 continue
-            mine_stays = (shop.replica.store_id < link.peer.store) == link.dialling
+            mine, theirs = (shop.replica.store_id, self.session), (link.peer.store.split("/")[0], link.peer.session)
+            mine_stays = (mine < theirs) == link.dialling  # two lives of one till differ in their sessions
             loser = other if other.dialling == link.dialling or mine_stays else link
             loser.close("linked already")
         shop.seen[link.peer.store] = Seen(link.peer.store, link.peer.kind, now, True, 0)

@@ -78,10 +78,14 @@ DENIALS_A_MINUTE = 300  # a program that may only read and writes: each is answe
 DOCUMENTS_MAX = 400  # that one stock client may follow at once: a year of days
 UNANSWERED_MAX = 64  # updates that arrived and wait for their commit; the shell stops reading beyond
 ROWS_A_READ = 64  # of the log, at a time
-DEFER_S = 0.25  # others' rows, to peers that reach their sender themselves
+DEFER_S = 0.25  # others' rows, to peers that reach their sender themselves; then until the peer's next `have`
+DEFER_MOST_S = 1.5  # but no longer: such a peer says what it has once a second
 HAVE_S = 1.0  # between two `have` to links that did not bring what is had
 DEFERRED_MAX = 10_000  # rows that wait for their turn; beyond, they go out at once
+HAVE_KEPT = 20_000  # runs of which it is remembered how far the peer has them
 HOLE_S = 0.5  # between two announcements that a hole asks for
+QUIET_S = 1.0  # without an update in either direction, before digests are compared again
+COMPARE_S = 60.0  # between two such comparisons
 
 
 class Mood(Enum):
@@ -170,9 +174,13 @@ class Link:
         self._sending: dict[str, Sending] = {}
         self._window = Window()
         self._announced: dict[str, int] = {}
+        self._holes: set[str] = set()  # documents of which something is missing here: to be announced
         self._hole_s: dict[str, float] = {}
+        self._stirred_s: float | None = None  # when the last update went by, if any did since digests were compared
+        self._compared_s = now - COMPARE_S
         self._nodes: set[str] = set()
-        self._deferred: deque[tuple[float, str, int]] = deque()
+        self._deferred: deque[tuple[float, float, str, int]] = deque()  # when due, since when, the row
+        self._have_heard_s = now
         self._poison: set[tuple[str, int]] = set()  # rows that the peer refuses
         self._last_refusal: RefusedUpdate | None = None
         self._refusals: deque[float] = deque()
@@ -393,16 +401,16 @@ class Link:
         except PoslineError as error:
             self._refuse(document, error, hole=False)
             return
+        waits_for = staged
         if staged is None:  # known, but perhaps not on the disk yet
-            staged = next((s for s in reversed(self.replica.staged) if s.document == document), None)
+            waits_for = next((s for s in reversed(self.replica.staged) if s.document == document), None)
         if self.mood is Mood.OPEN:
-            for mark in self.replica.marks_of(frame.update):
-                place = mark.author, mark.run
-                self.peer.have[place] = max(self.peer.have.get(place, 0), mark.seq)
+            self._they_have(self.replica.marks_of(frame.update))
+            self._stirred_s = self._now
             sending = self._sending.get(document)
             if sending is not None and sending.peer is not None and staged is not None:
                 sending.peer.update(staged.after)
-        self._answers.append(_Answer(document, staged, True))
+        self._answers.append(_Answer(document, waits_for, True))
 
     @property
     def origin(self) -> str:
@@ -417,10 +425,7 @@ class Link:
         if hole and self.mood is Mood.STOCK and not reader:
             then = CloseDocument(document, f"{error}: sync again")
         if hole and self.mood is Mood.OPEN:
-            if self._now - self._hole_s.get(document, self._now - HOLE_S) >= HOLE_S:
-                self._hole_s[document] = self._now
-                self._announced.pop(document, None)
-                self._announce(document)
+            self._holes.add(document)
         elif denied:
             self._count(self._denials, DENIALS_A_MINUTE, str(error))
         else:
@@ -440,7 +445,10 @@ class Link:
                 for client, clock in update.after.items():
                     sending.peer[client] = max(clock, sending.peer.get(client, 0))
             return
-        if refusal is None or not refusal.hole:
+        if refusal is not None and refusal.hole:
+            if any(document == update.document for document, _ in self._poison):
+                self._poison.add((update.document, update.n))  # it leans on what is refused: no more of it here
+        else:
             self._poison.add((update.document, update.n))
             reason = refusal.reason if refusal is not None else "without a word why"
             self.replica.alarm(
@@ -472,7 +480,8 @@ class Link:
             case RefusedUpdate():
                 self._last_refusal = message
             case Authors():
-                self._tell_all(self._repair.on_authors(message), message.document)
+                if self.replica.known(message.document):
+                    self._tell_all(self._repair.on_authors(message, self._now), message.document)
             case Prefixes():
                 self._tell_all(self._repair.on_prefixes(message), message.document)
             case Missing():
@@ -496,8 +505,9 @@ class Link:
         self._repair.rounds = self._repairs.setdefault(store, {})
         self._on_time(hello.at_ms, hello.confirmed)
         if hello.root == self.replica.root():
-            self.replica.equal_with(store, None)
+            self.replica.equal_with(store)
         else:
+            self._stirred_s = self._now
             self._show("")
 
     def _on_time(self, at_ms: int, confirmed: bool) -> None:
@@ -505,7 +515,7 @@ class Link:
             self.replica.clock.heard(at_ms, confirmed)
 
     def _show(self, node: str) -> None:
-        """Say our digests below a node, once a connection."""
+        """Say our digests below a node, once a comparison."""
         if node not in self._nodes:
             self._nodes.add(node)
             self._tell(Tree(node, self.replica.children(node)))
@@ -514,6 +524,11 @@ class Link:
         if len(tree.node) > 7:
             raise Refused("there is no such node")
         mine = self.replica.children(tree.node)
+        if not tree.node:  # the comparison starts from the root: what was said in an earlier one may be said again
+            self._nodes = {""} if "" in self._nodes else set()
+            self._announced.clear()
+            if mine == tree.children:
+                self.replica.equal_with(self.peer.store)
         if tree.node and mine != tree.children:
             self._show(tree.node)
         for child in sorted(mine.keys() | tree.children.keys(), key=_first_things_first):
@@ -545,18 +560,25 @@ class Link:
         if remembered is None:
             return
         if remembered == (announce.count, announce.digest):
-            self.replica.equal_with(self.peer.store, document)
-        elif self.replica.store_id < self.peer.store:
+            return
+        if self.replica.store_id < self.peer.store:
             self._tell_all(self._repair.begin(document, self._now), document)
         else:
             self._announce(document)  # so that the other side, whose turn it is, sees the difference
 
     def _on_have(self, have: Have) -> None:
-        for mark in have.marks:
-            if have.store == self.peer.store:
-                place = mark.author, mark.run
-                self.peer.have[place] = max(self.peer.have.get(place, 0), mark.seq)
+        if have.store == self.peer.store:
+            self._have_heard_s = self._now
+            self._they_have(have.marks)
         self.heard.append(have)
+
+    def _they_have(self, marks: Iterable[Mark]) -> None:
+        """The peer holds these runs that far. Only a hint that saves sending, so it may be forgotten."""
+        if len(self.peer.have) > HAVE_KEPT:
+            self.peer.have.clear()
+        for mark in marks:
+            place = mark.author, mark.run
+            self.peer.have[place] = max(self.peer.have.get(place, 0), mark.seq)
 
     # -- what goes out -----------------------------------------------------------------------------------
 
@@ -571,6 +593,8 @@ class Link:
             for piece in in_messages(list(self._marks.values()), MARKS_MAX):
                 self._tell(Have(self.replica.store_id, self._counter(), tuple(piece)))
             self._marks.clear()
+        self._announce_holes()
+        self._compare()
         self._send_deferred()
         for document in sorted(self._sending, key=_first_things_first):
             if not self._send(document, self._sending[document]):
@@ -581,6 +605,28 @@ class Link:
             self.close("the other side asks and does not listen")
         if len(self._out) > before:
             self.on_output()
+
+    def _announce_holes(self) -> None:
+        """Say what is held of the documents in which something is missing: at once, but not with every update of a
+        long row that hangs in the air."""
+        for document in sorted(self._holes):
+            if self._now - self._hole_s.get(document, self._now - HOLE_S) >= HOLE_S:
+                self._holes.discard(document)
+                self._hole_s[document] = self._now
+                self._announced.pop(document, None)
+                self._announce(document)
+
+    def _compare(self) -> None:
+        """Say the digests once more when updates went by and the line has come to rest, now and then: so either side's
+        lights come right after a crash, and what a reused clock lost is found on a link that never breaks."""
+        if self._stirred_s is None or self._now - self._stirred_s < QUIET_S or self._now - self._compared_s < COMPARE_S:
+            return
+        if self._answers or self._window.waiting or self._sending or self._deferred:
+            return
+        self._stirred_s, self._compared_s = None, self._now
+        self._announced.clear()
+        self._nodes.clear()
+        self._show("")
 
     def _answer(self) -> None:
         while self._answers and self._answers[0].waits_for is None:
@@ -636,7 +682,7 @@ class Link:
         live = not sending.catching_up and self.mood is Mood.OPEN
         if live and row.origin in self.peer.links and len(self._deferred) < DEFERRED_MAX:
             wait = DEFER_S * (1 + self._random.getrandbits(8) / 256)
-            self._deferred.append((self._now + wait, document, row.n))
+            self._deferred.append((self._now + wait, self._now, document, row.n))
             return
         self._put(document, row, update)
         if sending.peer is not None and self.mood is Mood.STOCK:
@@ -646,12 +692,20 @@ class Link:
         self._say(Update(document, update))
         if self.mood is Mood.OPEN:
             self._window.sent(InFlight(document, row.n, len(update), row.after))
+            self._stirred_s = self._now
 
     def _send_deferred(self) -> None:
         """Others' rows whose sender should have brought them to the peer by now, and has not."""
-        while self._deferred and self._deferred[0][0] <= self._now and self._room():
-            _, document, n = self._deferred.popleft()
+        joined: dict[str, range] = {}  # rows that were squashed into one meanwhile go out once
+        while self._deferred and self._room():
+            due, since, document, n = self._deferred[0]
+            if due > self._now or (self._have_heard_s <= since and self._now - since < DEFER_MOST_S):
+                return
+            self._deferred.popleft()
+            if n in joined.get(document, ()):
+                continue
             for row in self.replica.rows(document, n - 1, 1):
+                joined[document] = range(n, row.n + 1)
                 marks = self.replica.marks_of(row.update)
                 if any(self.peer.have.get((m.author, m.run), 0) < m.seq for m in marks):
                     self._put(document, row, row.update)

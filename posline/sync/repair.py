@@ -2,14 +2,16 @@
 
 The side with the lower store id begins: it asks what the other holds of the authors that differ, appends what the other
 lacks, and names what it lacks itself, which the other then appends. Each side adds exactly what is missing to the
-smaller set, so it ends; rounds are bounded all the same, and what is still different then is an alarm. Sets are sets of
-bytes, whatever the two think of them, so replicas of different versions end too. Pure.
+smaller set, so it ends; rounds are bounded all the same, on the side that asks and on the side that answers, and what
+is still different then is an alarm. Sets are sets of bytes, whatever the two think of them, so replicas of different
+versions end too. Pure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from posline.errors import Refused
 from posline.replica import Replica
 from posline.sync.messages import PREFIXES_MAX, Authors, Message, Missing, Prefixes, in_messages
 
@@ -17,6 +19,7 @@ __all__ = ["ROUNDS_AN_HOUR", "Repair"]
 
 ROUNDS_AN_HOUR = 3  # of one document with one peer
 HOUR_S = 3600.0
+PREFIXES_KEPT = 250_000  # of one author and day that a peer may list: ten times the busiest till's day, 12 MB
 
 
 @dataclass(slots=True)
@@ -25,10 +28,18 @@ class Repair:
 
     replica: Replica
     rounds: dict[str, list[float]] = field(default_factory=dict)  # kept by the hub over reconnects
+    _asked: set[str] = field(default_factory=set)  # documents of which the other side may list what it holds
     _theirs: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
+    _offered: dict[str, set[bytes]] = field(default_factory=dict)  # listed to the other side: it may ask for each once
 
     def begin(self, document: str, now: float) -> list[Message]:
         """The other side's digest differs at the same state; returns what to say, nothing where it was tried enough."""
+        if not self._round(document, now):
+            return []
+        self._asked.add(document)
+        return [Authors(document, self.replica.authors(document))]
+
+    def _round(self, document: str, now: float) -> bool:
         recent = [at for at in self.rounds.get(document, []) if now - at < HOUR_S]
         if len(recent) >= ROUNDS_AN_HOUR:
             self.replica.alarm(
@@ -36,27 +47,37 @@ class Repair:
                 f"{document} still differs from another device's after {len(recent)} repairs: run 'posline verify' on"
                 " both",
             )
-            return []
+            return False
         self.rounds[document] = [*recent, now]
-        return [Authors(document, self.replica.authors(document))]
+        return True
 
-    def on_authors(self, message: Authors) -> list[Message]:
+    def on_authors(self, message: Authors, now: float) -> list[Message]:
         """The other side began: show what is held of each author that differs."""
         mine = self.replica.authors(message.document)
+        differing = [a for a in sorted(mine.keys() | message.authors.keys()) if mine.get(a) != message.authors.get(a)]
+        if not differing or not self._round(message.document, now):
+            return []
         answer: list[Message] = []
-        for author in sorted(mine.keys() | message.authors.keys()):
-            if mine.get(author) == message.authors.get(author):
-                continue
-            pieces = in_messages(self.replica.prefixes(message.document, author), PREFIXES_MAX) or [()]
+        offered = self._offered[message.document] = set()
+        for author in differing:
+            held = self.replica.prefixes(message.document, author)
+            offered.update(held)
+            pieces = in_messages(held, PREFIXES_MAX) or [()]
             for index, piece in enumerate(pieces):
                 answer.append(Prefixes(message.document, author, tuple(piece), index == len(pieces) - 1))
         return answer
 
     def on_prefixes(self, message: Prefixes) -> list[Message]:
         """What the other side holds of an author: give it what it lacks, and ask for what is lacking here."""
+        if message.document not in self._asked:
+            raise Refused("hashes were listed that nobody asked for")
         place = message.document, message.author
         theirs = self._theirs.setdefault(place, [])
         theirs += message.prefixes
+        if len(theirs) > PREFIXES_KEPT or len(self._theirs) > PREFIXES_MAX:
+            self._asked.discard(message.document)
+            self._theirs.clear()
+            raise Refused("more hashes were listed than a document can hold")
         if not message.last:
             return []
         del self._theirs[place]
@@ -66,8 +87,11 @@ class Repair:
         return [Missing(message.document, tuple(piece)) for piece in in_messages(lacking, PREFIXES_MAX)]
 
     def on_missing(self, message: Missing) -> None:
-        """The other side lacks these: append exactly them."""
-        self._append(message.document, list(message.prefixes))
+        """The other side lacks these: append exactly them, each once."""
+        offered = self._offered.get(message.document, set())
+        wanted = sorted(offered.intersection(message.prefixes))
+        offered.difference_update(wanted)
+        self._append(message.document, wanted)
 
     def _append(self, document: str, prefixes: list[bytes]) -> None:
         if prefixes:
