@@ -679,7 +679,7 @@ class Link:
                 update = clip(update, sending.peer)
         elif row.origin == self.origin:
             return
-        live = not sending.catching_up and self.mood is Mood.OPEN
+        live = not sending.catching_up and self.mood is Mood.OPEN and row.origin != self.replica.store_id
         if live and row.origin in self.peer.links and len(self._deferred) < DEFERRED_MAX:
             wait = DEFER_S * (1 + self._random.getrandbits(8) / 256)
             self._deferred.append((self._now + wait, self._now, document, row.n))

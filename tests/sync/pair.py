@@ -11,7 +11,7 @@ from posline.storage.store import Store
 from posline.sync.hub import Hub
 from posline.sync.link import Link
 from posline.trust.gate import TokenGate
-from tests.kit import StillTime, founded, joined, key_of
+from tests.kit import StillTime, founded, joined, key_of, text_key
 
 TOKEN = "the shop's own token"
 
@@ -137,6 +137,10 @@ def shop(*names: str, relay: bool = True) -> Net:
         net.add(name, joined(first.replica, name, time), time=time)
     if relay:
         key = key_of("relay")
+        first.replica.write(
+            "member", {"key": text_key(key.public), "label": "HQ", "role": "head office"}, document="shop"
+        )
+        first.commit()
         time = StillTime()
         replica = Replica(
             Store.open(":memory:"),
