@@ -24,6 +24,7 @@ from posline.till.metrics import METRICS_TYPE, Metric, exposition
 from posline.till.opening import base64url
 from posline.till.pages import page_routes
 from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer
+from posline.till.sale import Sale
 from posline.till.till import cursor
 from relay.register import Access
 from relay.relay import Branch, Relay
@@ -95,14 +96,18 @@ class _Api:
 
     async def sales(self, request: Request) -> Response:
         branch, query = self._branch(request), request.query_params
-        recorded = branch.reports.sales(
-            day=day_of(query["day"]) if query.get("day") else None,
-            till=query.get("till") or None,
-            after=cursor(query.get("after") or None),
-            limit=limit_of(query.get("limit")),
-            newest=query.get("order") == "newest",
-        )
-        return list_answer([(r.n, branch.show(r)) for r in recorded])
+        asked: dict[str, Any] = {
+            "day": day_of(query["day"]) if query.get("day") else None,
+            "till": query.get("till") or None,
+            "after": cursor(query.get("after") or None),
+            "limit": limit_of(query.get("limit")),
+            "newest": query.get("order") == "newest",
+        }
+
+        def work() -> list[tuple[int, Sale]]:
+            return [(r.n, branch.show(r)) for r in branch.reports.sales(**asked)]
+
+        return list_answer(await asyncio.to_thread(work))
 
     async def sale(self, request: Request) -> Response:
         branch, wanted = self._branch(request), request.path_params["wanted"]

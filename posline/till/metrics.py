@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from posline.till.till import Till
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 __all__ = ["METRICS_TYPE", "Metric", "exposition", "till_metrics"]
 
@@ -15,10 +12,8 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Metric = tuple[str, str, str, list[tuple[dict[str, str], float]]]  # name, type, help, [(labels, value)]
 
 
-def till_metrics(till: Till) -> list[Metric]:
-    """What a till shows."""
-    status = till.status()
-    day = till.day_report(status["day"])
+def till_metrics(status: Mapping[str, Any], day: Mapping[str, Any]) -> list[Metric]:
+    """What a till shows, from its status and its day report."""
     peers = status["peers"]
     alarms: dict[str, int] = {}
     for alarm in status["alarms"]:

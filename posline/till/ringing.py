@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 from posline.core.entry import decode, encode
 from posline.core.pricing import PricedSale, price_sale, request_key
 from posline.core.status import Status
-from posline.errors import BadRequest, Conflict
+from posline.errors import BadRequest, Conflict, PoslineError
+from posline.storage.ledger import Change
 from posline.storage.reports import Recorded
-from posline.storage.store import Staged
-from posline.till.sale import Sale
+from posline.storage.store import Commit, Staged
+from posline.till.sale import Sale, sale_of
 
 if TYPE_CHECKING:
     from posline.till.till import Till
 
 __all__ = ["Ringing", "Rung"]
 
+LIGHTS_AT_FIRST = {"here": True, "tills": 0, "head_office": False}  # nothing has left before the commit
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
@@ -43,6 +45,8 @@ class Ringing:
     def __init__(self, till: Till) -> None:
         self._till = till
         self._in_flight: dict[str, asyncio.Future[None]] = {}
+        self._fresh: dict[str, Change] = {}  # what the ledger made of sales in flight, until they are answered
+        self._following: set[asyncio.Task[None]] = set()
 
     async def ring(self, request: Mapping[str, Any]) -> Rung:
         """Record the sale that `request` (the body of POST /api/sales) asks for. See `Till.sell`."""
@@ -82,20 +86,52 @@ class Ringing:
     async def _record(self, id: str, form: bytes, priced: PricedSale) -> Sale:
         engine = self._till.engine
         staged = self._till.replica.write("sale", priced.body(), id=id, by=priced.by, request=form)
-        commit = asyncio.ensure_future(engine.durable(staged))
-        self._in_flight[id] = commit
-        commit.add_done_callback(lambda done: self._landed(id, done))
-        await asyncio.shield(commit)
-        return self._till.show(self._committed(id, staged))
+        self._in_flight[id] = asyncio.get_running_loop().create_future()
+        try:
+            await engine.durable(staged)
+        except asyncio.CancelledError:
+            # Whoever asked has gone; what is staged is committed all the same, and who asks again waits for that.
+            following = asyncio.create_task(self._follow(id, staged))
+            self._following.add(following)
+            following.add_done_callback(self._following.discard)
+            raise
+        except BaseException:
+            self._land(id)
+            raise
+        change = self._land(id)
+        if change is None or change.status is not Status.COUNTED:
+            return self._till.show(self._read_back(id, staged))
+        entry = staged.entries[0]
+        recorded = Recorded(change.n, entry, change.status, "", entry.day, False, None)
+        return sale_of(recorded, self._name_of, LIGHTS_AT_FIRST)
 
-    def _landed(self, id: str, done: asyncio.Future[None]) -> None:
-        self._in_flight.pop(id, None)
-        if not done.cancelled():
-            done.exception()  # looked at here too, for a caller that has gone away asks no more
+    async def _follow(self, id: str, staged: Staged) -> None:
+        try:
+            await self._till.engine.durable(staged)
+        except PoslineError:
+            pass  # told to whoever asks again
+        finally:
+            self._land(id)
 
-    def _committed(self, id: str, staged: Staged) -> Recorded:
+    def _land(self, id: str) -> Change | None:
+        """The sale's commit is over, one way or the other: let those go on who wait with the same id."""
+        self._in_flight.pop(id).set_result(None)
+        return self._fresh.pop(id, None)
+
+    def committed(self, commit: Commit) -> None:
+        """Take note of what a commit made of the sales in flight."""
+        if self._in_flight:
+            for found in commit.changes:
+                if found.change.before is None and found.change.id in self._in_flight:
+                    self._fresh[found.change.id] = found.change
+
+    def _read_back(self, id: str, staged: Staged) -> Recorded:
         hash = staged.entries[0].hash
         return next(r for r in self._till.reports.by_id(id) if r.entry.hash == hash)
+
+    def _name_of(self, sku: str, at: str) -> str | None:
+        product = self._till.product(sku)
+        return None if product is None else product.name
 
 
 def _id(request: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from posline.core.clock import Reading
 from posline.core.money import parse_rate
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
@@ -40,6 +41,7 @@ __all__ = ["Till", "open_till"]
 NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
 LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
 TAX_SETTING = "tax"  # the shared setting that gives tax classes their rates: {class: per cent}
+PRODUCTS_KEPT = 20_000  # in memory, about 5 MB: those that sell today
 FLOOR_STEP_MS = 3_600_000  # a confirmed time is written down when it is this much later than the last one
 
 
@@ -89,6 +91,7 @@ class Till:
         self._opened: Opened | None = None
         self._engine: Engine | None = None
         self._floor_ms = 0
+        self._products: dict[str, Product | None] = {}
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
@@ -110,6 +113,7 @@ class Till:
         self._reports = Reports(self.store, self.shop_id, here=self.id)
         self.links = Links(self)
         self._ringing = Ringing(self)
+        self._products.clear()
         if not self.read_only:
             await self._begin()
 
@@ -246,8 +250,11 @@ class Till:
     @property
     def day(self) -> str:
         """The business day it is."""
+        return self.replica.day(self._time().at_ms)
+
+    def _time(self) -> Reading:
         assert self.replica.clock is not None
-        return self.replica.day(self.replica.clock.now().at_ms)
+        return self.replica.clock.now()
 
     # -- selling -------------------------------------------------------------------------------------------------------
 
@@ -327,6 +334,14 @@ class Till:
 
     def product(self, sku: str) -> Product | None:
         """A product of the catalogue, as a sale prices it."""
+        if sku in self._products:
+            return self._products[sku]
+        if len(self._products) >= PRODUCTS_KEPT:
+            self._products.clear()
+        product = self._products[sku] = self._look_up(sku)
+        return product
+
+    def _look_up(self, sku: str) -> Product | None:
         found = self.reports.product(sku)
         if found is None:
             return None
@@ -350,6 +365,7 @@ class Till:
             "till": self.id,
             "label": self.label,
             "day": self.day,
+            "clock": self._time().trust,
             "peers": [] if self._engine is None else self.links.peers(),
             "waiting": self.reports.waiting(self.id),
             "alarms": self.alarms(),
@@ -358,6 +374,8 @@ class Till:
     def alarms(self) -> list[dict[str, Any]]:
         """What a person should look at; each has a `kind` and a `detail` in words."""
         own = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in self.replica.alarms.values()]
+        if (warning := self._time().warning) is not None:
+            own.append({"kind": "clock", "detail": warning})
         return own + self.reports.alarms()
 
     async def changes(self) -> AsyncIterator[Change]:
@@ -402,7 +420,11 @@ class Till:
         if clock.floor_ms >= self._floor_ms + FLOOR_STEP_MS:
             self._floor_ms = clock.floor_ms
             self.store.set_meta(FLOOR, clock.floor_ms)
-        if any(head.document == "shop" for head in commit.documents.values()):
+        self._ringing.committed(commit)
+        documents = {document for _, document in commit.documents}
+        if any(not document.startswith("journal/") for document in documents):
+            self._products.clear()
+        if "shop" in documents:
             self.links.dial_known()
         if self._news.heard:
             for found in commit.changes:
