@@ -1,10 +1,11 @@
 """Accepting: the shell of links that others dial, as Starlette routes, and a websocket protocol for uvicorn that keeps
-no compression state between messages and never lets a message grow over its limit."""
+no compression state between messages and holds no more of what arrives than it was asked for."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+from asyncio import Task
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
 from posline.sync.frames import MAX_MESSAGE_BYTES
@@ -29,16 +31,52 @@ log = logging.getLogger("posline.sync")
 CONNECTIONS_MAX = 10_000  # on one device; a head office of 2,000 shops of four tills has 8,000
 UNKNOWN_SHOP = 4404  # close codes of our own lie above 4000
 TOO_MANY = 4429
+BITE_BYTES = 4096  # taken from the socket's bytes at a time: deflated, at most 4 MiB of messages can be in so many
+WRITE_BYTES_MAX = 1024 * 1024  # waiting in the socket: answers to websocket pings alone came to this
+PIECES_MAX = 1024  # of one message: even of nothing, they would pile up
+LINGER_S = 3.0  # after the link is over, for what is left in the socket
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's websocket protocol with permessage-deflate that starts afresh at each message, which costs 2 % on full
-    segments and saves some 60 kB a connection, and with our limit on a message after decompression."""
+    """uvicorn's websocket protocol, with three things done otherwise.
+
+    permessage-deflate starts afresh at each message, which costs 2 % on full segments and saves some 60 kB a
+    connection. Bytes are read in small bites, and none while a message waits to be taken: uvicorn decodes all that one
+    read brought, and 256 KiB of deflated zeros are 256 MiB of messages. A connection whose other side takes nothing any
+    more is dropped soon after its link is over, with what it would not take.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         deflate = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
         self.conn = ServerProtocol(extensions=[deflate], max_size=MAX_MESSAGE_BYTES, logger=log)
+        self._unread = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        self._bite()
+
+    def _bite(self) -> None:
+        while self._unread and not self.read_paused and not self.transport.is_closing():
+            bite = bytes(self._unread[:BITE_BYTES])
+            del self._unread[:BITE_BYTES]
+            super().data_received(bite)
+            if self.transport.get_write_buffer_size() > WRITE_BYTES_MAX:
+                self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        if len(self.frames) > PIECES_MAX:
+            self.transport.abort()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        self._bite()
+        return message
+
+    def on_task_complete(self, task: Task[None]) -> None:
+        super().on_task_complete(task)
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
 
 def accept_routes(engine: Engine, find: Callable[[str | None], tuple[Replica, Gate] | None]) -> list[BaseRoute]:
@@ -63,6 +101,8 @@ def accept_routes(engine: Engine, find: Callable[[str | None], tuple[Replica, Ga
 
 
 async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate) -> None:
+    if engine.hub.replica(replica.shop) is None:
+        engine.add(replica)
     link = engine.hub.connect(replica.shop, gate, dialling=False, now=engine.now())
 
     async def receive() -> bytes | str | None:
@@ -75,9 +115,15 @@ async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate
         found: bytes | str = message.get("bytes") or message.get("text") or b""
         return found
 
-    async def close(reason: str) -> None:
-        with contextlib.suppress(WebSocketDisconnect):  # it is gone already
-            await socket.close(1000, reason.encode()[:120].decode(errors="ignore"))
+    async def send(message: bytes) -> None:
+        try:
+            await socket.send_bytes(message)
+        except (RuntimeError, WebSocketDisconnect) as error:
+            raise ConnectionResetError("the other side is gone") from error
 
-    reason = await run_link(engine, link, receive=receive, send=socket.send_bytes, close=close)
+    async def close(code: int, reason: str) -> None:
+        with contextlib.suppress(WebSocketDisconnect):  # it is gone already
+            await socket.close(code, reason)
+
+    reason = await run_link(engine, link, receive=receive, send=send, close=close)
     log.info("a link ended: %s", reason)

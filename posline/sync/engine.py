@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random as randomness
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,10 +39,11 @@ INLINE_S = 0.0015  # a disk whose last commits were faster than this is fast
 TICK_S = 0.1
 REPLICA_TICK_S = 1.0
 NOTES_S = 1.0  # how long small notes (lights, settings) wait for a commit to go with
+LOST_KEPT = 1000  # updates whose commit failed, for whoever asks about them only now
 SQUASH_ROWS = 64  # new rows of a document that make squashing worth while, once nothing else is to be done
 SQUASH_NOW_ROWS = 512  # or at once, so that a busy day's log stays short
 IDLE_S = 2.0
-REMEMBERED = 1000  # rows whose document is known to be squashed up to
+STOP_S = 1.5  # for links to say their last words, the last seal among them
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Engine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._wanted = asyncio.Event()
         self._waiters: dict[int, asyncio.Future[None]] = {}
+        self._lost: deque[tuple[Staged, CommitFailed]] = deque(maxlen=LOST_KEPT)
         self._listeners: list[Callable[[Commit], None]] = []
         self._diallers: dict[tuple[str, str], Dialler] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -86,6 +90,7 @@ class Engine:
         self._rows: dict[tuple[str, str], int] = {}  # rows since a document was last squashed
         self._squashed: dict[tuple[str, str], int] = {}
         self._busy_s = now()
+        self.left = asyncio.Event()  # set when a link is gone
         self.room = asyncio.Event()  # set after each commit: readers that stopped may go on
 
     # -- life --------------------------------------------------------------------------------------------
@@ -95,20 +100,25 @@ class Engine:
         self._tasks = [
             asyncio.create_task(self._commit_loop(), name="commit"),
             asyncio.create_task(self._tick_loop(), name="tick"),
+            asyncio.create_task(self._squash_loop(), name="squash"),
         ]
 
     async def stop(self) -> None:
         """Seal and commit what is there, end the links, stop."""
-        for dialler in self._diallers.values():
-            dialler.stop()
         for replica in self.hub.replicas:
             if replica.author is not None:
+                replica.tick(self.now())  # a till that opened a moment ago has not ticked yet
                 replica.seal_soon()
                 replica.tick(self.now())
-        await self._flush()
-        for replica in self.hub.replicas:
-            for link in self.hub.links(replica.shop):
-                link.close("stopping")
+        await self._flush(notes=True)
+        self._close_links("stopping")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                while any(self.hub.links(replica.shop) for replica in self.hub.replicas):
+                    self.left.clear()
+                    await self.left.wait()
+        for dialler in self._diallers.values():
+            dialler.stop()
         for dialler in self._diallers.values():
             await dialler.stopped()
         for task in self._tasks:
@@ -138,6 +148,9 @@ class Engine:
             raise OutcomeUnknown(str(self._broken))
         waiting = []
         for one in staged:
+            for other, error in self._lost:
+                if other is one:
+                    raise error
             if any(one is other for other in self._all_staged(one.shop)):
                 waiting.append(self._waiters.setdefault(id(one), asyncio.get_running_loop().create_future()))
         self.poke()
@@ -162,12 +175,12 @@ class Engine:
             self._wanted.clear()
             await self._flush()
 
-    async def _flush(self) -> None:
-        """Commit until nothing is staged."""
+    async def _flush(self, *, notes: bool = False) -> None:
+        """Commit until nothing is staged; with `notes`, small notes too that would wait for a commit to go with."""
         async with self._committing:
             while self._broken is None:
                 batch = self._take()
-                if not batch and not (self.store.noted and self.now() - self._noted_s >= NOTES_S):
+                if not batch and not (self.store.noted and (notes or self.now() - self._noted_s >= NOTES_S)):
                     return
                 await self._commit(batch)
 
@@ -180,7 +193,7 @@ class Engine:
 
     async def _commit(self, batch: list[Staged]) -> None:
         began = self.now()
-        inline = len(batch) <= INLINE_UPDATES and self._fast_s < INLINE_S
+        inline = (len(batch) <= INLINE_UPDATES and self._fast_s < INLINE_S) or self.store.path == ":memory:"
         try:
             if inline:
                 commit = self.store.commit(batch)
@@ -227,6 +240,7 @@ class Engine:
             if replica is None:
                 continue
             for staged in replica.staged:
+                self._lost.append((staged, error))
                 future = self._waiters.pop(id(staged), None)
                 if future is not None and not future.done():
                     future.set_exception(error)
@@ -242,6 +256,7 @@ class Engine:
         )
         self._broken = error
         self._fail_all(OutcomeUnknown(f"the disk failed: {error}"))
+        self._close_links("the disk failed")
         if self._on_fatal is not None:
             self._on_fatal(error)
 
@@ -251,6 +266,11 @@ class Engine:
                 future.set_exception(error)
                 future.exception()
         self._waiters.clear()
+
+    def _close_links(self, reason: str) -> None:
+        for replica in self.hub.replicas:
+            for link in self.hub.links(replica.shop):
+                link.close(reason)
 
     # -- time ----------------------------------------------------------------------------------------------
 
@@ -269,35 +289,38 @@ class Engine:
                         self.poke()
                 if any(replica.staged for replica in self.hub.replicas):
                     self.poke()
-                await self._squash(now)
             except Exception:
                 log.exception("a tick failed; the next one goes on")
 
-    async def _squash(self, now: float) -> None:
-        """Join the log's rows when nothing else is to be done, or when there are very many."""
-        least = SQUASH_ROWS if now - self._busy_s >= IDLE_S else SQUASH_NOW_ROWS
-        for place in [place for place, rows in self._rows.items() if rows >= least]:
-            async with self._committing:
-                loop = asyncio.get_running_loop()
-                try:
-                    after = self._squashed.get(place, 0)
-                    last = await loop.run_in_executor(self._thread, self._squash_one, place, after)
-                except CommitFailed:
-                    self._rows[place] = 0  # a full disk: later
-                    continue
-                except Exception as error:
-                    self._fatal(error)
-                    return
-            self._squashed[place] = last
-            self._rows.pop(place)
+    async def _squash_loop(self) -> None:
+        """Join the log's rows when nothing else is to be done, or when there are very many: one short transaction at a
+        time, between commits."""
+        while self._broken is None:
+            await asyncio.sleep(IDLE_S / 4)
+            least = SQUASH_ROWS if self.now() - self._busy_s >= IDLE_S else SQUASH_NOW_ROWS
+            for place in [place for place, rows in self._rows.items() if rows >= least]:
+                self._rows.pop(place)
+                await self._squash(place)
 
-    def _squash_one(self, place: tuple[str, str], after: int) -> int:
-        """Squash a document's rows behind `after`; returns from where to go on next time, so that a last segment that
-        is not full is joined with what follows."""
-        resume = after
-        while last := self.store.squash(*place, after=after):
-            resume, after = after, last
-        return resume
+    async def _squash(self, place: tuple[str, str]) -> None:
+        after = self._squashed.get(place, 0)
+        while self._broken is None:
+            try:
+                async with self._committing:
+                    if self.store.path == ":memory:":
+                        last = self.store.squash(*place, after=after)
+                    else:
+                        step = functools.partial(self.store.squash, *place, after=after)
+                        last = await asyncio.get_running_loop().run_in_executor(self._thread, step)
+            except CommitFailed:
+                return  # a full disk: later
+            except Exception as error:
+                self._fatal(error)
+                return
+            if not last:
+                return
+            self._squashed[place] = after  # a last segment that is not full is joined with what follows, next time
+            after = last
 
     # -- links -----------------------------------------------------------------------------------------------
 
