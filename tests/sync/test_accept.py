@@ -49,7 +49,8 @@ class Raw:
         self.reader, self.writer = await asyncio.open_connection(*self._at)
         self.writer.write(
             b"GET /sync HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
         )
         self.answer = await self.reader.readuntil(b"\r\n\r\n")
         return self

@@ -99,5 +99,5 @@ async def hear(connection: ClientConnection, kind: type[Frame], within_s: float 
 async def until(true: Callable[[], object], within_s: float = 10.0) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within_s):
-        while not true():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 -- what is waited for has no event
+        while not true():  # noqa: ASYNC110 -- what is waited for has no event
+            await asyncio.sleep(0.01)
