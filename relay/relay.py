@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from posline.errors import BadRequest, FolderDamaged, Hole, OutcomeUnknown, Refused
+from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, OutcomeUnknown, Refused
 from posline.replica import Replica
 from posline.storage.feed import FeedItem, read_feed
 from posline.storage.folder import Folder
@@ -68,6 +68,8 @@ class Relay:
     def __init__(self, folder: Folder, *, serving: bool = True) -> None:
         """`folder` stays the caller's to close. Without `serving` nothing links: one command looks at it and goes."""
         self.folder, self.serving = folder, serving
+        if "shop" in folder.settings:
+            raise FolderError(f"{folder.path} is a till's folder: name another with --data")
         self.register = Register(folder)
         self.invitations = Invitations(time.monotonic)
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh

@@ -171,12 +171,17 @@ def open_replica(store: Store, shop: str, key: Key, clockwork: Clockwork) -> Rep
 
 def _last_own_ms(store: Store, shop: str, author: str) -> int | None:
     """The time of the last entry that this disk wrote with a clock it believed."""
-    rows = store.read.execute(
-        "SELECT json_extract(raw, '$.at') FROM entry WHERE shop = ? AND author = ? AND own = 1"
-        " AND json_extract(raw, '$.clock') IS NOT 'suspect' ORDER BY n DESC LIMIT 1",
-        (store.shop_key(shop), author),
+    written = store.written(shop, author)
+    if written is None:
+        return None
+    believed = "SELECT json_extract(raw, '$.at') FROM entry WHERE own = 1 AND json_extract(raw, '$.clock') IS NOT 'suspect'"
+    place = (store.shop_key(shop), author)
+    # In the last run it is found at once, whatever the history; only where all of that run is suspect, all is looked at.
+    row = store.read.execute(
+        f"{believed} AND shop = ? AND author = ? AND run = ? ORDER BY seq DESC LIMIT 1", (*place, written.run)
     ).fetchone()
-    return None if rows is None else parse_iso(rows[0])
+    row = row or store.read.execute(f"{believed} AND +shop = ? AND +author = ? ORDER BY n DESC LIMIT 1", place).fetchone()
+    return None if row is None else parse_iso(row[0])
 
 
 def _found(folder: Folder, store: Store, key: Key, clockwork: Clockwork, founding: Founding) -> tuple[Replica, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from posline.errors import NotFound
+from posline.errors import FolderError, NotFound
 from posline.storage.folder import Folder
 from posline.till.joining import attach
 from posline.till.till import Till, open_till
@@ -155,6 +155,15 @@ async def test_an_attach_that_is_not_right_is_refused(tmp_path: Path) -> None:
             ({"shop_token": ""}, 422),
         ):
             assert (await found.http.post("/attach", json=sound | changed)).status_code == status, changed
+
+
+async def test_a_till_and_a_head_office_do_not_take_each_others_folders(tmp_path: Path) -> None:
+    async with office(tmp_path, "North"):
+        pass
+    with Folder(tmp_path / "0") as folder, pytest.raises(FolderError, match="a till's folder"):
+        Relay(folder)
+    with pytest.raises(FolderError, match="not those of a till"):
+        await open_till(tmp_path / "office").__aenter__()
 
 
 async def test_shops_and_tokens_are_there_after_a_restart(tmp_path: Path) -> None:
