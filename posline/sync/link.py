@@ -173,6 +173,7 @@ class Link:
         self._answers: deque[_Answer] = deque()
         self._sending: dict[str, Sending] = {}
         self._window = Window()
+        self._brought: dict[str, StateVector] = {}  # what came over this very link
         self._announced: dict[str, int] = {}
         self._holes: set[str] = set()  # documents of which something is missing here: to be announced
         self._hole_s: dict[str, float] = {}
@@ -407,9 +408,11 @@ class Link:
         if self.mood is Mood.OPEN:
             self._they_have(self.replica.marks_of(frame.update))
             self._stirred_s = self._now
-            sending = self._sending.get(document)
-            if sending is not None and sending.peer is not None and staged is not None:
-                sending.peer.update(staged.after)
+            if staged is not None:
+                self._brought.setdefault(document, {}).update(staged.after)
+                sending = self._sending.get(document)
+                if sending is not None and sending.peer is not None:
+                    sending.peer.update(staged.after)
         self._answers.append(_Answer(document, waits_for, True))
 
     @property
@@ -677,8 +680,8 @@ class Link:
                 return
             if not covers(row.before, {c: k for c, k in sending.peer.items() if c in row.after}):
                 update = clip(update, sending.peer)
-        elif row.origin == self.origin:
-            return
+        elif covers(self._brought.get(document, {}), row.after):
+            return  # not by its origin: two lives of one till have the same
         live = not sending.catching_up and self.mood is Mood.OPEN and row.origin != self.replica.store_id
         if live and row.origin in self.peer.links and len(self._deferred) < DEFERRED_MAX:
             wait = DEFER_S * (1 + self._random.getrandbits(8) / 256)

@@ -74,6 +74,27 @@ def test_two_lives_of_one_till_that_dial_each_other_keep_one_link() -> None:
         assert original.root() == twin.root()
 
 
+def test_what_one_life_of_a_till_sells_reaches_its_other_life_through_a_third() -> None:
+    net = shop("alif", "beh", relay=False)
+    original = net.devices["alif"].replica
+    time = StillTime()
+    twin = Replica(
+        Store.open(":memory:"),
+        original.shop,
+        author=original.author,
+        clock=time.clock(),
+        random=random.Random(1),
+        documents=True,
+    )
+    net.add("twin", twin, time=time)
+    net.link("alif", "beh")
+    net.link("twin", "beh")
+    net.wait(2.0)
+    sold = original.write("sale", sale(5)).entries[0]
+    net.wait(2.0)
+    assert sold.hash in {r.entry.hash for r in books(net, "twin").by_id(sold.id)}
+
+
 def test_a_failed_commit_ends_the_links_that_wait_for_it_and_no_other() -> None:
     net = shop("alif", "beh", "jeem", relay=False)
     net.link("alif", "beh")
