@@ -15,7 +15,6 @@ from posline.storage.folder import Folder
 from posline.till.opening import Clockwork, Founding, Opened, close_store, open_folder
 
 BATCH = 256  # entries in a transaction
-PAUSE_MS = 15_000  # between two sales of a history
 
 
 def requests() -> Iterator[dict[str, Any]]:
