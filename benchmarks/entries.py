@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from examples.rig.baskets import read_baskets
+from posline.core.clock import Clock
 from posline.core.pricing import price_sale
 from posline.storage.folder import Folder
 from posline.till.opening import Clockwork, Founding, Opened, close_store, open_folder
@@ -30,9 +31,13 @@ class Hand:
 
     at_ms: int
 
-    def clockwork(self) -> Clockwork:
-        """Time as this hand points, believed."""
-        return Clockwork(wall_ms=lambda: self.at_ms, monotonic_ms=lambda: self.at_ms, synchronised=lambda: True)
+    def clock(self) -> Clock:
+        """Time as this hand points, believed whatever it is."""
+
+        def now() -> int:
+            return self.at_ms
+
+        return Clock(wall_ms=now, monotonic_ms=now, synchronised=lambda: True, floor_ms=0, last_own_ms=None)
 
 
 @dataclass
