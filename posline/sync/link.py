@@ -170,6 +170,7 @@ class Link:
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
         self._grants: dict[str, Grant] = {}
+        self._to_ask: set[str] = set()  # documents of a stock client whose state was not asked for yet
         self._answers: deque[_Answer] = deque()
         self._sending: dict[str, Sending] = {}
         self._window = Window()
@@ -351,7 +352,7 @@ class Link:
         self._grants[document] = grant
         self._sending.pop(document, None)
         self._say(AuthGranted(document, scope.value))
-        self._say(SyncStep1(document, encode_state(self.replica.head(document).state)))
+        self._to_ask.add(document)
 
     def _on_granted(self) -> None:
         if not self.dialling:
@@ -635,7 +636,8 @@ class Link:
         while self._answers and self._answers[0].waits_for is None:
             answer = self._answers.popleft()
             if answer.why is not None:
-                self._tell(answer.why)
+                # a stock client hears only what is said to a document that it follows
+                self._say(Stateless(SHOP if self.mood is Mood.OPEN else answer.document, write(answer.why)))
             self._say(SyncStatus(answer.document, answer.applied))
             if answer.then is not None:
                 self._say(answer.then)
@@ -664,6 +666,9 @@ class Link:
         if sending.final:
             sending.final = False
             self._say(SyncStep2(document, EMPTY))
+            if document in self._to_ask:  # only now: a stock client whose answer is answered thinks it has all
+                self._to_ask.discard(document)
+                self._say(SyncStep1(document, encode_state(head.state)))
         sending.catching_up = False
         return True
 
