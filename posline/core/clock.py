@@ -5,8 +5,8 @@ sale: it says what time it thinks it is and marks how it knows.
 
 - *confirmed*: the kernel says it is synchronised, a peer whose own time is confirmed says so, or a person did. A
   confirmed time raises the floor; nothing below the floor is ever believed, and nothing unconfirmed raises it.
-- *unconfirmed*: the wall clock, where it lies between the floor and 400 days past it (a till that has written nothing
-  yet takes any time past the floor, since its battery may hold while this version is old).
+- *unconfirmed*: the wall clock, where it lies between the floor and 400 days past it (the process that founds a shop
+  takes any time past the floor, since the battery may hold while this version is old).
 - *suspect*: the time of the last own entry, plus what the monotonic clock has counted since the start.
 
 Pure: wall, monotonic and synchronised time are handed in, in milliseconds.
@@ -56,9 +56,12 @@ class Clock:
         self._wall, self._monotonic, self._synchronised = wall_ms, monotonic_ms, synchronised
         self.floor_ms = floor_ms
         self._founded = last_own_ms is not None
-        self._last_ms = last_own_ms  # of any own entry
+        self._last_ms = last_own_ms  # of the last own entry of a believed clock
         self._confirmed_ms = 0  # of an own entry with a confirmed time
-        self._start_ms, self._base_ms = monotonic_ms(), max(last_own_ms or 0, floor_ms)
+        self._base_ms, self._base_mono_ms = (
+            max(last_own_ms or 0, floor_ms),
+            monotonic_ms(),
+        )  # what suspect time runs from
         self._offset_ms: int | None = None  # confirmed time less monotonic time, as a peer or a person gave it
         self._heard_ms = 0
 
@@ -72,11 +75,11 @@ class Clock:
         (nor, by at most a minute, behind what peers said)."""
         known = self._known()
         if known is not None:
-            self.floor_ms = max(self.floor_ms, known)
+            self.floor_ms, self._founded = max(self.floor_ms, known), True
             return Reading(max(self._pulled(known), self._confirmed_ms), "confirmed")
         wall = self._wall()
         if not self._believable(wall):
-            elapsed = self._monotonic() - self._start_ms
+            elapsed = self._monotonic() - self._base_mono_ms
             return Reading(
                 min(self._base_ms + elapsed, LATEST_MS),
                 "suspect",
@@ -92,7 +95,9 @@ class Clock:
 
     def written(self, at_ms: int, trust: Trust) -> None:
         """An own entry was written with this time."""
-        self._founded, self._last_ms = True, at_ms
+        self._base_ms, self._base_mono_ms = max(at_ms, self.floor_ms), self._monotonic()
+        if trust != "suspect":
+            self._last_ms = at_ms
         if trust == "confirmed":
             self._confirmed_ms = max(self._confirmed_ms, at_ms)
 
