@@ -125,10 +125,10 @@ async def answer() -> Answer:
     bulk = median([count / r.loaded_s for r in rounds])
     return Answer(
         f"How fast do {count:,} sales reach the head office?",
-        f"{ROUNDS} rounds of real sales (10 lines each on average), two programs and a real websocket through a proxy that counts; from the first byte on "
-        "the line until the till knows that the relay holds everything on disk. Bytes are those of the TCP connection, "
-        f"compressed as sent. zstd -{ZSTD_LEVEL}: the same entries in 64 KiB pieces. Bulk load: the same entries and "
-        f"hashes into a bare SQLite table, {BATCH} to a transaction.",
+        f"{ROUNDS} rounds of real sales (10 lines each on average), two programs and a real websocket through a proxy "
+        "that counts; from the first byte on the line until the till knows that the relay holds everything on disk. "
+        f"Bytes are those of the TCP connection, compressed as sent. zstd -{ZSTD_LEVEL}: the same entries in 64 KiB "
+        f"pieces. Bulk load: the same entries and hashes into a bare SQLite table, {BATCH} to a transaction.",
         [
             Figure("sales a second", rate, "/s", bulk, "bulk load", "40,000/s"),
             Figure(
