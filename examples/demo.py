@@ -53,6 +53,25 @@ class Settings:
     catalogue: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What each replica holds, and where one disagrees with the baskets, in words."""
+
+    results: list[Result]
+    baskets: Result
+    summary: str
+    faults: list[str]
+
+    def show(self, console: Console) -> None:
+        """Print it."""
+        console.print(closing_table(self.results, self.baskets))
+        console.print(self.summary, highlight=False)
+        for fault in self.faults:
+            console.print(f"WRONG  {fault}", style="red", highlight=False)
+        if not self.faults:
+            console.print("All replicas agree with the baskets, to the last sale and minor unit.", style="green")
+
+
 class Demo:
     """The day, told once."""
 
@@ -67,8 +86,8 @@ class Demo:
         self._spare: list[Basket] = []
         self._cashiers: list[Cashier] = []
 
-    async def run(self) -> bool:
-        """Set up, ring while things break, heal, compare. True if every replica agrees with the baskets."""
+    async def run(self) -> Verdict:
+        """Set up, ring while things break, heal, compare."""
         try:
             await self.shop.set_up(self.board.say, self.settings.catalogue)
             await self._until("the catalogue has reached all tills", self._catalogue_everywhere, HEAL_S)
@@ -244,8 +263,7 @@ class Demo:
             await asyncio.sleep(POLL_S)
         raise DemoFailed(f"not within {within_s} s: {what}")
 
-    async def _verdict(self, holdings: list[Holding]) -> bool:
-        """Print the table and what is wrong; True if nothing is."""
+    async def _verdict(self, holdings: list[Holding]) -> Verdict:
         wanted = {basket.name: basket.total for basket in self.settings.baskets}
         faults = [f"{holding.name}: {fault}" for holding in holdings for fault in holding.faults(self.tally.confirmed)]
         faults += disagreements(holdings)
@@ -268,31 +286,29 @@ class Demo:
             )
             for holding in holdings
         ]
-        console, tally = self.board.console, self.tally
+        tally = self.tally
+        twice = sum(len(figures["duplicates"]) for figures in holdings[0].figures.values())
         baskets = Result("baskets", str(len(wanted)), 0, 0, 0, sum(wanted.values()), "")
-        console.print(closing_table(results, baskets))
-        console.print(
+        summary = (
             f"{tally.requests} requests for {len(wanted)} baskets: {tally.repeats} posted again on purpose, "
             f"{tally.retries} retried without an answer, {tally.walked} taken to another till, "
-            f"{self.killed_in_flight} in flight at the kill.",
-            highlight=False,
+            f"{self.killed_in_flight} in flight at the kill. "
+            f"{twice} sales were recorded at two tills while those were apart, and count once."
         )
-        for fault in faults:
-            console.print(f"WRONG  {fault}", style="red", highlight=False)
-        if not faults:
-            console.print("All replicas agree with the baskets, to the last sale and minor unit.", style="green")
-        return not faults
+        return Verdict(results, baskets, summary, faults)
 
 
 async def play(settings: Settings, console: Console) -> bool:
-    """Run the demo within its deadline."""
+    """Run the demo within its deadline; True if every replica agrees with the baskets."""
     with Board(console) as board:
         demo = Demo(settings, board)
         try:
             async with asyncio.timeout(WHOLE_S):
-                return await demo.run()
+                verdict = await demo.run()
         except TimeoutError:
             raise DemoFailed(f"not done within {WHOLE_S} s") from None
+    verdict.show(console)
+    return not verdict.faults
 
 
 def main() -> int:
@@ -318,6 +334,8 @@ def main() -> int:
         sound = False
     except KeyboardInterrupt:
         console.print("Stopped.")
+        if chosen.keep is None:
+            shutil.rmtree(folder, ignore_errors=True)
         return 130
     if sound and chosen.keep is None:
         shutil.rmtree(folder, ignore_errors=True)
