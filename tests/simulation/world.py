@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from posline.errors import CommitFailed
 from posline.replica import Replica
 from posline.storage.reports import Reports
 from posline.storage.store import Staged, Store
@@ -356,12 +355,3 @@ class World:
         for machine in self.machines:
             if machine.up:
                 self.kill(machine)
-
-
-def fails_when_full(store: Store) -> None:
-    """For the disk that fills up: the next commit finds no room."""
-    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
-    store._db.execute(f"PRAGMA max_page_count={pages}")
-
-
-__all__ = ["CommitFailed", "Line", "Machine", "World", "fails_when_full"]
