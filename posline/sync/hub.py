@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from posline.replica import Random, Replica
 from posline.storage.store import Commit, Mark, Staged
-from posline.sync.link import Link, Mood
+from posline.sync.link import Link
 from posline.sync.liveness import Pace
 from posline.sync.messages import Have
+from posline.sync.moods import Mood
 from posline.trust.gate import Gate
 
 __all__ = ["Hub", "Seen"]

@@ -21,13 +21,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from enum import Enum
 
 from posline.core.update import EMPTY, StateVector, clip, decode_state, encode_state
 from posline.errors import Hole, PoslineError, Refused
 from posline.replica import Random, Replica, is_document
-from posline.storage.store import Mark, Row, Staged
+from posline.storage.store import Mark, Row
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,
@@ -61,11 +59,12 @@ from posline.sync.messages import (
     read,
     write,
 )
+from posline.sync.moods import MOVES, Answer, Mood, Patience, Peer
 from posline.sync.repair import Repair
 from posline.sync.sending import InFlight, Sending, Window, covers
 from posline.trust.gate import Gate, Grant, Scope
 
-__all__ = ["VERSION", "Link", "Mood"]
+__all__ = ["VERSION", "Link"]
 
 VERSION = "posline/1"  # in our Auth messages: how a listener tells a replica from a stock client
 SHOP = "shop"
@@ -86,54 +85,6 @@ HAVE_KEPT = 20_000  # runs of which it is remembered how far the peer has them
 HOLE_S = 0.5  # between two announcements that a hole asks for
 QUIET_S = 1.0  # without an update in either direction, before digests are compared again
 COMPARE_S = 60.0  # between two such comparisons
-
-
-class Mood(Enum):
-    """Where a link stands."""
-
-    WAITING = "the other side has not said who it is"
-    OPEN = "replicas talk"
-    STOCK = "a stock client follows"
-    CLOSED = "over"
-
-
-# which moods each kind of frame may come in; anything else is refused and changes nothing
-_MOVES: dict[type[object], frozenset[Mood]] = {
-    AuthToken: frozenset({Mood.WAITING, Mood.STOCK}),
-    AuthGranted: frozenset({Mood.WAITING}),
-    AuthRefused: frozenset({Mood.WAITING}),
-    Stateless: frozenset({Mood.WAITING, Mood.OPEN, Mood.STOCK}),
-    SyncStep1: frozenset({Mood.STOCK}),
-    SyncStep2: frozenset({Mood.STOCK}),
-    Update: frozenset({Mood.OPEN, Mood.STOCK}),
-    SyncStatus: frozenset({Mood.OPEN, Mood.STOCK}),
-    CloseDocument: frozenset({Mood.OPEN, Mood.STOCK}),
-    Ping: frozenset(Mood),
-    Pong: frozenset(Mood),
-}
-
-
-@dataclass(slots=True)
-class _Answer:
-    """An update that arrived: `waits_for` is the staged update whose commit decides, None once it is decided."""
-
-    document: str
-    waits_for: Staged | None
-    applied: bool
-    why: RefusedUpdate | None = None
-    then: Frame | None = None
-
-
-@dataclass(slots=True)
-class Peer:
-    """What the other side said of itself."""
-
-    store: str = ""
-    session: str = ""
-    kind: str = ""
-    version: str = ""
-    links: frozenset[str] = frozenset()
-    have: dict[tuple[str, int], int] = field(default_factory=dict)  # author, run -> seq
 
 
 class Link:
@@ -171,7 +122,7 @@ class Link:
         self._out_bytes = 0
         self._grants: dict[str, Grant] = {}
         self._to_ask: set[str] = set()  # documents of a stock client whose state was not asked for yet
-        self._answers: deque[_Answer] = deque()
+        self._answers: deque[Answer] = deque()
         self._sending: dict[str, Sending] = {}
         self._window = Window()
         self._brought: dict[str, StateVector] = {}  # what came over this very link
@@ -185,8 +136,8 @@ class Link:
         self._have_heard_s = now
         self._poison: set[tuple[str, int]] = set()  # rows that the peer refuses
         self._last_refusal: RefusedUpdate | None = None
-        self._refusals: deque[float] = deque()
-        self._denials: deque[float] = deque()
+        self._refusals = Patience(REFUSALS_A_MINUTE)
+        self._denials = Patience(DENIALS_A_MINUTE)
         self._marks: dict[tuple[str, int], Mark] = {}
         self._have_s = now - HAVE_S
         self._counted = 0
@@ -234,12 +185,12 @@ class Link:
             if isinstance(message, str):
                 raise Refused("messages are binary")
             frame = decode(message)
-            moves = _MOVES.get(type(frame))
+            moves = MOVES.get(type(frame))
             if moves is not None and self.mood not in moves:
                 raise Refused(f"a {type(frame).__name__} has no place here: {self.mood.value}")
             self._on(frame)
         except Refused as error:
-            self._count(self._refusals, REFUSALS_A_MINUTE, error.reason)
+            self._count(self._refusals, error.reason)
         self._decide()
 
     def tick(self, now: float) -> None:
@@ -331,7 +282,7 @@ class Link:
                 self._say(
                     AuthRefused(SHOP, grant if isinstance(grant, str) else "this token is for programs, not tills")
                 )
-                self._count(self._refusals, REFUSALS_A_MINUTE, "a token that opens nothing")
+                self._count(self._refusals, "a token that opens nothing")
                 return
             self._say(AuthGranted(SHOP, Scope.WRITER.value))
             self._open()
@@ -344,7 +295,7 @@ class Link:
             self._say(
                 AuthRefused(document, grant if isinstance(grant, str) else "too many documents on one connection")
             )
-            self._count(self._denials, DENIALS_A_MINUTE, "tokens that open nothing")
+            self._count(self._denials, "tokens that open nothing")
             return
         if self.mood is Mood.WAITING:
             self.mood, self._liveness = Mood.STOCK, Liveness(STOCK, self._now)
@@ -414,7 +365,7 @@ class Link:
                 sending = self._sending.get(document)
                 if sending is not None and sending.peer is not None:
                     sending.peer.update(staged.after)
-        self._answers.append(_Answer(document, waits_for, True))
+        self._answers.append(Answer(document, waits_for, True))
 
     @property
     def origin(self) -> str:
@@ -431,10 +382,10 @@ class Link:
         if hole and self.mood is Mood.OPEN:
             self._holes.add(document)
         elif denied:
-            self._count(self._denials, DENIALS_A_MINUTE, str(error))
+            self._count(self._denials, str(error))
         else:
-            self._count(self._refusals, REFUSALS_A_MINUTE, str(error))
-        self._answers.append(_Answer(document, None, False, why, then))
+            self._count(self._refusals, str(error))
+        self._answers.append(Answer(document, None, False, why, then))
 
     def _on_status(self, frame: SyncStatus) -> None:
         if self.mood is Mood.STOCK:
@@ -736,12 +687,9 @@ class Link:
         self._out_bytes += len(message)
         self.on_output()
 
-    def _count(self, recent: deque[float], most: int, reason: str) -> None:
+    def _count(self, patience: Patience, reason: str) -> None:
         """One more refusal; too many in a minute end the link."""
-        recent.append(self._now)
-        while recent and self._now - recent[0] > 60.0:
-            recent.popleft()
-        if len(recent) > most:
+        if patience.worn_out(self._now):
             self.refused = True
             self.close(f"too much was refused, last: {reason}")
 

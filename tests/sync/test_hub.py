@@ -10,8 +10,9 @@ from posline.storage.reports import Reports
 from posline.storage.store import Mark, Store
 from posline.sync.frames import Stateless, encode
 from posline.sync.hub import Hub
-from posline.sync.link import Link, Mood
+from posline.sync.link import Link
 from posline.sync.messages import Have, write
+from posline.sync.moods import Mood
 from posline.trust.gate import TokenGate
 from tests.kit import StillTime, key_of, sale
 from tests.sync.pair import TOKEN, Net, shop

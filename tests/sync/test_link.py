@@ -25,8 +25,9 @@ from posline.sync.frames import (
     decode,
     encode,
 )
-from posline.sync.link import DENIALS_A_MINUTE, UNANSWERED_MAX, VERSION, Link, Mood
+from posline.sync.link import DENIALS_A_MINUTE, UNANSWERED_MAX, VERSION, Link
 from posline.sync.messages import Announce, Hello, Message, read, write
+from posline.sync.moods import Mood
 from posline.sync.sending import WINDOW_UPDATES
 from posline.trust.gate import Grant, Scope, TokenGate, token_hash
 from tests.kit import JOURNAL, commit, founded, joined, key_of, sale, send
