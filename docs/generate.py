@@ -1,4 +1,4 @@
-"""Writes the pages of the docs that would otherwise go stale: commands.md and errors.md. `make docs` runs it.
+"""Writes the pages of the docs that would otherwise go stale: commands.md, errors.md, moves.md. `make docs` runs it.
 
 tests/test_docs.py fails when a page is not what this would write.
 """
@@ -16,6 +16,7 @@ import typer
 import posline.cli
 import posline.errors
 import relay.cli
+from posline.sync.moods import MOVES, Mood
 
 HERE = Path(__file__).parent
 NOTE = "<!-- written by docs/generate.py: change the code, then run `make docs` -->"
@@ -30,6 +31,13 @@ answers in JSON where a command prints data.
 Exit codes: 0 done, 1 a problem was found or the thing failed, 2 wrong usage. Answers go to stdout, logs to stderr.
 
 A command works beside a running till (it asks that till) and without one (it opens the folder itself).
+"""
+ABOUT_MOVES = f"""# A link's moves
+
+{NOTE}
+
+A link is in one of these moods, and each kind of frame may come in some of them. Anything else is refused and changes
+nothing. [protocol.md](protocol.md) says what the frames are.
 """
 ABOUT_ERRORS = f"""# Errors
 
@@ -105,7 +113,18 @@ def tree(kind: type[Any], depth: int) -> Iterator[tuple[type[Any], int]]:
             yield from tree(below, depth + 1)
 
 
-PAGES = {"commands.md": commands, "errors.md": errors}
+def moves() -> str:
+    """Which frame may come when, from the table that the link goes by."""
+    parts = [ABOUT_MOVES, "| frame | " + " | ".join(mood.name.lower() for mood in Mood) + " |"]
+    parts.append("|---|" + ":-:|" * len(Mood))
+    for frame, moods in MOVES.items():
+        parts.append(f"| `{frame.__name__}` | " + " | ".join("x" if mood in moods else "" for mood in Mood) + " |")
+    parts.append("")
+    parts += [f"- *{mood.name.lower()}*: {mood.value}" for mood in Mood]
+    return "\n".join(parts) + "\n"
+
+
+PAGES = {"commands.md": commands, "errors.md": errors, "moves.md": moves}
 
 if __name__ == "__main__":
     for name, write in PAGES.items():
