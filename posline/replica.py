@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 
 from posline.core.clock import Clock, Reading, business_day, iso, parse_iso
 from posline.core.document import Document, lone_update
-from posline.core.entry import Entry, decode, encode, sign
+from posline.core.entry import Entry, compose, decode
 from posline.core.kinds import SIGNED_KINDS
 from posline.core.segment import elements
 from posline.core.status import SHORT, shop_id
@@ -228,9 +228,8 @@ class Replica:
         if name == "shop" or name.startswith("catalog/") or kind == "redate":
             envelope["seen"] = self._seen_in(name, kind)
         signed = kind in SIGNED_KINDS or name == "shop"
-        text = sign(envelope, self.author.sign) if signed else encode(envelope)
-        entry = decode(name, text.encode())
-        staged = self._stage_own(name, text, entry, id, request)
+        entry = compose(name, envelope, self.author.sign if signed else None)
+        staged = self._stage_own(name, entry, id, request)
         self._seq += 1
         self._number += kind == "sale"
         self._last = (self._run, self._seq, entry.hash)
@@ -243,10 +242,10 @@ class Replica:
         self.clock.written(reading.at_ms, reading.trust)
         return staged
 
-    def _stage_own(self, name: str, text: str, entry: Entry, id: str | None, request: bytes | None) -> Staged:
+    def _stage_own(self, name: str, entry: Entry, id: str | None, request: bytes | None) -> Staged:
         document = self._document(name)
         client, known = document.client_id, self._known(name)
-        update = document.append(entry.till, [text])
+        update = document.append(entry.till, [entry.raw.decode()])
         clock = known.get(client, 0)
         before, after = {client: clock}, {client: clock + 1}
         staged = Staged(self.shop, name, update, before, after, [entry], self.store_id, True, id, request)

@@ -27,7 +27,7 @@ from posline.core.numbers import AUTHOR
 from posline.core.update import MAX_ELEMENT_BYTES
 from posline.errors import BadEntry
 
-__all__ = ["MAX_DEPTH", "Entry", "decode", "encode", "sign", "valid_day", "verify"]
+__all__ = ["MAX_DEPTH", "Entry", "compose", "decode", "encode", "sign", "valid_day", "verify"]
 
 MAX_DEPTH = 16
 USUAL_DEPTH = 6  # the decoder's type is written out level by level, and doubles with each: 16 of them take a second
@@ -251,15 +251,22 @@ def verify(public_key: bytes, entry: Entry) -> bool:
 
 def encode(fields: Mapping[str, Any]) -> str:
     """The JSON text of an unsigned entry, keys in the order given. Raises BadEntry when it would not be valid."""
-    return _checked(_text(fields), fields)
+    return _checked(_text(fields), _home(fields)).raw.decode()
 
 
 def sign(fields: Mapping[str, Any], key: Callable[[bytes], bytes]) -> str:
     """As `encode`, with the signature that `key` gives as its last key."""
-    text = _text(fields)
-    open_ = text[:-1]
-    sig = base64.urlsafe_b64encode(key(DOMAIN + open_)).rstrip(b"=")
-    return _checked(open_ + _SIG + sig + b'"}', fields)
+    return _checked(_signed(fields, key), _home(fields)).raw.decode()
+
+
+def compose(document: str, fields: Mapping[str, Any], key: Callable[[bytes], bytes] | None) -> Entry:
+    """The entry as it will lie in `document`, signed where there is a key. Raises BadEntry if it would not be valid."""
+    return _checked(_text(fields) if key is None else _signed(fields, key), document)
+
+
+def _signed(fields: Mapping[str, Any], key: Callable[[bytes], bytes]) -> bytes:
+    open_ = _text(fields)[:-1]
+    return open_ + _SIG + base64.urlsafe_b64encode(key(DOMAIN + open_)).rstrip(b"=") + b'"}'
 
 
 def _text(fields: Mapping[str, Any]) -> bytes:
@@ -269,11 +276,14 @@ def _text(fields: Mapping[str, Any]) -> bytes:
         raise BadEntry(f"the entry cannot be written: {error}") from error
 
 
-def _checked(raw: bytes, fields: Mapping[str, Any]) -> str:
-    day = fields.get("day")
+def _home(fields: Mapping[str, Any]) -> str:
+    """The document where an entry belongs by its kind and day."""
     where = KINDS.get(str(fields.get("kind")), "journal")
-    document = {"journal": f"journal/{day}", "catalog": "catalog/1"}.get(where, where)
-    fault = decode(document, raw).fault
-    if fault is not None:
-        raise BadEntry(f"the entry was not written: {fault}")
-    return raw.decode()
+    return {"journal": f"journal/{fields.get('day')}", "catalog": "catalog/1"}.get(where, where)
+
+
+def _checked(raw: bytes, document: str) -> Entry:
+    entry = decode(document, raw)
+    if entry.fault is not None:
+        raise BadEntry(f"the entry was not written: {entry.fault}")
+    return entry

@@ -39,6 +39,7 @@ KINDS = {  # kind -> the sort of document that it belongs in
 SIGNED_KINDS = frozenset({"run", "seal", "founding", "member", "setting"})
 
 Body = Mapping[str, Any]
+_WHOLE = {str(pieces): pieces for pieces in range(1, 100)}
 _HASH = re.compile(r"[0-9a-f]{64}")
 _DAY_START = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -75,9 +76,11 @@ def _sale(_: str, body: Body) -> str | None:
         return f"it has not 1 to {MAX_LINES} lines"
     reckoned = 0
     for line in lines:
-        wrong, cost = _line(line)
-        if wrong is not None:
-            return wrong
+        cost = _plain_line(line)
+        if cost is None:
+            wrong, cost = _line(line)
+            if wrong is not None:
+                return wrong
         reckoned += cost
     if type(total) is not int or total != reckoned:
         return f"its total is not the {reckoned} of its lines"
@@ -85,6 +88,22 @@ def _sale(_: str, body: Body) -> str | None:
     if not _text(note, 0) or not _text(body.get("customer", ""), 0):
         return "one of its texts is too long"
     return _paid(body, total)
+
+
+def _plain_line(line: object) -> int | None:
+    """What a line of whole pieces without tax or name costs; None for any other line, right or wrong. Nine lines in ten
+    are such, and checking lines is most of what reading a sale costs."""
+    if type(line) is not dict:
+        return None
+    get = line.get
+    sku, quantity, price, discount = get("sku"), get("quantity"), get("price"), get("discount", 0)
+    if type(sku) is not str or type(quantity) is not str or type(price) is not int or type(discount) is not int:
+        return None
+    pieces = _WHOLE.get(quantity)
+    if pieces is None or len(line) != 3 + ("discount" in line) or not 0 < len(sku) <= MAX_TEXT:
+        return None
+    cost = price * pieces - discount
+    return cost if 0 <= price <= MAX_MONEY and discount >= 0 and 0 <= cost <= MAX_MONEY else None
 
 
 def _line(line: object) -> tuple[str | None, int]:
