@@ -173,7 +173,11 @@ class Engine:
         while self._broken is None:
             await self._wanted.wait()
             self._wanted.clear()
-            await self._flush()
+            try:
+                await self._flush()
+            except Exception as error:  # neither a full disk nor a broken one: nobody can say what is in memory now
+                log.exception("committing failed")
+                self._fatal(error)
 
     async def _flush(self, *, notes: bool = False) -> None:
         """Commit until nothing is staged; with `notes`, small notes too that would wait for a commit to go with."""
@@ -223,14 +227,22 @@ class Engine:
             replica = self.hub.replica(shop)
             if replica is not None:
                 replica.release(items, commit)
+                replica.alarms.pop("disk", None)
         for staged in batch:
             future = self._waiters.pop(id(staged), None)
             if future is not None and not future.done():
                 future.set_result(None)
-        self.hub.released(batch, commit)
+        try:
+            self.hub.released(batch, commit)
+        except Exception:  # what was committed stands; a link that is lost over it comes back and compares
+            log.exception("telling the links of a commit failed")
+            self._close_links("something went wrong: sync again")
         self.room.set()
         for listener in self._listeners:
-            listener(commit)
+            try:
+                listener(commit)
+            except Exception:
+                log.exception("a listener to commits failed")
 
     def _failed(self, batch: list[Staged], error: CommitFailed) -> None:
         """Nothing of the batch was written; what was staged behind it leans on it and goes too."""
@@ -279,18 +291,22 @@ class Engine:
         while self._broken is None:
             await asyncio.sleep(TICK_S)
             now = self.now()
-            try:
-                self.hub.tick(now)
-                if now - replicas_s >= REPLICA_TICK_S:
-                    replicas_s = now
-                    for replica in self.hub.replicas:
-                        replica.tick(now)
-                    if self.store.noted:
-                        self.poke()
-                if any(replica.staged for replica in self.hub.replicas):
+            self._tick(functools.partial(self.hub.tick, now))
+            if now - replicas_s >= REPLICA_TICK_S:
+                replicas_s = now
+                for replica in self.hub.replicas:
+                    self._tick(functools.partial(replica.tick, now))
+                if self.store.noted:
                     self.poke()
-            except Exception:
-                log.exception("a tick failed; the next one goes on")
+            if any(replica.staged for replica in self.hub.replicas):
+                self.poke()
+
+    @staticmethod
+    def _tick(what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Exception:
+            log.exception("a tick failed; the next one goes on")
 
     async def _squash_loop(self) -> None:
         """Join the log's rows when nothing else is to be done, or when there are very many: one short transaction at a

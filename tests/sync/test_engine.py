@@ -123,6 +123,40 @@ async def test_after_an_error_that_says_nothing_is_known_nothing_goes_on(
     await running.stop()
 
 
+async def test_what_fails_around_a_commit_stops_no_sale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listeners, links and ticks that raise are logged; the next sale is recorded all the same."""
+    (till,) = on_disk(tmp_path, "a")
+    running = started(till)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    running.on_commit(fail)
+    monkeypatch.setattr(running.hub, "released", fail)
+    monkeypatch.setattr(running.hub, "tick", fail)
+    await running.start()
+    for n in range(1, 4):
+        await running.durable(till.write("sale", sale(n)))
+        await asyncio.sleep(engine.TICK_S)
+    assert Reports(till.store, till.shop, here=till.store_id).day(DAY)["sales"]["total"] == 6
+    await running.stop()
+
+
+async def test_the_alarm_of_a_full_disk_goes_with_the_next_sale_that_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (till,) = on_disk(tmp_path, "a")
+    disk, running = Disk(till.store, monkeypatch), started(till)
+    await running.start()
+    disk.fails.append(DiskFull("no room"))
+    with pytest.raises(DiskFull):
+        await running.durable(till.write("sale", sale()))
+    assert "disk" in till.alarms
+    await running.durable(till.write("sale", sale()))
+    assert "disk" not in till.alarms
+    await running.stop()
+
+
 async def test_a_clean_stop_signs_what_was_not_signed(tmp_path: Path) -> None:
     (till,) = on_disk(tmp_path, "a")
     running = started(till)
