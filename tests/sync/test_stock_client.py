@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,22 +16,14 @@ from posline.sync import link
 from posline.sync.liveness import Pace
 from posline.trust.gate import TokenGate
 from tests.kit import DAY, JOURNAL, Writer, commit, sale, text_key
+from tests.stock import stock_folder
 from tests.sync.wire import READ, TOKEN, WRITE, Served, on_disk, serving, shop_gate, until
-
-STOCK = Path(__file__).with_name("stock")
 
 
 @pytest.fixture(scope="session")
-def provider(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The client with its packages, installed once for each state of its lock file."""
-    node = shutil.which("node")
-    assert node is not None, "these tests need Node 18 or newer: 'make test' installs it"
-    lock = (STOCK / "package-lock.json").read_text()
-    stamp = STOCK / "node_modules" / ".installed"
-    if not stamp.exists() or stamp.read_text() != lock:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=STOCK, check=True, timeout=240)
-        stamp.write_text(lock)
-    return STOCK / "client.mjs"
+def provider() -> Path:
+    """The script that drives the provider."""
+    return stock_folder() / "client.mjs"
 
 
 class Client:
