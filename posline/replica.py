@@ -35,6 +35,7 @@ __all__ = ["Alarm", "Author", "Random", "Replica", "found", "is_document"]
 SEAL_S = 180.0  # how long unsigned entries wait for a signature while nothing else calls for one
 NEW_RUN_S = 60.0  # between new runs that somebody else's writing provoked: a flood of forgeries must not make one each
 UNCERTAIN_KEPT = 100_000  # entries written without a confirmed clock that can be redated, 10 MB
+SIGNATURES = frozenset({"run", "seal"})  # kinds that say nothing but what their author stands by
 CLIENT_BITS = 53  # what Yjs can hold
 _DOCUMENT = re.compile(r"shop|catalog/[1-9][0-9]{0,5}|journal/20[2-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 
@@ -384,17 +385,23 @@ class Replica:
         if self.author is None:
             return
         ours = {e.id for staged in mine for e in staged.entries if e.till == self.author.id and e.hash not in written}
-        if ours and any(
-            c.change.before is None and c.change.author == self.author.id and c.change.id in ours
+        kinds = {
+            c.change.kind
             for c in commit.changes
             if c.shop == self.shop
-        ):
-            self._foreign()
+            and c.change.before is None
+            and c.change.author == self.author.id
+            and c.change.id in ours
+        }
+        if kinds:
+            self._foreign(kinds)
 
-    def _foreign(self) -> None:
+    def _foreign(self, kinds: set[str]) -> None:
         """Entries under our name that this disk did not write: somebody forges, or an older or other life of this till.
-        A new run signs where we stand and counts on from what is vouched for."""
-        self._new_run = True
+        A new run signs where we stand and counts on from what is vouched for. Not for another life's signatures alone:
+        two lives would answer each other's for ever."""
+        if kinds - SIGNATURES:
+            self._new_run = True
         self.alarm(
             "foreign",
             "entries arrived under this till's name that this disk did not write: a restored or copied data folder, or"

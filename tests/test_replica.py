@@ -383,3 +383,19 @@ def test_a_wrong_day_is_moved_once_time_is_known() -> None:
     assert reports(till).day("2026-11-26")["sales"]["total"] == 100
     assert list(verify(till.store, till.shop)) == []
     assert key_of("alif").id == till.store_id
+
+
+def test_two_lives_of_one_till_do_not_answer_each_others_signatures_for_ever(tmp_path: Path) -> None:
+    till = founded(store=Store.open(tmp_path / "posline.db"))
+    till.store.backup(tmp_path / "copy.db")
+    copy = reopened(till, tmp_path / "copy.db")
+    copy.begin()
+    till.write("sale", sale(1))
+    for minute in range(1, 20):
+        for one, other in ((till, copy), (copy, till)):
+            one.tick(minute * 100.0)
+            commit(one)
+            send(one, other)
+    assert till.root() == copy.root()
+    assert till.head(JOURNAL).count < 12
+    assert reports(till).day(DAY)["sales"]["total"] == 1
