@@ -211,12 +211,13 @@ class Reports:
         return found
 
     def forks(self) -> list[tuple[str, int, int]]:
-        """(author, run, seq) from which two runs went on, or one although the run itself went on."""
+        """(author, run, seq) from which two runs went on, or one although the run itself went on and that is vouched
+        for: what anybody may have put behind its end is no second life of the till."""
         rows: list[tuple[str, int, int]] = self._read.execute(
             "SELECT author, run, seq FROM continuation WHERE shop = ?1 GROUP BY author, run, seq, hash"
-            " HAVING count(*) > 1 UNION SELECT c.author, c.run, c.seq FROM continuation c JOIN run r"
-            " ON r.shop = c.shop AND r.author = c.author AND r.run = c.run WHERE c.shop = ?1 AND r.whole > c.seq"
-            " ORDER BY 1, 3, 2",
+            " HAVING count(*) > 1 UNION SELECT author, run, seq FROM continuation c WHERE shop = ?1 AND EXISTS ("
+            "SELECT 1 FROM entry e WHERE e.shop = c.shop AND e.author = c.author AND e.run = c.run AND e.seq > c.seq"
+            " AND e.vouched = 1) ORDER BY 1, 3, 2",
             (self._key,),
         ).fetchall()
         return rows

@@ -1,0 +1,43 @@
+"""A fork is named where a till really went on twice, and nowhere else."""
+
+from __future__ import annotations
+
+from posline.core.status import Status
+from posline.storage.reports import Reports
+from posline.storage.store import Store
+from tests.kit import DAY, Writer, shop_of, take
+
+
+def test_a_forged_continuation_is_disputed_and_no_fork() -> None:
+    alif, beh = Writer("alif"), Writer("beh")
+    shop = shop_of(alif, beh)
+    sold = alif.sale(100)
+    forged = alif.sale(666, seq=sold.seq + 1, prev=sold.hash.hex()[:24])
+    honest = list(alif.entries)
+    alif.begin()
+    for order in ([honest, [forged], alif.entries[-1:]], [[forged], alif.entries], [alif.entries, [forged]]):
+        store = Store.open(":memory:")
+        take(store, shop, order)
+        books = Reports(store, shop, here="")
+        assert books.forks() == []
+        assert books.by_id(forged.id)[0].status is Status.DISPUTED
+        assert books.day(DAY)["sales"]["total"] == 100
+
+
+def test_a_till_that_goes_on_and_signs_behind_where_another_life_of_it_began_is_a_fork() -> None:
+    alif, beh = Writer("alif"), Writer("beh")
+    shop = shop_of(alif, beh)
+    alif.sale(100)
+    kept = alif.run, alif.seq, alif.last, alif.number
+    alif.begin()
+    alif.sale(10)
+    alif.seal()
+    alif.run, alif.seq, alif.last, alif.number = kept
+    alif.sale(1)
+    alif.seal()
+    for order in (alif.entries, alif.entries[::-1]):
+        store = Store.open(":memory:")
+        take(store, shop, [[entry] for entry in order])
+        books = Reports(store, shop, here="")
+        assert [(author, run) for author, run, _ in books.forks()] == [(alif.id, kept[0])]
+        assert books.day(DAY)["sales"]["total"] == 111
