@@ -7,10 +7,14 @@ const KEPT = "posline-token";
 const at = (id) => document.getElementById(id);
 let timer = 0;
 
+const DECIMALS = { JPY: 0, KRW: 0, VND: 0, CLP: 0, BHD: 3, IQD: 3, JOD: 3, KWD: 3, OMR: 3, TND: 3 }; // all others have two
+
 function money(minor, currency) {
   if (!currency) return String(minor);
-  const format = new Intl.NumberFormat(undefined, { style: "currency", currency, currencyDisplay: "narrowSymbol" });
-  return format.format(minor / 10 ** format.resolvedOptions().maximumFractionDigits);
+  // by ISO 4217 and not by the browser, which prints PKR without paisa and would take them for rupees
+  const digits = DECIMALS[currency] ?? 2;
+  const style = { style: "currency", currency, currencyDisplay: "narrowSymbol" };
+  return new Intl.NumberFormat(undefined, { ...style, minimumFractionDigits: digits }).format(minor / 10 ** digits);
 }
 
 async function ask(path) {
