@@ -345,7 +345,8 @@ class Ledger:
                 self._set(take, n, status, standing, why or None, vouched=vouches, kept=stays)
             if (standing in (COUNTED, DUPLICATE)) != (status in (COUNTED, DUPLICATE)):
                 take.ids.add(id)
-        self._whole(take, place, chain, bool(named), known=key is not None)
+        vouched = {n for n, verdict in verdicts.items() if verdict.vouched}
+        self._whole(take, place, chain, bool(named), vouched, known=key is not None)
 
     def _signature(self, take: _Take, place: RunKey, n: int, signed: int, key: bytes | None) -> int:
         """Whether a stored entry's signature stands, verified now if its author's key has become known."""
@@ -360,7 +361,11 @@ class Ledger:
         self._db.execute("UPDATE entry SET signed = ? WHERE n = ?", (stands, n))
         return stands
 
-    def _whole(self, take: _Take, place: RunKey, chain: list[Chained], named: bool, *, known: bool) -> None:
+    def _whole(
+        self, take: _Take, place: RunKey, chain: list[Chained], named: bool, vouched: set[object], *, known: bool
+    ) -> None:
+        """Note what a run looks like as a whole. How far it reaches is followed along what is vouched for wherever two
+        entries claim one number: a forged one must not keep the lights of the true ones off."""
         run = take.touched.get(place) or self._run(place)
         take.touched[place] = run
         starts = [c for c in chain if c.kind == "run" and c.signed and not c.faulty]
@@ -377,7 +382,7 @@ class Ledger:
             run.whole, run.whole_hash = walk.seq, walk.hash
             short = walk.hash.hex()[:SHORT]
             following = [c for c in at.get(walk.seq + 1, ()) if c.prev == short]
-            walk = min(following, key=lambda c: (c.faulty, c.hash)) if following else None
+            walk = min(following, key=lambda c: (c.key not in vouched, c.faulty, c.hash), default=None)
         last = max(chain, key=lambda c: c.seq)
         run.tip, run.tip_hash = last.seq, last.hash
         signatures = [c.seq for c in chain if c.signed and not c.faulty]

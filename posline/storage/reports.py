@@ -159,7 +159,7 @@ class Reports:
         return {"here": True, "tills": len(holders - offices), "head_office": bool(offices)}
 
     def waiting(self, author: str) -> int:
-        """How many of an author's entries no other device is known to hold."""
+        """How many of the entries that this disk wrote as `author` no other device is known to hold."""
         rows = self._read.execute(
             "SELECT run FROM run r WHERE shop = ? AND author = ? AND NOT EXISTS (SELECT 1 FROM have h"
             " WHERE h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.seq = r.whole"
@@ -171,7 +171,7 @@ class Reports:
             marks = self._store.haves(self._shop, author, run)
             held = max((m.seq for store, m in marks.items() if store != self._here), default=0)
             waiting += self._read.execute(
-                "SELECT count(*) FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq > ?",
+                "SELECT count(*) FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq > ? AND own = 1",
                 (self._key, author, run, held),
             ).fetchone()[0]
         return waiting

@@ -238,10 +238,34 @@ class Rough(World):
         assert sum(book["sales"]["total"] for book in map(books[0].day, days)) == amount
         if not self.rewound:
             self._numbers(elements, standing)
+            for machine, book in zip(self.machines, books, strict=True):
+                assert book.waiting(machine.key.id) == 0, f"{machine.name} waits for a light that never comes"
         for machine in self.machines:
             for problem in verify(machine.disk, self.shop):
                 assert self._on_purpose(problem, elements), f"{machine.name}: {problem}"
         assert self.largest <= MESSAGE_BYTES_MAX
+
+    def lights(self) -> None:
+        """At any moment: whoever is said to hold an entry has it on its disk. (A disk that went back takes more with it
+        than it can tell, until its next connection.)"""
+        if self.rewound:
+            return
+        held = {machine.key.id: self._hashes(machine) for machine in self.machines}
+        for machine in self.machines:
+            if machine.up:
+                rows = machine.disk.read.execute("SELECT store, seq, author, run FROM have").fetchall()
+                rows += [(store, mark.seq, mark.author, mark.run) for (*_, store), mark in machine.disk._haves.items()]
+                for store, _, author, run in rows:
+                    mark = machine.disk.haves(self.shop, author, run).get(store)
+                    if mark is not None and store in held:
+                        lacking = {
+                            hash
+                            for (hash,) in machine.disk.read.execute(
+                                "SELECT hash FROM entry WHERE author = ? AND run = ? AND seq <= ? AND vouched = 1",
+                                (author, run, mark.seq),
+                            )
+                        } - held[store]
+                        assert not lacking, f"{machine.name} believes that {store} holds what it does not"
 
     def _numbers(self, elements: dict[bytes, Entry], standing: dict[bytes, Status]) -> None:
         """No till's numbers have a gap or a number twice."""

@@ -24,7 +24,9 @@ class RoughSchedule(Schedule):
 
     def __init__(self, world: Rough, chance: Any, *, disks: bool, forgeries: bool) -> None:
         super().__init__(world, chance, rough=disks)
-        more: list[tuple[float, Any]] = [(1.0, world.stall), (2.0, world.garble), (1.5, world.stalled.clear)]
+        more: list[tuple[float, Any]] = [
+            (1.0, world.stall), (2.0, world.garble), (1.5, world.stalled.clear), (0.7, world.lights),
+        ]  # fmt: skip
         if forgeries:
             more.append((1.5, world.forge))
         self.weights += [weight for weight, _ in more]

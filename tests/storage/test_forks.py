@@ -41,3 +41,19 @@ def test_a_till_that_goes_on_and_signs_behind_where_another_life_of_it_began_is_
         books = Reports(store, shop, here="")
         assert [(author, run) for author, run, _ in books.forks()] == [(alif.id, kept[0])]
         assert books.day(DAY)["sales"]["total"] == 111
+
+
+def test_a_forged_rival_keeps_no_lights_off() -> None:
+    """Two entries claim one number and one place in the chain: how far the run is held follows the signed one."""
+    for total in range(1, 9):  # whichever of the two has the lower hash
+        alif, beh = Writer("alif"), Writer("beh")
+        shop = shop_of(alif, beh)
+        begun = alif.entries[-1]
+        forged = alif.sale(total, seq=begun.seq + 1, prev=begun.hash.hex()[:24])
+        for amount in (10, 20):
+            alif.sale(amount)
+        seal = alif.seal()
+        store = Store.open(":memory:")
+        take(store, shop, [[*alif.entries[:-1], forged], [seal]])
+        (mark,) = store.marks(shop, [(alif.id, seal.run)])
+        assert (mark.seq, mark.hash) == (seal.seq, seal.hash)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
+import uuid
 from dataclasses import replace
 
+import msgspec
+
+from posline.core.document import lone_update
 from posline.replica import Replica
 from posline.storage.reports import Reports
 from posline.storage.store import Mark, Store
@@ -14,7 +18,7 @@ from posline.sync.link import Link
 from posline.sync.messages import Have, write
 from posline.sync.moods import Mood
 from posline.trust.gate import TokenGate
-from tests.kit import StillTime, key_of, sale
+from tests.kit import DAY, StillTime, key_of, sale
 from tests.sync.pair import TOKEN, Net, shop
 
 
@@ -263,3 +267,18 @@ def test_a_link_of_another_shop_hears_nothing() -> None:
     hub.released(batch, commit)
     assert links[1].take() is None
     assert links[0].take() is None  # nobody has said who it is
+
+
+def test_what_is_forged_under_a_tills_name_does_not_wait_for_a_light() -> None:
+    net = shop("alif", "beh", relay=False)
+    net.link("alif", "beh")
+    net.wait(3.0)
+    alif, beh = net.devices["alif"].replica, net.devices["beh"].replica
+    sold = alif.write("sale", sale(5)).entries[0]
+    net.wait(2.0)
+    for fields in ({"seq": 2**53 - 1}, {"run": 77, "seq": 1}):
+        forged = msgspec.json.encode(sold.body | {"id": str(uuid.uuid4())} | fields).decode()
+        beh.integrate(sold.document, lone_update(4711 + fields["seq"] % 7, alif.store_id, [forged]), origin="thief")
+    net.wait(70.0, step=0.5)
+    assert alif.root() == beh.root() and books(net, "alif").day(DAY)["sales"]["total"] == 5
+    assert books(net, "alif").waiting(alif.store_id) == 0
