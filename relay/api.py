@@ -25,7 +25,7 @@ from posline.till.opening import base64url
 from posline.till.pages import page_routes
 from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer
 from posline.till.sale import Sale
-from posline.till.till import cursor
+from posline.till.till import cursor, place
 from relay.register import Access
 from relay.relay import Branch, Relay
 
@@ -99,7 +99,7 @@ class _Api:
         asked: dict[str, Any] = {
             "day": day_of(query["day"]) if query.get("day") else None,
             "till": query.get("till") or None,
-            "after": cursor(query.get("after") or None),
+            "after": place(branch.reports, query.get("after")),
             "limit": limit_of(query.get("limit")),
             "newest": query.get("order") == "newest",
         }

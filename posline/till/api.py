@@ -25,7 +25,7 @@ from posline.till.metrics import METRICS_TYPE, exposition, till_metrics
 from posline.till.pages import page_routes
 from posline.till.problems import exception_handlers, json_answer, problem
 from posline.till.sale import Sale
-from posline.till.till import LIST_DEFAULT, LIST_MAX, Till, cursor
+from posline.till.till import LIST_DEFAULT, LIST_MAX, Till
 
 __all__ = ["build_app", "day_of", "list_answer", "several"]
 
@@ -66,7 +66,7 @@ class _Api:
         asked: dict[str, Any] = {
             "day": day_of(query["day"]) if query.get("day") else None,
             "till": query.get("till") or None,
-            "after": cursor(query.get("after") or None),
+            "after": query.get("after") or None,
             "limit": limit_of(query.get("limit")),
             "newest": query.get("order") == "newest",
         }

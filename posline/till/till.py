@@ -317,7 +317,8 @@ class Till:
     ) -> list[Recorded]:
         """As `sales`, as the ledger has them."""
         limit = max(1, min(limit, LIST_MAX))
-        return self.reports.sales(day=day, till=self._till_id(till), after=cursor(after), limit=limit, newest=newest)
+        n = place(self.reports, after)
+        return self.reports.sales(day=day, till=self._till_id(till), after=n, limit=limit, newest=newest)
 
     def _till_id(self, till: str | None) -> str | None:
         """A till's id, from its id or its label."""
@@ -453,6 +454,13 @@ class Till:
     def head_offices(self) -> set[str]:
         """Author ids of the relays that are members."""
         return {m.author for m in self.store.members(self.shop_id).values() if m.role is Role.HEAD_OFFICE}
+
+
+def place(reports: Reports, after: str | int | None) -> int:
+    """Where a list goes on: behind a cursor, or behind the sale with this id or receipt."""
+    text = str(after or "")
+    found = reports.sale(text) if "-" in text else []
+    return found[0].n if found else cursor(after)
 
 
 def cursor(after: str | int | None) -> int:

@@ -59,3 +59,14 @@ def test_a_retry_is_known_however_it_is_written(tmp_path: Path) -> None:
     with process:
         assert process.post("/api/sales", two).status_code == 200
         assert len(process.sales()) == 1
+
+
+def test_a_list_goes_on_behind_a_cursor_or_a_sale(tmp_path: Path) -> None:
+    with till(tmp_path / "till") as process:
+        ids = [process.post("/api/sales", sale(price=p)).json()["id"] for p in range(1, 6)]
+        page = process.get("/api/sales?limit=2")
+        assert [s["id"] for s in page["sales"]] == ids[:2]
+        for after in (page["next"], ids[1], page["sales"][1]["receipt"]):
+            assert [s["id"] for s in process.get(f"/api/sales?after={after}")["sales"]] == ids[2:]
+        answer = httpx.get(process.page + "/api/sales?after=x-y", trust_env=False)
+        assert answer.status_code == 422
