@@ -63,6 +63,18 @@ class Rough(World):
         fields = {"lines": [{"sku": "1", "quantity": "1", "price": total}], "total": total}
         replica.write("sale", fields, id=id, request=b"{}")
 
+    def edit(self) -> None:
+        """A till changes a setting or a price: its run goes on in another document."""
+        running = [m for m in self.machines if m.up and m.writes and m.running.founding]
+        if not running:
+            return
+        replica, value = self.random.choice(running).running, self.random.randint(1, 1000)
+        if self.random.random() < 0.5:
+            replica.write("setting", {"name": f"name {value % 3}", "value": value}, document="shop")
+        else:
+            product = {"sku": f"sku {value % 3}", "name": "tea", "price": value}
+            replica.write("products", {"products": [product]}, document="catalog/1")
+
     def commit(self, machine: Machine, *, fails: bool = False, dies: bool = False) -> None:
         """Commit what is staged; `fails` is a disk with no room left, found out inside the transaction."""
         replica = machine.running
@@ -211,6 +223,9 @@ class Rough(World):
             assert statuses(machine.disk, self.shop) == verdicts, machine.name
             assert book.days() == days
             assert {day: json.dumps(book.day(day), sort_keys=True) for day in days} == report, machine.name
+            for which in range(3):
+                assert book.setting(f"name {which}") == books[0].setting(f"name {which}"), machine.name
+                assert book.product(f"sku {which}") == books[0].product(f"sku {which}"), machine.name
         standing = {hash: verdict[0] for (_, hash), verdict in verdicts.items()}
         vouched = _vouched(elements)
         for hash, receipt in self.acknowledged.items():

@@ -26,6 +26,7 @@ class RoughSchedule(Schedule):
         super().__init__(world, chance, rough=disks)
         more: list[tuple[float, Any]] = [
             (1.0, world.stall), (2.0, world.garble), (1.5, world.stalled.clear), (0.7, world.lights),
+            (1.5, world.edit),
         ]  # fmt: skip
         if forgeries:
             more.append((1.5, world.forge))
