@@ -26,6 +26,7 @@ from posline.core.update import EMPTY, StateVector, clip, decode_state, encode_s
 from posline.errors import Hole, PoslineError, Refused
 from posline.replica import Random, Replica, is_document
 from posline.storage.store import Mark, Row
+from posline.sync.comparing import Comparing, first_things_first
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,
@@ -82,9 +83,6 @@ DEFER_MOST_S = 1.5  # but no longer: such a peer says what it has once a second
 HAVE_S = 1.0  # between two `have` to links that did not bring what is had
 DEFERRED_MAX = 10_000  # rows that wait for their turn; beyond, they go out at once
 HAVE_KEPT = 20_000  # runs of which it is remembered how far the peer has them
-HOLE_S = 0.5  # between two announcements that a hole asks for
-QUIET_S = 1.0  # without an update in either direction, before digests are compared again
-COMPARE_S = 60.0  # between two such comparisons
 
 
 class Link:
@@ -126,12 +124,7 @@ class Link:
         self._sending: dict[str, Sending] = {}
         self._window = Window()
         self._brought: dict[str, StateVector] = {}  # what came over this very link
-        self._announced: dict[str, int] = {}
-        self._holes: set[str] = set()  # documents of which something is missing here: to be announced
-        self._hole_s: dict[str, float] = {}
-        self._stirred_s: float | None = None  # when the last update went by, if any did since digests were compared
-        self._compared_s = now - COMPARE_S
-        self._nodes: set[str] = set()
+        self._comparing = Comparing(replica, self._tell, now)
         self._deferred: deque[tuple[float, float, str, int]] = deque()  # when due, since when, the row
         self._have_heard_s = now
         self._poison: set[tuple[str, int]] = set()  # rows that the peer refuses
@@ -359,7 +352,7 @@ class Link:
             waits_for = next((s for s in reversed(self.replica.staged) if s.document == document), None)
         if self.mood is Mood.OPEN:
             self._they_have(self.replica.marks_of(frame.update))
-            self._stirred_s = self._now
+            self._comparing.stirred(self._now)
             if staged is not None:
                 self._brought.setdefault(document, {}).update(staged.after)
                 sending = self._sending.get(document)
@@ -380,7 +373,7 @@ class Link:
         if hole and self.mood is Mood.STOCK and not reader:
             then = CloseDocument(document, f"{error}: sync again")
         if hole and self.mood is Mood.OPEN:
-            self._holes.add(document)
+            self._comparing.hole(document)
         elif denied:
             self._count(self._denials, str(error))
         else:
@@ -424,7 +417,8 @@ class Link:
             raise Refused("something was said before hello")
         match message:
             case Tree():
-                self._on_tree(message)
+                if self._comparing.on_tree(message):
+                    self.replica.equal_with(self.peer.store)
             case Announce():
                 self._on_announce(message)
             case Have():
@@ -462,44 +456,12 @@ class Link:
         if hello.root == self.replica.root():
             self.replica.equal_with(store)
         else:
-            self._stirred_s = self._now
-            self._show("")
+            self._comparing.stirred(self._now)
+            self._comparing.show("")
 
     def _on_time(self, at_ms: int, confirmed: bool) -> None:
         if self.replica.clock is not None and at_ms:
             self.replica.clock.heard(at_ms, confirmed)
-
-    def _show(self, node: str) -> None:
-        """Say our digests below a node, once a comparison."""
-        if node not in self._nodes:
-            self._nodes.add(node)
-            self._tell(Tree(node, self.replica.children(node)))
-
-    def _on_tree(self, tree: Tree) -> None:
-        if len(tree.node) > 7:
-            raise Refused("there is no such node")
-        mine = self.replica.children(tree.node)
-        if not tree.node:  # the comparison starts from the root: what was said in an earlier one may be said again
-            self._nodes = {""} if "" in self._nodes else set()
-            self._announced.clear()
-            if mine == tree.children:
-                self.replica.equal_with(self.peer.store)
-        if tree.node and mine != tree.children:
-            self._show(tree.node)
-        for child in sorted(mine.keys() | tree.children.keys(), key=_first_things_first):
-            if mine.get(child) == tree.children.get(child):
-                continue
-            if is_document(child):
-                self._announce(child)
-            elif child.replace("-", "").isdigit() and len(child) <= 7:
-                self._show(child)
-
-    def _announce(self, document: str) -> None:
-        """Say what is held of a document, unless this very state was said already."""
-        head = self.replica.head(document)
-        if self._announced.get(document) != head.n:
-            self._announced[document] = head.n
-            self._tell(Announce(document, head.state, head.count, head.digest))
 
     def _on_announce(self, announce: Announce) -> None:
         document, state = announce.document, announce.state
@@ -509,7 +471,7 @@ class Link:
         head = self.replica.head(document)
         self._sending[document] = Sending(self._first_lacking(document, state), dict(state), True)
         if not covers(head.state, state):
-            self._announce(document)
+            self._comparing.announce(document)
             return
         remembered = self.replica.remembered(document, state)
         if remembered is None:
@@ -519,7 +481,7 @@ class Link:
         if self.replica.store_id < self.peer.store:
             self._tell_all(self._repair.begin(document, self._now), document)
         else:
-            self._announce(document)  # so that the other side, whose turn it is, sees the difference
+            self._comparing.announce(document)  # so that the other side, whose turn it is, sees the difference
 
     def _on_have(self, have: Have) -> None:
         if have.store == self.peer.store:
@@ -548,10 +510,10 @@ class Link:
             for piece in in_messages(list(self._marks.values()), MARKS_MAX):
                 self._tell(Have(self.replica.store_id, self._counter(), tuple(piece)))
             self._marks.clear()
-        self._announce_holes()
+        self._comparing.announce_holes(self._now)
         self._compare()
         self._send_deferred()
-        for document in sorted(self._sending, key=_first_things_first):
+        for document in sorted(self._sending, key=first_things_first):
             if not self._send(document, self._sending[document]):
                 break
             if self.mood is Mood.OPEN:
@@ -561,27 +523,12 @@ class Link:
         if len(self._out) > before:
             self.on_output()
 
-    def _announce_holes(self) -> None:
-        """Say what is held of the documents in which something is missing: at once, but not with every update of a
-        long row that hangs in the air."""
-        for document in sorted(self._holes):
-            if self._now - self._hole_s.get(document, self._now - HOLE_S) >= HOLE_S:
-                self._holes.discard(document)
-                self._hole_s[document] = self._now
-                self._announced.pop(document, None)
-                self._announce(document)
-
     def _compare(self) -> None:
-        """Say the digests once more when updates went by and the line has come to rest, now and then: so either side's
-        lights come right after a crash, and what a reused clock lost is found on a link that never breaks."""
-        if self._stirred_s is None or self._now - self._stirred_s < QUIET_S or self._now - self._compared_s < COMPARE_S:
+        """Compare digests once more where the line has come to rest."""
+        if not self._comparing.due(self._now):
             return
-        if self._answers or self._window.waiting or self._sending or self._deferred:
-            return
-        self._stirred_s, self._compared_s = None, self._now
-        self._announced.clear()
-        self._nodes.clear()
-        self._show("")
+        if not (self._answers or self._window.waiting or self._sending or self._deferred):
+            self._comparing.again(self._now)
 
     def _answer(self) -> None:
         while self._answers and self._answers[0].waits_for is None:
@@ -651,7 +598,7 @@ class Link:
         self._say(Update(document, update))
         if self.mood is Mood.OPEN:
             self._window.sent(InFlight(document, row.n, len(update), row.after))
-            self._stirred_s = self._now
+            self._comparing.stirred(self._now)
 
     def _send_deferred(self) -> None:
         """Others' rows whose sender should have brought them to the peer by now, and has not."""
@@ -692,8 +639,3 @@ class Link:
         if patience.worn_out(self._now):
             self.refused = True
             self.close(f"too much was refused, last: {reason}")
-
-
-def _first_things_first(document: str) -> tuple[int, str]:
-    """Members before products before sales, and days in order: what comes later leans on what comes first."""
-    return (0 if document == SHOP else 1 if document.startswith("catalog/") else 2), document
