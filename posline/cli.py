@@ -96,12 +96,18 @@ def till(
     sync_port: Annotated[int, typer.Option(min=0, max=65535, help="For other tills; 0 takes a free one.")] = 8701,
     peer: Annotated[list[str] | None, typer.Option(help="A till or relay to link with; may be given often.")] = None,
     no_discovery: Annotated[bool, typer.Option("--no-discovery", help="Do not look for tills on the network.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT by which other tills reach this one, if it differs.")
+    ] = None,
 ) -> None:
     """Run a till until it is stopped. An empty data folder founds a shop."""
     for url in peer or []:
         checked(sync_url, url)
     terminal.log_to_stderr()
-    options = TillOptions(context.obj.data, label, shop, currency, zone, port, sync_port, tuple(peer or ()))
+    options = TillOptions(
+        context.obj.data, label, shop, currency, zone, port, sync_port, tuple(peer or ()),
+        not no_discovery, address,
+    )  # fmt: skip
     run(lambda: run_till(options))
 
 
@@ -194,7 +200,7 @@ def invite(
 ) -> None:
     """Print a link with which one new till joins this shop."""
     found = _ask(context, "invite", {"expires_s": checked(parse_duration, expires)})
-    print_json(found) if context.obj.json else print(found["link"])
+    print_json(found) if context.obj.json else text.print_invitation(found["link"])
 
 
 @app.command()
@@ -232,7 +238,7 @@ def token_add(
     if context.obj.json:
         print_json(found)
         return
-    for line in ("author", "key", "secret_key"):
+    for line in ("author", "key", "secret_key", "certificate"):
         if line in found:
             print(f"{line.replace('_', ' ')}: {found[line]}", file=sys.stderr)
     print(found["token"])

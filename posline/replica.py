@@ -81,11 +81,14 @@ class Replica:
         random: Random,
         documents: bool,
         store_id: str | None = None,
+        sign: Callable[[bytes], bytes] | None = None,
         monotonic_ms: Callable[[], int] | None = None,
     ) -> None:
-        """`author` and `clock` are None at a head office that writes nothing in this shop. With `documents`, the
-        documents that this device writes are kept in memory; without, none is (2,000 shops' days would be 1.6 GB)."""
+        """`author` and `clock` are None at a head office that writes nothing in this shop; `sign` is its key's, for
+        what it says of itself. With `documents`, the documents that this device writes are kept in memory; without,
+        none is (2,000 shops' days would be 1.6 GB)."""
         self.store, self.shop, self.author, self.clock = store, shop, author, clock
+        self._sign = sign
         self.store_id = author.id if author is not None else store_id or ""
         self.alarms: dict[str, Alarm] = {}
         self.staged: list[Staged] = []
@@ -566,6 +569,12 @@ class Replica:
             if entry.placed:
                 last[entry.till, entry.run] = Mark(entry.till, entry.run, entry.seq, entry.hash)
         return list(last.values())
+
+    def sign(self, message: bytes) -> bytes:
+        """This device's signature; b"" where it has no key."""
+        if self.author is not None:
+            return self.author.sign(message)
+        return self._sign(message) if self._sign is not None else b""
 
     def heard_have(self, store_id: str, marks: Sequence[Mark]) -> None:
         """Another store says how far it holds runs durably."""

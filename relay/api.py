@@ -7,19 +7,20 @@ that a person types in.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from posline.core.numbers import AUTHOR
 from posline.errors import Ambiguous, BadRequest, NotFound
 from posline.storage.feed import FeedItem
 from posline.till.admitting import text_field
 from posline.till.api import day_of, limit_of, list_answer, several
-from posline.till.body import read_object
+from posline.till.asking import answering
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
 from posline.till.opening import base64url
 from posline.till.pages import page_routes
@@ -41,7 +42,7 @@ def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
         *sync,
         *page_routes("relay", "page"),
         *page_routes("posline.till", "page", only=("page.css", "icon.svg")),
-        Route("/attach", api.attach, methods=["POST"]),
+        WebSocketRoute("/attach", answering(api.attach)),
         Route("/api/shops", api.shops, methods=["GET"]),
         Route("/api/shops/{shop}/reports/day/{day}", api.day, methods=["GET"]),
         Route("/api/shops/{shop}/sales", api.sales, methods=["GET"]),
@@ -124,20 +125,18 @@ class _Api:
         items = self._relay.feed(shop=access.shop, after=after, limit=limit_of(request.query_params.get("limit")))
         return json_answer({"entries": [_item(i) for i in items], "next": str(items[-1].n if items else after)})
 
-    async def attach(self, request: Request) -> Response:
-        body = await read_object(request)
-        shop, name = text_field(body, "shop"), text_field(body, "name")
+    async def attach(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        """{token, shop, name, updates}: a shop asks to be taken."""
+        shop, name = text_field(question, "shop"), text_field(question, "name")
         if AUTHOR.fullmatch(shop) is None:
             raise BadRequest.of("shop", "is no shop's id")
-        updates = body.get("updates", [])
+        updates = question.get("updates", [])
         if not isinstance(updates, list) or len(updates) > UPDATES_MAX or not all(isinstance(u, str) for u in updates):
             raise BadRequest.of("updates", "must be a list of updates in base64url")
         async with self._one_at_a_time:
-            alias = self._relay.invitations.take(text_field(body, "token"), shop)
-            branch = await self._relay.attach(
-                shop=shop, name=name, token=text_field(body, "shop_token"), updates=updates, alias=alias
-            )
-        return json_answer({"shop": branch.id, "name": branch.name, "key": base64url(self._relay.key.public)})
+            alias = self._relay.invitations.take(text_field(question, "token"), shop)
+            branch = await self._relay.attach(shop=shop, name=name, updates=updates, alias=alias)
+        return {"shop": branch.id, "name": branch.name, "key": base64url(self._relay.key.public)}
 
     async def healthz(self, request: Request) -> Response:
         return json_answer({"ok": True, "store": self._relay.key.id})

@@ -13,11 +13,11 @@ from posline.cli import checked, day_or_none
 from posline.core.numbers import AUTHOR
 from posline.till import terminal, text
 from posline.till.invitation import parse_duration
-from posline.till.listener import Tls
 from posline.till.local import ask
 from posline.till.machine import default_folder
 from posline.till.serve import run
 from posline.till.terminal import Options, print_json, print_lines
+from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.relay import Relay
 from relay.serve import RelayOptions, run_relay

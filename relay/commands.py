@@ -12,6 +12,7 @@ from posline.till.commands import aside
 from posline.till.exporting import FORMATS
 from posline.till.invitation import Invitation
 from posline.till.local import Command, Lines
+from posline.trust.certificate import ROOT_FILE
 from relay.relay import Relay
 
 __all__ = ["COMMANDS"]
@@ -26,8 +27,8 @@ async def invite(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     if not relay.serving:
         ends_ms = time.time_ns() // 1_000_000 + int(expires_s * 1000)
         relay.register.leave_invitation(token, ends_ms=ends_ms, note=note)
-    address, _, tls = relay.register.address.partition(" ")
-    return {"link": str(Invitation("attach", address or DEFAULT_ADDRESS, relay.key.id, token, bool(tls)))}
+    address, _, pin = relay.register.address.partition(" ")
+    return {"link": str(Invitation("attach", (address or DEFAULT_ADDRESS,), relay.key.id, token, pin))}
 
 
 async def shop_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
@@ -54,7 +55,9 @@ async def token_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
         name=arguments.get("name") or "",
         author=arguments.get("author") or None,
     )
-    return {"shop": shop.id, "role": arguments["role"], "token": token}
+    _, _, pin = relay.register.address.partition(" ")
+    certificate = str(relay.folder.path / ROOT_FILE) if pin and (relay.folder.path / ROOT_FILE).exists() else None
+    return {"shop": shop.id, "role": arguments["role"], "certificate": certificate, "token": token}
 
 
 async def verify_ledger(relay: Relay, arguments: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from posline.storage.folder import Folder
 from posline.till.invitation import TOKEN_BYTES, Invitations
 from posline.trust.gate import Grant, Scope, token_hash
 
-__all__ = ["Access", "HandedOut", "Register", "RegisteredShop", "ShopGate", "ShopNameTwice"]
+__all__ = ["Access", "HandedOut", "Register", "RegisteredShop", "ShopNameTwice"]
 
 
 class ShopNameTwice(PoslineError):
@@ -27,11 +27,10 @@ class ShopNameTwice(PoslineError):
 
 @dataclass(frozen=True, slots=True)
 class RegisteredShop:
-    """A shop that was attached. `token` is the hash of what its tills present; `alias` our own name for it."""
+    """A shop that was attached; `alias` is our own name for it."""
 
     id: str
     name: str
-    token: str
     attached: str
     alias: str = ""
 
@@ -86,9 +85,9 @@ class Register:
             raise NotFound(f"no shop {wanted[:60]!r} is attached here: 'posline-relay shop list' shows those that are")
         return named[0]
 
-    def add_shop(self, id: str, name: str, token: str, attached: str, alias: str = "") -> RegisteredShop:
-        """Attach a shop, or attach it again: its tills present `token` from now on."""
-        shop = RegisteredShop(id, name, token_hash(token), attached, alias)
+    def add_shop(self, id: str, name: str, attached: str, alias: str = "") -> RegisteredShop:
+        """Attach a shop, or attach it again."""
+        shop = RegisteredShop(id, name, attached, alias)
         self._save(shops=self._shops | {id: shop})
         return shop
 
@@ -106,12 +105,8 @@ class Register:
         return None if found is None else Access(found.name, found.shop)
 
     def decide(self, shop: str, token: str) -> Grant | None:
-        """What the bearer of `token` may do with the documents of `shop`; None when nothing."""
-        hash = token_hash(token)
-        attached = self._shops.get(shop)
-        if attached is not None and attached.token == hash:
-            return Grant(Scope.REPLICA)
-        found = self._tokens.get(hash)
+        """What a program with `token` may do with the documents of `shop`; None when nothing."""
+        found = self._tokens.get(token_hash(token))
         if found is None or found.shop not in ("", shop):
             return None
         if found.role == "write" and found.author:
@@ -156,19 +151,3 @@ class Register:
         held["tokens"] = {hash: asdict(found) for hash, found in tokens.items()}
         self._folder.save_settings(held)
         self._shops, self._tokens = shops, tokens
-
-
-class ShopGate:
-    """Who may link to one shop of the register (see posline.trust.gate.Gate). A head office dials nobody."""
-
-    def __init__(self, register: Register, shop: str) -> None:
-        self._register, self._shop = register, shop
-
-    def admit(self, document: str, token: str) -> Grant | str:
-        """See Gate."""
-        grant = self._register.decide(self._shop, token)
-        return grant if grant is not None else "this token does not open the shop: ask its head office for a new one"
-
-    def token(self) -> str:
-        """See Gate."""
-        return ""

@@ -29,8 +29,9 @@ from posline.sync.engine import Engine
 from posline.till.invitation import Invitations
 from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
+from posline.trust.doors import MemberDoors
 from posline.trust.keys import Key
-from relay.register import Register, RegisteredShop, ShopGate
+from relay.register import Register, RegisteredShop
 
 __all__ = ["Branch", "Relay"]
 
@@ -38,8 +39,8 @@ __all__ = ["Branch", "Relay"]
 class Branch:
     """One shop of the head office: its replica, and what its ledger answers."""
 
-    def __init__(self, registered: RegisteredShop, replica: Replica) -> None:
-        self.id, self.registered, self.replica = registered.id, registered, replica
+    def __init__(self, registered: RegisteredShop, replica: Replica, doors: MemberDoors) -> None:
+        self.id, self.registered, self.replica, self.doors = registered.id, registered, replica, doors
         self.reports = Reports(replica.store, registered.id, here=replica.store_id)
 
     @property
@@ -113,9 +114,16 @@ class Relay:
     def _open(self, shop: RegisteredShop) -> Branch:
         replica = Replica(
             self.store, shop.id, author=None, clock=None, random=random.SystemRandom(), documents=False,
-            store_id=self.key.id,
+            store_id=self.key.id, sign=self.key.sign,
         )  # fmt: skip
-        branch = self._branches[shop.id] = Branch(shop, replica)
+        doors = MemberDoors(
+            shop.id,
+            key=lambda: self.key,
+            authority=lambda: self.store.authority(shop.id),
+            acts=lambda: self.store.acts(shop.id),
+            programs=lambda token: self.register.decide(shop.id, token),
+        )
+        branch = self._branches[shop.id] = Branch(shop, replica, doors)
         if self._engine is not None:
             self._engine.add(replica)
         return branch
@@ -144,12 +152,13 @@ class Relay:
         """A shop by id or name. Raises NotFound, ShopNameTwice."""
         return self._branches[self.register.find(wanted).id]
 
-    def find(self, wanted: str | None) -> tuple[Replica, ShopGate] | None:
+    def find(self, wanted: str | None) -> tuple[Replica, MemberDoors] | None:
         """Whose documents a link to /sync/{wanted} is about; None where there are none."""
         known = [shop for shop in self.register.shops() if wanted in (shop.id, shop.name, shop.alias)]
         if not wanted or len(known) != 1:
             return None
-        return self._branches[known[0].id].replica, ShopGate(self.register, known[0].id)
+        branch = self._branches[known[0].id]
+        return branch.replica, branch.doors
 
     def peers(self, branch: Branch) -> list[dict[str, Any]]:
         """The devices of a shop that are or were linked."""
@@ -168,10 +177,10 @@ class Relay:
 
     # -- shops that come -----------------------------------------------------------------------------------------------
 
-    async def attach(self, *, shop: str, name: str, token: str, updates: Sequence[str], alias: str) -> Branch:
-        """Take a shop, or take it again: its tills present `token`. `updates` is what they hold of its document."""
+    async def attach(self, *, shop: str, name: str, updates: Sequence[str], alias: str) -> Branch:
+        """Take a shop, or take it again. `updates` is what its tills hold of its document: who its members are."""
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        registered = self.register.add_shop(shop, name, token, at, alias)
+        registered = self.register.add_shop(shop, name, at, alias)
         branch = self._branches.get(shop) or self._open(registered)
         branch.registered = registered
         for update in updates:

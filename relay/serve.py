@@ -11,11 +11,13 @@ from starlette.middleware import Middleware
 
 from posline.storage.folder import Folder
 from posline.sync.accept import WebSocketProtocol
-from posline.till.guard import LoopbackGuard
-from posline.till.listener import Listener, Tls
+from posline.sync.discovery import local_addresses
+from posline.till.guard import LoopbackGuard, is_loopback
+from posline.till.listener import Listener
 from posline.till.local import Local
 from posline.till.problems import exception_handlers
 from posline.till.serve import LOOPBACK, until_stopped
+from posline.trust.certificate import Tls, own_certificate
 from relay.api import build_app
 from relay.commands import COMMANDS
 from relay.relay import Relay
@@ -42,18 +44,26 @@ async def run_relay(options: RelayOptions) -> None:
         front: Listener | None = None
         try:
             async with Relay(folder) as relay:
-                app = build_app(relay, relay.engine.routes(relay.find))
-                front = Listener(
-                    app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=options.tls
-                )
+                tls = options.tls or _own_tls(relay, options.host)
+                pin = tls.fingerprint if tls is not None else ""
+                app = build_app(relay, relay.engine.routes(relay.find, tls=pin))
+                front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
                 await front.start()
-                await _serve(relay, front, options)
+                await _serve(relay, front, options, pin)
         finally:
             if front is not None:
                 await front.stop()  # links have ended with the relay's engine
 
 
-async def _serve(relay: Relay, front: Listener, options: RelayOptions) -> None:
+def _own_tls(relay: Relay, host: str) -> Tls | None:
+    """The head office's own certificate, where others than this machine can reach it."""
+    if is_loopback(host):
+        return None
+    hosts = {host.strip("[]"), *local_addresses()} - {"", "0.0.0.0", "::"}
+    return own_certificate(relay.folder.path, relay.key.id, sorted(hosts)).tls
+
+
+async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str) -> None:
     # commands come in by a door of their own, which only this machine can reach
     local = Local(relay, COMMANDS)
     app = Starlette(
@@ -62,11 +72,12 @@ async def _serve(relay: Relay, front: Listener, options: RelayOptions) -> None:
     back = Listener(app, host=LOOPBACK, port=0)
     await back.start()
     try:
-        reached = options.address or front.address
-        relay.register.remember_address(f"{reached} tls" if options.tls else reached)
+        reached = options.address or front.reached
+        relay.register.remember_address(f"{reached} {pin}".strip())
         relay.folder.announce_local(back.url, local.secret)
-        print(f"ready {front.url}", flush=True)
-        log.info("%d shops at %s", len(relay.branches()), front.url)
+        url = f"{'https' if pin else 'http'}://{front.reached}"
+        print(f"ready {url}", flush=True)
+        log.info("%d shops at %s", len(relay.branches()), url)
         await until_stopped(relay.broken)
         log.info("stopping")
     finally:

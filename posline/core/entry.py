@@ -27,7 +27,7 @@ from posline.core.numbers import AUTHOR
 from posline.core.update import MAX_ELEMENT_BYTES
 from posline.errors import BadEntry
 
-__all__ = ["MAX_DEPTH", "Entry", "compose", "decode", "encode", "sign", "valid_day", "verify"]
+__all__ = ["MAX_DEPTH", "Entry", "compose", "decode", "encode", "sign", "valid_day", "verify", "verify_bytes"]
 
 MAX_DEPTH = 16
 USUAL_DEPTH = 6  # the decoder's type is written out level by level, and doubles with each: 16 of them take a second
@@ -240,10 +240,13 @@ def _placement(entry: Entry) -> str | None:
 
 def verify(public_key: bytes, entry: Entry) -> bool:
     """Whether the entry carries a signature by this key (32 bytes) over what it says."""
-    if entry.signature is None:
-        return False
+    return entry.signature is not None and verify_bytes(public_key, entry.signature, entry.signed_bytes)
+
+
+def verify_bytes(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether `signature` is this key's (32 bytes) over `message`."""
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(entry.signature, entry.signed_bytes)
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -80,7 +80,12 @@ class Shop:
     founding: Entry | None = None
     members: Mapping[str, Member] = field(default_factory=dict)
     recovery: Member | None = None
+    removals: Mapping[str, object] = field(default_factory=dict)
     unfit: Mapping[bytes, str] = field(default_factory=dict)  # hash -> why a membership entry is invalid
+
+    @property
+    def everyone(self) -> Mapping[str, Member]:
+        return self.members
 
     def key_of(self, author: str) -> bytes | None:
         """The public key whose signature counts for `author`; None when it is no member."""
@@ -152,7 +157,7 @@ def read_shop(entries: Iterable[Entry], shop: str) -> Shop:
             unfit[act.hash] = "its signature is wrong"
         elif act.till in members:
             unfit[act.hash] = "only a manager may admit"
-    return Shop(founding, members, recovery, unfit)
+    return Shop(founding, members, recovery, unfit=unfit)
 
 
 # -- one run ---------------------------------------------------------------------------------------

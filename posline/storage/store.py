@@ -444,13 +444,16 @@ class Store:
         n = self.head(shop, "shop").n
         cached = self._authorities.get(shop)
         if cached is None or cached[0] != n:
-            rows = self.read.execute(
-                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL"
-                " AND kind IN ('founding', 'member')",
-                (self._shops.get(shop), self.document_key(shop, "shop")),
-            )
-            cached = self._authorities[shop] = n, read_shop([decode("shop", raw) for (raw,) in rows], shop)
+            cached = self._authorities[shop] = n, read_shop(self.acts(shop), shop)
         return cached[1]
+
+    def acts(self, shop: str) -> list[Entry]:
+        """The entries that say who is a member, as committed."""
+        rows = self.read.execute(
+            "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind IN ('founding', 'member')",
+            (self._shops.get(shop), self.document_key(shop, "shop")),
+        )
+        return [decode("shop", raw) for (raw,) in rows]
 
     def written(self, shop: str, author: str) -> Written | None:
         """What this disk wrote last as `author`; None when nothing."""

@@ -17,16 +17,22 @@ from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
 from posline.sync.frames import MAX_MESSAGE_BYTES
+from posline.sync.places import is_loopback
 from posline.sync.shell import run_link
 
 if TYPE_CHECKING:
     from posline.replica import Replica
     from posline.sync.engine import Engine
-    from posline.trust.gate import Gate
+    from posline.trust.gate import Doorkeeper, Gate
 
-__all__ = ["CONNECTIONS_MAX", "WebSocketProtocol", "accept_routes"]
+__all__ = ["CONNECTIONS_MAX", "INTRODUCE", "LISTENER", "NONCE", "WebSocketProtocol", "accept_routes"]
 
 log = logging.getLogger("posline.sync")
+
+# headers of the upgrade, by which both sides prove who they are (posline.trust.handshake)
+NONCE, INTRODUCE, LISTENER = "Posline-Nonce", "Posline-Introduce", "Posline-Listener"
+NONCE_CHARS_MAX = 100
+MAPPED = "::ffff:"  # before an IPv4 address on a socket that takes both
 
 CONNECTIONS_MAX = 10_000  # on one device; a head office of 2,000 shops of four tills has 8,000
 UNKNOWN_SHOP = 4404  # close codes of our own lie above 4000
@@ -79,21 +85,27 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.loop.call_later(LINGER_S, self.transport.abort)
 
 
-def accept_routes(engine: Engine, find: Callable[[str | None], tuple[Replica, Gate] | None]) -> list[BaseRoute]:
-    """/sync and /sync/{shop}."""
+def accept_routes(
+    engine: Engine, find: Callable[[str | None], tuple[Replica, Doorkeeper] | None], *, tls: str = ""
+) -> list[BaseRoute]:
+    """/sync and /sync/{shop}. `tls` is the fingerprint of the certificate that they are served under."""
     live = 0
 
     async def sync(socket: WebSocket) -> None:
         nonlocal live
         found = find(socket.path_params.get("shop"))
-        await socket.accept()
         if found is None or live >= CONNECTIONS_MAX:
+            await socket.accept()
             code, reason = (UNKNOWN_SHOP, "no such shop here") if found is None else (TOO_MANY, "too many connections")
             await socket.close(code, reason)
             return
+        replica, keeper = found
+        nonce = socket.headers.get(NONCE, "")[:NONCE_CHARS_MAX]
+        proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=tls)
         live += 1
         try:
-            await _serve(engine, socket, *found)
+            await socket.accept(headers=[(LISTENER.encode(), proof.encode())] if proof else None)
+            await _serve(engine, socket, replica, gate)
         finally:
             live -= 1
 
@@ -103,7 +115,8 @@ def accept_routes(engine: Engine, find: Callable[[str | None], tuple[Replica, Ga
 async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate) -> None:
     if engine.hub.replica(replica.shop) is None:
         engine.add(replica)
-    link = engine.hub.connect(replica.shop, gate, dialling=False, now=engine.now())
+    here = socket.client is not None and is_loopback(socket.client.host.removeprefix(MAPPED) + ":0")
+    link = engine.hub.connect(replica.shop, gate, dialling=False, now=engine.now(), here=here)
 
     async def receive() -> bytes | str | None:
         try:

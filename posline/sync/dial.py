@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import random as randomness
+import secrets
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,10 +16,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from posline.sync.accept import INTRODUCE, LISTENER, NONCE
 from posline.sync.frames import MAX_MESSAGE_BYTES
 from posline.sync.liveness import FAR_RETRY_S, INTERNET, LAN, NEAR_RETRY_S, PENALTY_S, backoff_s
+from posline.sync.places import is_loopback
 from posline.sync.shell import REFUSED, run_link
-from posline.trust.gate import Gate
+from posline.trust.certificate import dialling_context, fingerprint_of_peer
+from posline.trust.gate import Doorkeeper, Stranger
+from posline.trust.handshake import NONCE_BYTES
 
 if TYPE_CHECKING:
     from posline.sync.engine import Engine
@@ -41,17 +48,36 @@ def is_near(url: str) -> bool:
 
 
 class Dialler:
-    """Keeps one link to one address. `store` is the device that answered there, "" until one did."""
+    """Keeps one link to one device. `store` is the device that answered, "" until one did; `url` the address that was
+    tried last; `why` what was wrong with it, "" while all is well."""
 
-    def __init__(self, engine: Engine, shop: str, url: str, gate: Gate) -> None:
-        self.shop, self.url, self.store = shop, url, ""
-        self.near = is_near(url)
-        self._engine, self._gate = engine, gate
+    def __init__(
+        self,
+        engine: Engine,
+        shop: str,
+        urls: Callable[[], Sequence[str]],
+        keeper: Doorkeeper,
+        *,
+        expects: str = "",
+        on_try: Callable[[str, bool], None] = lambda url, worked: None,
+    ) -> None:
+        """`urls` gives the addresses to try, the best first; `expects` the author that must answer, if that is known;
+        `on_try` is told of each address whether it worked."""
+        self.shop, self.store, self.url, self.why = shop, expects, "", ""
+        self._urls, self._expects, self._on_try = urls, expects, on_try
+        self._engine, self._keeper = engine, keeper
+        self._refused = False  # at the last try one side would not have the other
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether it dials a certain device, and not just an address."""
+        return bool(self._expects)
 
     def start(self) -> None:
         """Begin to dial."""
-        self._task = asyncio.create_task(self._run(), name=f"dial {self.url}")
+        self._task = asyncio.create_task(self._run(), name="dial")
 
     def stop(self) -> None:
         """Dial no more."""
@@ -63,45 +89,97 @@ class Dialler:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
+    def wake(self) -> None:
+        """There is a new address, or another reason to try at once."""
+        self._woken.set()
+
     async def _run(self) -> None:
         failures = 0
+        tried: set[str] = set()
         while True:
             if self.store and self._engine.hub.linked(self.shop, self.store):
-                await asyncio.sleep(LINKED_S)
+                self.why = ""
+                await self._wait(LINKED_S)
                 continue
-            refused, reason, began_s = False, "", self._engine.now()
-            try:
-                greeted, refused, reason = await self._link()
-                steady = greeted and not refused and self._engine.now() - began_s >= STEADY_S
-                failures = 0 if steady else failures + 1
-            except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ConnectionClosed, EOFError) as error:
+            url = next((url for url in self._urls() if url not in tried), None)
+            if url is None and not tried:
+                await self._wait(LINKED_S)  # nobody knows where it is
+                continue
+            if url is None:
+                tried.clear()  # all were tried: from the first one, after a while
+                most = PENALTY_S if self._refused else NEAR_RETRY_S if is_near(self.url) else FAR_RETRY_S
+                if await self._wait(backoff_s(failures, randomness.random(), most=most)):
+                    failures = 0
+                continue
+            tried.add(url)
+            if await self._try(url):
+                failures = 0
+                tried.clear()
+                await self._wait(backoff_s(0, randomness.random()))
+            else:
                 failures += 1
-                reason = str(error) or type(error).__name__
-            except Exception:
-                failures += 1
-                log.exception("a link to %s failed", self.url)
-            level = logging.WARNING if refused else logging.INFO
-            log.log(level, "no link to %s (%s): trying again", self.url, reason)
-            most = PENALTY_S if refused else NEAR_RETRY_S if self.near else FAR_RETRY_S
-            await asyncio.sleep(backoff_s(failures, randomness.random(), most=most))
 
-    async def _link(self) -> tuple[bool, bool, str]:
-        """One connection, to its end: (whether the peer said who it is, whether it would not have us, why it ended)."""
+    async def _wait(self, seconds: float) -> bool:
+        """Wait, or until woken; whether it was woken."""
+        self._woken.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        return self._woken.is_set()
+
+    async def _try(self, url: str) -> bool:
+        """Dial an address; whether the link was a good one, so that it is worth dialling again at once. Where one side
+        would not have the other, once more with who admitted whom: it may just not have heard of it yet."""
+        self.url, began_s = url, self._engine.now()
+        greeted, again = await self._connect(url, introduce=False)
+        if again:
+            greeted, _ = await self._connect(url, introduce=True)
+        self._on_try(url, greeted)
+        level = logging.WARNING if self._refused else logging.INFO
+        log.log(level, "no link to %s (%s): trying again", url, self.why)
+        return greeted and not self._refused and self._engine.now() - began_s >= STEADY_S
+
+    async def _connect(self, url: str, *, introduce: bool) -> tuple[bool, bool]:
+        """One connection to its end: (whether the peer said who it is, whether an introduction may help)."""
+        self._refused = False
+        try:
+            greeted, self.why = await self._link(url, introduce)
+            return greeted, self._refused and not greeted
+        except Stranger as error:
+            self._refused, self.why = True, str(error)
+            return False, error.introduce
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ConnectionClosed, EOFError) as error:
+            self.why = str(error) or type(error).__name__
+        except Exception as error:
+            self.why = str(error) or type(error).__name__
+            log.exception("a link to %s failed", url)
+        return False, False
+
+    async def _link(self, url: str, introduce: bool) -> tuple[bool, str]:
+        """One connection, to its end: (whether the peer said who it is, why it ended)."""
         deflate = ClientPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
+        near = is_near(url)
+        nonce = secrets.token_urlsafe(NONCE_BYTES)
         connection: ClientConnection
         async with connect(
-            self.url,
+            url,
             extensions=[deflate],
             compression=None,
+            additional_headers={NONCE: nonce} | ({INTRODUCE: "1"} if introduce else {}),
+            ssl=dialling_context() if url.startswith("wss:") else None,
             max_size=MAX_MESSAGE_BYTES,
             open_timeout=OPEN_S,
             close_timeout=CLOSE_S,
             ping_interval=None,  # liveness is the link's own
             proxy=None,
         ) as connection:
+            tls = fingerprint_of_peer(connection.transport.get_extra_info("ssl_object"))
+            proof = connection.response.headers.get(LISTENER, "") if connection.response is not None else ""
+            gate = self._keeper.approach(proof, nonce, introduce=introduce, tls=tls, expects=self._expects)
             link = self._engine.hub.connect(
-                self.shop, self._gate, dialling=True, now=self._engine.now(), pace=LAN if self.near else INTERNET
-            )
+                self.shop, gate, dialling=True, now=self._engine.now(), pace=LAN if near else INTERNET,
+                here=is_loopback(urlsplit(url).netloc),
+            )  # fmt: skip
 
             async def receive() -> bytes | str | None:
                 try:
@@ -109,7 +187,7 @@ class Dialler:
                 except ConnectionClosed:
                     return None
                 if link.greeted:
-                    self.store = link.peer.store
+                    self.store, self.why = link.peer.store, ""
                 return message
 
             async def send(message: bytes) -> None:
@@ -123,5 +201,5 @@ class Dialler:
 
             reason = await run_link(self._engine, link, receive=receive, send=send, close=close)
             self.store = link.peer.store or self.store
-            refused = link.refused or connection.close_code == REFUSED
-            return link.greeted, refused, connection.close_reason or reason
+            self._refused = link.refused or connection.close_code == REFUSED
+            return link.greeted, connection.close_reason or reason

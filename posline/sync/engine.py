@@ -14,7 +14,7 @@ import logging
 import random as randomness
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +27,8 @@ from posline.storage.store import Commit, Staged, Store
 from posline.sync.accept import accept_routes
 from posline.sync.dial import Dialler
 from posline.sync.hub import Hub
-from posline.trust.gate import Gate
+from posline.sync.places import Places
+from posline.trust.gate import Doorkeeper
 
 __all__ = ["Engine", "PeerState"]
 
@@ -81,7 +82,7 @@ class Engine:
         self._waiters: dict[int, asyncio.Future[None]] = {}
         self._lost: deque[tuple[Staged, CommitFailed]] = deque(maxlen=LOST_KEPT)
         self._listeners: list[Callable[[Commit], None]] = []
-        self._diallers: dict[tuple[str, str], Dialler] = {}
+        self._diallers: dict[tuple[str, str], Dialler] = {}  # (shop, an address or the author that is looked for)
         self._tasks: list[asyncio.Task[None]] = []
         self._committing = asyncio.Lock()
         self._fast_s = 0.0
@@ -127,9 +128,9 @@ class Engine:
         self._fail_all(OutcomeUnknown("the till is stopping"))
         self._thread.shutdown()
 
-    def add(self, replica: Replica) -> None:
-        """Take up a shop."""
-        self.hub.add(replica)
+    def add(self, replica: Replica, places: Places | None = None) -> None:
+        """Take up a shop. `places` is where its members were last known to listen."""
+        self.hub.add(replica, places)
 
     def drop(self, shop: str) -> None:
         """Let go of a shop."""
@@ -340,20 +341,46 @@ class Engine:
 
     # -- links -----------------------------------------------------------------------------------------------
 
-    def dial(self, shop: str, url: str, gate: Gate) -> None:
-        """Keep a link to `url` until `undial`."""
-        if (shop, url) not in self._diallers:
-            dialler = self._diallers[shop, url] = Dialler(self, shop, url, gate)
+    def dial(self, shop: str, url: str, keeper: Doorkeeper, *, expects: str = "") -> None:
+        """Keep a link to `url`, where `expects` answers if that is given, until `undial`."""
+        self._dial(shop, url, Dialler(self, shop, lambda: [url], keeper, expects=expects))
+
+    def dial_member(
+        self,
+        shop: str,
+        author: str,
+        urls: Callable[[], Sequence[str]],
+        keeper: Doorkeeper,
+        on_try: Callable[[str, bool], None],
+    ) -> None:
+        """Keep a link to the member `author`, wherever `urls` says that it may be, until `undial`. Where it is dialled
+        already, try again at once if it is not linked."""
+        known = self._diallers.get((shop, author))
+        if known is not None:
+            known.wake()
+            return
+        self._dial(shop, author, Dialler(self, shop, urls, keeper, expects=author, on_try=on_try))
+
+    def _dial(self, shop: str, place: str, dialler: Dialler) -> None:
+        if (shop, place) not in self._diallers:
+            self._diallers[shop, place] = dialler
             dialler.start()
 
-    def undial(self, url: str, *, shop: str | None = None) -> None:
-        """Dial `url` no more, and end its link."""
-        for place in [p for p in self._diallers if p[1] == url and shop in (None, p[0])]:
-            self._diallers.pop(place).stop()
+    def undial(self, place: str, *, shop: str | None = None) -> None:
+        """Dial this address or author no more, and end its link."""
+        for key in [p for p in self._diallers if p[1] == place and shop in (None, p[0])]:
+            self._diallers.pop(key).stop()
 
-    def routes(self, find: Callable[[str | None], tuple[Replica, Gate] | None]) -> list[BaseRoute]:
-        """/sync and /sync/{shop} for Starlette; `find` gives the replica and gate of the shop that is asked for."""
-        return accept_routes(self, find)
+    def dialled(self, shop: str) -> list[Dialler]:
+        """Whom, and where, a shop here dials."""
+        return [dialler for (of, _), dialler in self._diallers.items() if of == shop]
+
+    def routes(
+        self, find: Callable[[str | None], tuple[Replica, Doorkeeper] | None], *, tls: str = ""
+    ) -> list[BaseRoute]:
+        """/sync and /sync/{shop} for Starlette; `find` gives the replica and doorkeeper of the shop that is asked for,
+        `tls` is the fingerprint of the certificate that they are served under."""
+        return accept_routes(self, find, tls=tls)
 
     def peers(self, shop: str) -> list[PeerState]:
         """The devices a shop here has or had links with, then the addresses that are dialled in vain."""
@@ -368,8 +395,8 @@ class Engine:
             states.append(
                 PeerState(name, seen.kind, connected, self._iso(seen.at_s), seen.behind, urls.get(seen.store))
             )
-        for dialler in self._diallers.values():
-            if dialler.shop == shop and not dialler.store:
+        for dialler in self.dialled(shop):
+            if not dialler.store:
                 states.append(PeerState(dialler.url, "unknown", False, None, 0, dialler.url))
         return states
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from posline.core.entry import verify_bytes
 from posline.replica import Random, Replica
 from posline.storage.store import Commit, Mark, Staged
 from posline.sync.link import Link
 from posline.sync.liveness import Pace
-from posline.sync.messages import Have
+from posline.sync.messages import Have, Where
 from posline.sync.moods import Mood
+from posline.sync.places import Places, Source
 from posline.trust.gate import Gate
 
 __all__ = ["Hub", "Seen"]
+
+TOLD_KEPT = 256  # sessions of peers of a shop
+WHERE_S = 1.0  # between two messages of where members listen
 
 
 @dataclass(slots=True)
@@ -40,6 +45,10 @@ class _Shop:
     seen: dict[str, Seen] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)  # store -> the last `have` of its that was passed on
     repairs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    places: Places = field(default_factory=lambda: Places(""))
+    told: dict[str, Where] = field(default_factory=dict)  # a peer's session -> what it was told of where others listen
+    told_s: float | None = None  # when links were last told where others listen
+    tell: bool = False  # that changed since
 
 
 class Hub:
@@ -51,10 +60,12 @@ class Hub:
         self.session = f"{random.getrandbits(64):016x}"
         self._shops: dict[str, _Shop] = {}
         self.on_staged: Callable[[], None] = lambda: None
+        self.addresses: tuple[str, ...] = ()  # where this device listens, as "host:port", best first
+        self.on_places: Callable[[str], None] = lambda shop: None  # it became known where a member of the shop listens
 
-    def add(self, replica: Replica) -> None:
-        """Take up a shop."""
-        self._shops[replica.shop] = _Shop(replica)
+    def add(self, replica: Replica, places: Places | None = None) -> None:
+        """Take up a shop. `places` is where its members were last known to listen."""
+        self._shops[replica.shop] = _Shop(replica, places=places or Places(replica.store_id))
 
     def drop(self, shop: str) -> None:
         """Let go of a shop; its links end."""
@@ -72,8 +83,10 @@ class Hub:
         found = self._shops.get(shop)
         return found.replica if found is not None else None
 
-    def connect(self, shop: str, gate: Gate, *, dialling: bool, now: float, pace: Pace | None = None) -> Link:
-        """A connection came up."""
+    def connect(
+        self, shop: str, gate: Gate, *, dialling: bool, now: float, pace: Pace | None = None, here: bool = False
+    ) -> Link:
+        """A connection came up; `here`: from this machine itself."""
         found = self._shops[shop]
         link = Link(
             found.replica,
@@ -86,6 +99,7 @@ class Hub:
             links=lambda: self._live(found),
             pace=pace,
             repairs=found.repairs,
+            here=here,
         )
         found.links.append(link)
         return link
@@ -113,6 +127,9 @@ class Hub:
         for have in link.heard:
             self._have(shop, link, have)
         link.heard.clear()
+        if link.where is not None:
+            where, link.where = link.where, None
+            self._heard_where(shop, link, where)
         if shop.replica.staged:
             self.on_staged()
 
@@ -128,6 +145,8 @@ class Hub:
             loser.close("linked already")
         shop.seen[link.peer.store] = Seen(link.peer.store, link.peer.kind, now, True, 0)
         shop.replica.seal_soon()
+        if link.mood is Mood.OPEN:
+            self._tell_where(shop, link)
         self._links_changed(shop)
 
     def linked(self, shop: str, store: str) -> bool:
@@ -135,9 +154,57 @@ class Hub:
         found = self._shops.get(shop)
         return found is not None and store in self._live(found)
 
+    # -- where others listen -----------------------------------------------------------------------------
+
+    def places(self, shop: str) -> Places:
+        """Where a shop's members listen, as far as is known."""
+        return self._shops[shop].places
+
+    def moved(self) -> None:
+        """This device's own addresses changed: tell everybody."""
+        for shop in self._shops.values():
+            shop.tell = True
+
+    def hinted(self, shop: str, author: str, addresses: Sequence[str], *, here: bool) -> None:
+        """Multicast says that a member listens there."""
+        found = self._shops.get(shop)
+        if found is None:
+            return
+        before = set(found.places.of(author))
+        found.places.heard(author, addresses, source=Source.DISCOVERED, here=here)
+        if set(found.places.of(author)) - before:
+            self.on_places(shop)
+
+    def _heard_where(self, shop: _Shop, link: Link, where: Where) -> None:
+        """A peer says where it listens, and others."""
+        members = shop.replica.store.members(shop.replica.shop)
+        before = {author: set(shop.places.of(author)) for author in shop.places.authors()}
+        shop.places.heard(link.peer.store, where.own, source=Source.SELF, here=link.here)
+        for author, addresses in where.others.items():
+            if author in members:
+                shop.places.heard(author, addresses, source=Source.HEARSAY, here=link.here)
+        if any(set(shop.places.of(a)) - before.get(a, set()) for a in shop.places.authors()):
+            shop.tell = True
+            self.on_places(shop.replica.shop)
+
+    def _tell_where(self, shop: _Shop, link: Link) -> None:
+        others = shop.places.hearsay(link.peer.store, here=link.here)
+        where = Where(self.addresses, {author: tuple(found) for author, found in others.items()})
+        told = shop.told.get(link.peer.session, Where((), {}))
+        if where != told:  # a link that comes back says nothing twice
+            shop.told[link.peer.session] = where
+            link.tell_where(where)
+            while len(shop.told) > TOLD_KEPT:
+                shop.told.pop(next(iter(shop.told)))
+
     def tick(self, now: float) -> None:
         """Time went by."""
         for shop in self._shops.values():
+            if shop.tell and (shop.told_s is None or now - shop.told_s >= WHERE_S):
+                shop.tell, shop.told_s = False, now
+                for link in shop.links:
+                    if link.greeted:
+                        self._tell_where(shop, link)
             for link in list(shop.links):
                 link.tick(now)
                 if link.greeted and link.mood is Mood.OPEN:
@@ -169,6 +236,8 @@ class Hub:
             marks = shop.replica.durable()
             brought = {staged.origin for staged in items}
             for link in list(shop.links):
+                if "shop" in rows:
+                    link.members_changed()
                 link.released(done)
                 link.committed(before)
                 link.have(self._others(shop, link, marks), brought=link.peer.store in brought)
@@ -198,16 +267,23 @@ class Hub:
 
     def _have(self, shop: _Shop, link: Link, have: Have) -> None:
         """Another store holds runs that far: keep it, and pass it on once."""
-        known = have.store in shop.replica.store.members(shop.replica.shop) or have.store == link.peer.store
-        if not known or have.store == shop.replica.store_id:
+        if have.store == shop.replica.store_id:
             return
-        if have.store != link.peer.store and have.counter <= shop.counters.get(have.store, -1):
-            return
+        passed_on = have.store != link.peer.store
+        if passed_on and (have.counter <= shop.counters.get(have.store, -1) or not self._signed(shop, have)):
+            return  # believed only with its store's own signature, and once
         shop.counters[have.store] = max(have.counter, shop.counters.get(have.store, -1))
         shop.replica.heard_have(have.store, have.marks)
         for other in shop.links:
             if other is not link:
                 other.pass_on(have)
+
+    @staticmethod
+    def _signed(shop: _Shop, have: Have) -> bool:
+        replica = shop.replica
+        authority = replica.store.authority(replica.shop)
+        key = authority.key_of(have.store) if have.store in authority.members else None
+        return key is not None and verify_bytes(key, have.signature, have.signed(replica.shop))
 
     @staticmethod
     def _live(shop: _Shop) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from posline.core.update import EMPTY, StateVector, clip, decode_state, encode_state
 from posline.errors import Hole, PoslineError, Refused
@@ -56,6 +57,7 @@ from posline.sync.messages import (
     Prefixes,
     RefusedUpdate,
     Tree,
+    Where,
     in_messages,
     read,
     write,
@@ -101,14 +103,18 @@ class Link:
         links: Callable[[], Iterable[str]],
         pace: Pace | None = None,
         repairs: dict[str, dict[str, list[float]]] | None = None,
+        here: bool = False,
     ) -> None:
-        """`links` gives the store ids of this replica's live links; `repairs` remembers repairs over reconnects."""
+        """`links` gives the store ids of this replica's live links; `repairs` remembers repairs over reconnects; `here`
+        says that the peer is on this machine."""
         self.replica, self.gate, self.dialling = replica, gate, dialling
         self.peer = Peer()
         self.mood = Mood.WAITING
         self.closing: str | None = None  # the reason, once the shell should close
         self.refused = False  # the other side would not have us
         self.heard: list[Have] = []  # for the hub to pass on
+        self.where: Where | None = None  # for the hub to note
+        self.here = here
         self.greeted = False  # the peer's hello is here
         self.on_output: Callable[[], None] = lambda: None
         self._random, self._session, self._kind, self._links = random, session, kind, links
@@ -231,6 +237,18 @@ class Link:
         """Another store's `have`, from another link."""
         if self.mood is Mood.OPEN and self.greeted and have.store not in self.peer.links | {self.peer.store}:
             self._tell(have)
+
+    def members_changed(self) -> None:
+        """The shop's members may be others now."""
+        reason = self.gate.objection()
+        if reason is not None:
+            self.refused = True
+            self.close(reason)
+
+    def tell_where(self, where: Where) -> None:
+        """Say where members listen."""
+        if self.mood is Mood.OPEN and self.greeted:
+            self._tell(where)
 
     def links_changed(self) -> None:
         """Our live links, or how our time is known, changed."""
@@ -426,6 +444,8 @@ class Link:
             case Links():
                 self.peer.links = frozenset(message.links)
                 self._on_time(message.at_ms, message.confirmed)
+            case Where():
+                self.where = message
             case RefusedUpdate():
                 self._last_refusal = message
             case Authors():
@@ -442,6 +462,10 @@ class Link:
             self.close("this is myself")
             return
         store = hello.store
+        if self.gate.peer not in (None, store):
+            self.refused = True
+            self.close("it says that it is another device than the one whose key it has")
+            return
         if store == self.replica.store_id:
             store = f"{store}/{hello.session}"  # another life of this very till: both sync, and the fork is shown
             self.replica.alarm(
@@ -508,7 +532,8 @@ class Link:
         if self._marks and self._now - self._have_s >= HAVE_S:
             self._have_s = self._now
             for piece in in_messages(list(self._marks.values()), MARKS_MAX):
-                self._tell(Have(self.replica.store_id, self._counter(), tuple(piece)))
+                have = Have(self.replica.store_id, self._counter(), tuple(piece))
+                self._tell(replace(have, signature=self.replica.sign(have.signed(self.replica.shop))))
             self._marks.clear()
         self._comparing.announce_holes(self._now)
         self._compare()

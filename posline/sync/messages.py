@@ -18,6 +18,7 @@ from posline.core.numbers import AUTHOR
 from posline.core.update import StateVector, decode_state, encode_state
 from posline.errors import Refused
 from posline.storage.store import Mark
+from posline.sync.places import ADDRESSES_MAX, AUTHORS_MAX, read_address
 
 __all__ = [
     "MAX_PAYLOAD_BYTES",
@@ -31,6 +32,7 @@ __all__ = [
     "Prefixes",
     "RefusedUpdate",
     "Tree",
+    "Where",
     "in_messages",
     "read",
     "write",
@@ -76,11 +78,17 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Have:
-    """How far `store` holds runs durably. `counter` grows with each that it says."""
+    """How far `store` holds runs durably. `counter` grows with each that it says. `signature` is the store's own over
+    `signed`, so that whoever passes it on can add nothing."""
 
     store: str
     counter: int
     marks: tuple[Mark, ...]
+    signature: bytes = b""
+
+    def signed(self, shop: str) -> bytes:
+        """The bytes that the signature is over."""
+        return b"posline-have-v1\0" + _encode([shop, self.store, self.counter, _marks(self.marks)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,15 @@ class Missing:
     prefixes: tuple[bytes, ...]
 
 
-Message = Hello | Tree | Announce | Have | Links | RefusedUpdate | Authors | Prefixes | Missing
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the sender listens and where it knows others to, as `host:port`, best first. Hints: none is trusted."""
+
+    own: tuple[str, ...]
+    others: dict[str, tuple[str, ...]]
+
+
+Message = Hello | Tree | Announce | Have | Links | RefusedUpdate | Authors | Prefixes | Missing | Where
 
 _T = TypeVar("_T")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -145,6 +161,10 @@ def _bytes(text: object) -> bytes:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         raise Refused("a message from the peer has bytes that cannot be read") from None
+
+
+def _marks(marks: Sequence[Mark]) -> list[list[object]]:
+    return [[m.author, m.run, m.seq, _b64(m.hash)] for m in marks]
 
 
 def _cut(data: bytes) -> tuple[bytes, ...]:
@@ -168,8 +188,10 @@ def write(message: Message) -> str:
                 "count": message.count, "digest": message.digest,
             }  # fmt: skip
         case Have():
-            marks = [[m.author, m.run, m.seq, _b64(m.hash)] for m in message.marks]
-            fields = {"t": "have", "store": message.store, "counter": message.counter, "marks": marks}
+            fields = {
+                "t": "have", "store": message.store, "counter": message.counter, "marks": _marks(message.marks),
+                "sig": _b64(message.signature),
+            }  # fmt: skip
         case Links():
             fields = {"t": "links", "links": message.links, "at": message.at_ms, "known": message.confirmed}
         case RefusedUpdate():
@@ -185,6 +207,8 @@ def write(message: Message) -> str:
             fields = {
                 "t": "missing", "document": message.document, "prefixes": _b64(b"".join(message.prefixes)),
             }  # fmt: skip
+        case Where():
+            fields = {"t": "where", "own": message.own, "others": message.others}
     return _encode({"v": 1} | fields).decode()
 
 
@@ -247,7 +271,7 @@ def _have(f: dict[str, Any]) -> Have:
     marks = tuple(
         Mark(_text(author, 64), _number(run), _number(seq), _bytes(hash)) for author, run, seq, hash in f["marks"]
     )
-    return Have(_text(f["store"], 64), _number(f["counter"]), marks)
+    return Have(_text(f["store"], 64), _number(f["counter"]), marks, _bytes(f.get("sig", "")))
 
 
 def _links_message(f: dict[str, Any]) -> Links:
@@ -271,6 +295,22 @@ def _missing(f: dict[str, Any]) -> Missing:
     return Missing(_text(f["document"], 64), _cut(_bytes(f["prefixes"])))
 
 
+def _places(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > ADDRESSES_MAX:
+        raise ValueError(value)
+    places = tuple(address for address in map(read_address, value) if address is not None)
+    if len(places) != len(value):
+        raise ValueError(value)
+    return places
+
+
+def _where(f: dict[str, Any]) -> Where:
+    others = f["others"]
+    if len(others) > AUTHORS_MAX or not all(AUTHOR.fullmatch(author) for author in others):
+        raise ValueError(others)
+    return Where(_places(f["own"]), {author: _places(value) for author, value in others.items()})
+
+
 _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
     "hello": _hello,
     "tree": _tree,
@@ -281,6 +321,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
     "authors": _authors,
     "prefixes": _prefixes,
     "missing": _missing,
+    "where": _where,
 }
 
 

@@ -12,15 +12,10 @@ import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from posline.core.numbers import author_id, next_label, valid_label
 from posline.core.status import Role
 from posline.errors import BadRequest, PoslineError
-from posline.till.body import read_object
 from posline.till.opening import base64url
-from posline.till.problems import json_answer
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -84,7 +79,7 @@ def shop_updates(till: Till) -> list[str]:
 def free_label(till: Till, wanted: str, author: str) -> str:
     """`wanted` if no other till has it, else with a digit behind it; without a wish, the next free letter."""
     members = till.store.members(till.shop_id)
-    taken = {m.label for m in members.values() if m.author != author}
+    taken = {m.label for m in till.store.authority(till.shop_id).everyone.values() if m.author != author}
     taken |= {str(label) for a in members if a != author and (label := till.reports.setting(f"label:{a}"))}
     if wanted and not valid_label(wanted):
         raise BadRequest.of("label", f"{wanted[:40]!r} is none: up to six of A-Z and 0-9")
@@ -94,9 +89,12 @@ def free_label(till: Till, wanted: str, author: str) -> str:
 async def admit(till: Till, key: bytes, *, role: Role, label: str, fields: Mapping[str, Any] | None = None) -> str:
     """Make the owner of `key` a member, unless it is one, and answer its label. Raises NotAdmitted."""
     author = author_id(key)
-    members = till.store.members(till.shop_id)
+    authority = till.store.authority(till.shop_id)
+    members = authority.members
     if author in members:
         return members[author].label
+    if author in authority.removals and role is not Role.HEAD_OFFICE:
+        raise NotAdmitted("this till was removed from the shop: join with an empty data folder, as a new till")
     own = members.get(till.id)
     if own is None or own.role is not Role.MANAGER:
         raise NotAdmitted("this till may not admit others: ask a till of the shop that may")
@@ -107,29 +105,27 @@ async def admit(till: Till, key: bytes, *, role: Role, label: str, fields: Mappi
 
 
 class Admitting:
-    """The route that a joining till asks."""
+    """What a joining till asks, and is answered."""
 
     def __init__(self, till: Till) -> None:
         self._till = till
         self._one_at_a_time = asyncio.Lock()  # or two tills could be given one label
 
-    async def join(self, request: Request) -> Response:
-        """POST /join {token, key, label?, succeeds?}: the membership, and all that the new till needs to begin."""
+    async def join(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
+        """{token, key, label?, succeeds?}: the membership, and all that the new till needs to begin."""
         till = self._till
-        body = await read_object(request)
-        key = public_key(text_field(body, "key"))
-        succeeds = text_field(body, "succeeds", optional=True)
-        till.invitations.take(text_field(body, "token"), author_id(key))
-        label = text_field(body, "label", optional=True)
+        key = public_key(text_field(question, "key"))
+        succeeds = text_field(question, "succeeds", optional=True)
+        label = text_field(question, "label", optional=True)
+        till.invitations.take(text_field(question, "token"), author_id(key))
         fields = {"succeeds": succeeds} if succeeds else None
         async with self._one_at_a_time:
             given = await admit(till, key, role=Role.MANAGER, label=label, fields=fields)
-        return json_answer({
+        return {
             "shop": till.shop_id,
             "name": till.shop,
-            "token": till.settings.token,
             "label": given,
             "from": till.id,
-            "peers": till.settings.peers,
+            "where": till.links.known_addresses(),
             "updates": shop_updates(till),
-        })  # fmt: skip
+        }

@@ -17,7 +17,7 @@ from posline.core.numbers import author_id
 from posline.core.status import Role
 from posline.errors import BadRequest
 from posline.storage.verify import verify
-from posline.till.admitting import admit, public_key
+from posline.till.admitting import NotAdmitted, admit, public_key
 from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
 from posline.till.exporting import FORMATS
 from posline.till.invitation import TOKEN_BYTES, Invitation
@@ -112,10 +112,12 @@ async def make_backup(till: Till, arguments: Mapping[str, Any]) -> Any:
 
 async def invite(till: Till, arguments: Mapping[str, Any]) -> Any:
     """A link for `posline join`."""
-    listener = till.links.address
-    address = listener.address if listener is not None else f"127.0.0.1:{till.settings.sync_port}"
+    members = till.store.members(till.shop_id)
+    if till.id not in members or members[till.id].role is not Role.MANAGER:
+        raise NotAdmitted("this till may not admit others: run 'posline invite' on a till that may")
     token = till.links.invite(float(arguments["expires_s"]))
-    return {"link": str(Invitation("join", address, till.shop_id, token))}
+    pin = till.links.certificate().tls.fingerprint
+    return {"link": str(Invitation("join", tuple(till.links.addresses()), till.shop_id, token, pin))}
 
 
 async def join(till: Till, arguments: Mapping[str, Any]) -> Any:
@@ -151,7 +153,8 @@ async def token_add(till: Till, arguments: Mapping[str, Any]) -> Any:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     till.settings.tokens[token_hash(token)] = HandedOut(role, arguments.get("name") or "", author)
     till.settings.save(till.folder)
-    return {**answer, "role": role, "token": token}
+    certificate = till.links.certificate().root
+    return {**answer, "role": role, "certificate": str(certificate), "token": token}
 
 
 async def aside(lines: Iterable[str]) -> AsyncIterator[str]:

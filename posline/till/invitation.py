@@ -1,29 +1,35 @@
 """Invitations: the links that people pass on, and the tokens in them while they are open.
 
-    posline://HOST:PORT/join?shop=ID#TOKEN             a till asks a member to be admitted
-    posline://HOST:PORT/attach?store=ID#TOKEN          a shop asks a head office to take it
+    posline://HOST:PORT/join?shop=ID&pin=FINGERPRINT#TOKEN         a till asks a member to be admitted
+    posline://HOST:PORT/attach?store=ID&pin=FINGERPRINT#TOKEN      a shop asks a head office to take it
 
-`tls=1` among the query says that the address speaks TLS. The token stands behind `#`, so that a link pasted into a
-browser does not send it anywhere. Only hashes of tokens are kept. Knows nothing of what an invitation leads to.
+`pin` is the fingerprint of the certificate under which that address answers; without one the address is on this
+machine and speaks without TLS. `at=HOST:PORT`, as often as need be, names further addresses of the same device. The
+token stands behind `#`, so that a link pasted into a browser does not send it anywhere. Only hashes of tokens are kept.
+Knows nothing of what an invitation leads to.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from posline.errors import BadRequest, PoslineError
+from posline.sync.places import is_loopback
 from posline.trust.gate import token_hash
 
 __all__ = ["TOKEN_BYTES", "Invitation", "InvitationRefused", "Invitations", "parse_duration"]
 
 TOKEN_BYTES = 16  # 128 bits: beyond guessing, and still short enough for a QR code
 TRIES_MAX = 10  # wrong tokens before every open invitation ends
+ADDRESSES_MAX = 8  # further ones in a link
 OPEN_MAX = 100  # invitations open at a time
 EXPIRES_DEFAULT_S = 15 * 60
 EXPIRES_MAX_S = 7 * 86400
+_PIN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class InvitationRefused(PoslineError):
@@ -35,28 +41,35 @@ class InvitationRefused(PoslineError):
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A link. `purpose` is 'join' or 'attach'; `of` the shop's or the head office's id."""
+    """A link. `purpose` is 'join' or 'attach'; `of` the shop's or the head office's id; `pin` the fingerprint of the
+    certificate, "" without TLS."""
 
     purpose: str
-    address: str
+    addresses: tuple[str, ...]
     of: str
     token: str
-    tls: bool = False
+    pin: str = ""
 
     def __str__(self) -> str:
-        name = "shop" if self.purpose == "join" else "store"
-        query = {name: self.of} | ({"tls": "1"} if self.tls else {})
-        return f"posline://{self.address}/{self.purpose}?{urlencode(query)}#{self.token}"
+        first, *others = self.addresses
+        query = [("shop" if self.purpose == "join" else "store", self.of)]
+        query += [("pin", self.pin)] if self.pin else []
+        query += [("at", address) for address in others]
+        return f"posline://{first}/{self.purpose}?{urlencode(query, safe='[]:')}#{self.token}"
 
     @property
-    def url(self) -> str:
-        """Where the invitation is taken up."""
-        return f"{'https' if self.tls else 'http'}://{self.address}/{self.purpose}"
+    def urls(self) -> list[str]:
+        """Where the invitation is taken up, the best first."""
+        return [f"{self._scheme}://{address}/{self.purpose}" for address in self.addresses]
+
+    def sync_url(self, asked: str) -> str:
+        """Where the inviter that was `asked` at one of `urls` is dialled afterwards; a head office has the shop's id
+        behind it."""
+        return asked.removesuffix(f"/{self.purpose}") + "/sync"
 
     @property
-    def sync_url(self) -> str:
-        """Where the inviter is dialled afterwards; a head office has the shop's id behind it."""
-        return f"{'wss' if self.tls else 'ws'}://{self.address}/sync"
+    def _scheme(self) -> str:
+        return "wss" if self.pin else "ws"
 
     @classmethod
     def parse(cls, text: str, purpose: str) -> Invitation:
@@ -75,7 +88,12 @@ class Invitation:
         if found != purpose:
             other = "posline join" if found == "join" else "posline attach"
             raise BadRequest.of("link", f"is one for '{other}'")
-        return cls(purpose, parts.netloc, of, parts.fragment, query.get("tls") == ["1"])
+        pin, addresses = query.get("pin", [""])[0], (parts.netloc, *query.get("at", [])[:ADDRESSES_MAX])
+        if not pin and not all(is_loopback(address) for address in addresses):
+            raise BadRequest.of("link", "names no certificate, so anybody could answer there: ask for a whole one")
+        if pin and not _PIN.fullmatch(pin):
+            raise BadRequest.of("link", "is not whole: the certificate's fingerprint in it is cut off")
+        return cls(purpose, addresses, of, parts.fragment, pin)
 
 
 @dataclass(slots=True)

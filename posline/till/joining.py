@@ -9,35 +9,28 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import httpx
+from urllib.parse import urlsplit
 
 from posline.core.numbers import author_id
 from posline.core.status import Role
-from posline.errors import FolderError, PoslineError
+from posline.errors import FolderError, Refused
 from posline.storage.folder import Folder
 from posline.storage.store import Store
 from posline.till.admitting import admit, public_key, shop_updates
+from posline.till.asking import AskFailed, ask_first
 from posline.till.invitation import Invitation
-from posline.till.linking import RELAY_SETTING, relay_token
-from posline.till.opening import KEY_SEED_BYTES, base64url
+from posline.till.linking import RELAY_SETTING
+from posline.till.opening import KEY_SEED_BYTES, base64url, take_updates
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["AskFailed", "attach", "request_membership"]
+__all__ = ["attach", "request_membership"]
 
-ANSWER_S = 30.0
 HEAD_OFFICE_LABEL = "HQ"
 _FOUNDING_KINDS = ("run", "founding", "seal", "setting")
-
-
-class AskFailed(PoslineError):
-    """The other side refused, or could not be reached."""
-
-    title = "The other side did not agree"
 
 
 async def request_membership(
@@ -50,20 +43,38 @@ async def request_membership(
     """
     settings = Settings.load(folder)
     key = _key_for(folder, settings, invitation, store)
-    body = {"token": invitation.token, "key": base64url(key.public), "label": label, "succeeds": succeeds}
-    answer = await _post(invitation.url, body)
-    if answer.get("shop") != invitation.of:
-        raise AskFailed("the answer is not from the shop that the invitation names: ask for a new one")
+    question = {"token": invitation.token, "key": base64url(key.public), "label": label, "succeeds": succeeds}
+    asked, answer = await ask_first(invitation.urls, invitation.pin, question)
+    _check_shop(answer, invitation.of, key)
+    inviter, where = str(answer["from"]), dict(answer["where"])
+    where[inviter] = list(dict.fromkeys([urlsplit(asked).netloc, *where.get(inviter, [])]))
     settings.joining = {
         "shop": answer["shop"],
-        "name": answer["name"],
-        "token": answer["token"],
-        "from": answer["from"],
+        "name": str(answer["name"]),
+        "from": inviter,
         "updates": answer["updates"],
-        "peers": list(dict.fromkeys([invitation.sync_url, *answer["peers"]])),
+        "where": where,
     }
     settings.save(folder)
     return str(answer["label"])
+
+
+def _check_shop(answer: Mapping[str, Any], shop: str, key: Key) -> None:
+    """Whether the answer is of the shop that the invitation names, and admits this till: a shop's id is the hash of its
+    founding, so nobody can put another in its place. Raises AskFailed."""
+    store = Store.open(":memory:")
+    try:
+        sound = answer["shop"] == shop and isinstance(answer["label"], str)
+        take_updates(store, shop, answer["updates"], origin=str(answer["from"]))
+        for addresses in dict(answer["where"]).values():
+            sound = sound and isinstance(addresses, list)
+        member = author_id(key.public) in store.members(shop)
+    except (KeyError, TypeError, ValueError, AttributeError, Refused) as error:
+        raise AskFailed("the answer cannot be read: is the other till's version another one?") from error
+    finally:
+        store.close()
+    if not sound or not member:
+        raise AskFailed("the answer is not from the shop that the invitation names: ask for a new one")
 
 
 def _key_for(folder: Folder, settings: Settings, invitation: Invitation, opened: Store | None) -> Key:
@@ -108,34 +119,16 @@ async def attach(till: Till, invitation: Invitation) -> dict[str, Any]:
 
     Returns {name, url, store}. Raises AskFailed, NotAdmitted.
     """
-    body = {
-        "token": invitation.token,
-        "shop": till.shop_id,
-        "name": till.shop,
-        "shop_token": relay_token(till.settings.token, invitation.of),
-        "updates": shop_updates(till),
-    }
-    answer = await _post(invitation.url, body)
+    question = {
+        "token": invitation.token, "shop": till.shop_id, "name": till.shop, "updates": shop_updates(till),
+    }  # fmt: skip
+    asked, answer = await ask_first(invitation.urls, invitation.pin, question)
     key = public_key(str(answer.get("key", "")))
     if author_id(key) != invitation.of:
         raise AskFailed("the answer is not from the head office that the invitation names: ask it for a new one")
     await admit(till, key, role=Role.HEAD_OFFICE, label=HEAD_OFFICE_LABEL)
     # the address is the one in the invitation: what the head office thinks its own is may not lead there from here
-    relay = {"url": invitation.sync_url + "/" + till.shop_id, "store": invitation.of}
+    relay = {"url": f"{invitation.sync_url(asked)}/{till.shop_id}", "store": invitation.of}
     if till.reports.setting(RELAY_SETTING) != relay:
         await till.write("setting", {"name": RELAY_SETTING, "value": relay}, document="shop")
     return {"name": str(answer.get("name", "")), **relay}
-
-
-async def _post(url: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
-            answer = await client.post(url, json=body)
-            found = answer.json()
-    except httpx.HTTPError as error:
-        raise AskFailed(f"nobody answers at {url} ({error or type(error).__name__}): is it running there?") from error
-    except ValueError as error:
-        raise AskFailed(f"what answers at {url} is no Posline") from error
-    if answer.status_code >= 300 or not isinstance(found, dict):
-        raise AskFailed(str(found.get("detail", "it refused")) if isinstance(found, dict) else "it refused")
-    return found

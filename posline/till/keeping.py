@@ -1,4 +1,4 @@
-"""Backup and restore. A backup is a consistent copy of the database with what links need, and holds no key.
+"""Backup and restore. A backup is a consistent copy of the database, and holds no key and no secret.
 
 So a restored till is a new author that succeeds the old one, under a new label: it can never be taken for a fork of it.
 It has to be admitted like any new till, by the recovery code or by another till; until then it sells, and its sales
@@ -20,7 +20,8 @@ from posline.storage.files import make_folder, sync_folder
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
-from posline.till.opening import KEY_SEED_BYTES, Clockwork, base64url, open_replica
+from posline.sync.places import Places, Source
+from posline.till.opening import KEY_SEED_BYTES, PLACES, Clockwork, base64url, open_replica
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
@@ -49,8 +50,7 @@ def backup(till: Till, target: Path) -> dict[str, Any]:
             {
                 "shop": till.shop_id,
                 "name": till.shop,
-                "token": till.settings.token,
-                "peers": _addresses(till),
+                "where": _addresses(till),
                 "till": till.id,
                 "label": till.label,
             },
@@ -116,6 +116,10 @@ def _prepare(
         if recovery is not None:
             _admit(store, note, key, recovery, given, clockwork)
         admitted = key.id in store.members(note["shop"])
+        places = Places.from_json(key.id, str(store.get_meta(PLACES) or ""))
+        places.heard(note["till"], note["where"], source=Source.HEARSAY, here=True)
+        store.set_meta(PLACES, places.to_json())
+        store.commit([])
     finally:
         store.close()
     for left in (database.with_name(database.name + suffix) for suffix in ("-wal", "-shm")):
@@ -125,7 +129,7 @@ def _prepare(
     answer = {
         "shop": note["shop"], "name": note["name"], "label": given, "succeeds": note["till"], "admitted": admitted,
     }  # fmt: skip
-    return answer, key, Settings(shop=note["shop"], token=note["token"], label=given, peers=note["peers"])
+    return answer, key, Settings(shop=note["shop"], label=given)
 
 
 def _is_database(path: Path) -> bool:
@@ -168,6 +172,5 @@ def _admit(store: Store, note: dict[str, Any], key: Key, recovery: Key, label: s
 
 
 def _addresses(till: Till) -> list[str]:
-    """Where the restored till finds the others: this one first, since it is the one most likely to be gone for good."""
-    own = [f"ws://{host}:{port}/sync" for host, port in till.links.addresses()]
-    return list(dict.fromkeys([*till.settings.peers, *own]))
+    """Where the backed-up till listens, for the one that is made of the backup: it may still be there."""
+    return till.links.addresses() if till.links.listening else []

@@ -1,6 +1,7 @@
 """One listening address and the application behind it: uvicorn, told when to start and when to stop.
 
-A listener without TLS binds to this machine's own addresses only: what it carries is a shop's sales and its tokens.
+A listener without TLS binds to this machine's own addresses only: what it carries is a shop's sales and its tokens. The
+host "" means every address of this machine.
 Knows nothing of what the application does.
 """
 
@@ -10,21 +11,28 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from posline.errors import PoslineError
+from posline.sync.discovery import local_addresses
 from posline.till.guard import is_loopback
+from posline.trust.certificate import Tls
 
-__all__ = ["AddressRefused", "Listener", "Tls"]
+__all__ = ["AddressRefused", "Listener"]
 
 BACKLOG = 512  # connections that may wait to be accepted
 KEEP_ALIVE_S = 75  # idle HTTP connections; longer than a browser's own 60 s, so that it is the one to close
+HANDSHAKE_S = 5.0  # for TLS
+SHUTDOWN_S = 2.0  # for the other side to close TLS too
+REQUEST_S = 10.0  # from the connection to the first whole request
+CONNECTIONS_MAX = 12_000  # a head office of 2,000 shops of four tills has 8,000 links, and some ask it things
+ADDRESS_CONNECTIONS_MAX = 100  # from one address; tills of a large shop may come to a head office from one
 STOP_S = 3  # how long requests in flight may take once the process is told to stop
 
 
@@ -34,12 +42,27 @@ class AddressRefused(PoslineError):
     title = "The address cannot be used"
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """A certificate chain and its key, as PEM files."""
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol, which gives up on who connects and asks nothing, and on one address that connects too
+    often; uvicorn itself waits for ever."""
 
-    certificate: Path
-    key: Path
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX or self._too_many_from_here():
+            transport.abort()
+        else:
+            self.loop.call_later(REQUEST_S, self._give_up)
+
+    def _too_many_from_here(self) -> bool:
+        if self.client is None or is_loopback(self.client[0]):
+            return False
+        clients = [getattr(other, "client", None) for other in self.connections]
+        same = [client for client in clients if client is not None and client[0] == self.client[0]]
+        return len(same) > ADDRESS_CONNECTIONS_MAX
+
+    def _give_up(self) -> None:
+        if self in self.connections and self.cycle is None:  # an upgraded one is in there as another protocol
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -48,6 +71,20 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, with a deadline for TLS, for which it gives 60 s."""
+        config, loop = self.config, asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                lambda: _Protocol(config, self.server_state, self.lifespan.state),
+                sock=each, ssl=config.ssl, backlog=config.backlog,
+                ssl_handshake_timeout=HANDSHAKE_S if config.ssl else None,
+                ssl_shutdown_timeout=SHUTDOWN_S if config.ssl else None,
+            )
+            for each in sockets or ()
+        ]  # fmt: skip
+        self.started = True
 
 
 class Listener:
@@ -66,7 +103,8 @@ class Listener:
         """`websocket` is uvicorn's name of a websocket protocol, or a class of one; 'none' refuses upgrades."""
         if tls is None and not is_loopback(host):
             raise AddressRefused(
-                f"without TLS only this machine may connect: listen on 127.0.0.1 and not {host}, or give a certificate"
+                f"without TLS only this machine may connect: listen on 127.0.0.1 and not {host or 'everywhere'}, or "
+                "give a certificate"
             )
         self.host, self.port, self._tls = host, port, tls
         self._app, self._websocket, self._message_bytes_max = app, websocket, message_bytes_max
@@ -80,6 +118,14 @@ class Listener:
         return f"{host}:{self.port}"
 
     @property
+    def reached(self) -> str:
+        """`host:port` that others can dial: this machine's best address where it listens everywhere."""
+        if self.host not in ("", "0.0.0.0", "::"):
+            return self.address
+        host = local_addresses()[0]
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """Where a browser finds it."""
         return f"{'https' if self._tls else 'http'}://{self.address}"
@@ -91,19 +137,21 @@ class Listener:
 
     async def start(self) -> None:
         """Bind and serve; returns once connections are accepted. Raises AddressRefused."""
-        family = socket.AF_INET6 if _is_v6(self.host) else socket.AF_INET
         bound = None
         try:
-            bound = socket.create_server((self.host, self.port), family=family, backlog=BACKLOG)
+            bound = self._bind()
             bound.setblocking(False)
             config = uvicorn.Config(
-                self._app, http="httptools", ws=self._websocket, ws_max_size=self._message_bytes_max,
+                self._app, http=_Protocol, ws=self._websocket, ws_max_size=self._message_bytes_max,
                 ws_ping_interval=None, lifespan="off", log_config=None, access_log=False, server_header=False,
                 backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, proxy_headers=False,
                 ssl_certfile=self._tls.certificate if self._tls else None,
                 ssl_keyfile=self._tls.key if self._tls else None,
             )  # fmt: skip
             config.load()
+            if config.ssl is not None:
+                config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
+                config.ssl.num_tickets = 0  # links last for hours: nobody resumes one
         except OSError as error:
             if bound is not None:
                 bound.close()
@@ -118,6 +166,17 @@ class Listener:
             if self._serving.done():
                 await self._serving  # raises what went wrong
             await asyncio.sleep(0.001)
+
+    def _bind(self) -> socket.socket:
+        if self.host:
+            family = socket.AF_INET6 if _is_v6(self.host) else socket.AF_INET
+            return socket.create_server((self.host, self.port), family=family, backlog=BACKLOG)
+        if socket.has_dualstack_ipv6():
+            with contextlib.suppress(OSError):  # a machine may have IPv6 switched off
+                return socket.create_server(
+                    ("", self.port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+                )
+        return socket.create_server(("", self.port), backlog=BACKLOG)
 
     def refuse(self) -> None:
         """Accept no more connections; those that are open go on."""

@@ -11,7 +11,7 @@ import json
 import logging
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from posline.storage.files import write_atomically
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
+from posline.sync.places import Places, Source
 from posline.till.machine import kernel_synchronised, monotonic_ms, wall_ms
 from posline.till.settings import Settings
 from posline.trust.keys import Key
@@ -32,9 +33,9 @@ __all__ = ["Clockwork", "Founding", "Opened", "base64url", "close_store", "open_
 
 log = logging.getLogger("posline.till")
 
-TOKEN_BYTES = 32
 KEY_SEED_BYTES = 32
 FLOOR = "clock floor"
+PLACES = "places"  # where the shop's members were last known to listen
 LOOKED_THROUGH = 20_000  # entries, at a start, for one with a clock that was believed: some 0.1 s
 CURRENCY, ZONE, DAY_START = "PKR", "Asia/Karachi", "04:00"
 SHOP, LABEL = "Shop", "A"
@@ -121,7 +122,6 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
             else:
                 replica, recovery = _found(folder, store, key, clockwork, founding)
                 settings.shop = replica.shop
-            settings.token = secrets.token_urlsafe(TOKEN_BYTES)
             settings.save(folder)
         replica = replica or open_replica(store, settings.shop, key, clockwork)
         if not replica.label:  # not admitted yet, and sells all the same
@@ -234,6 +234,17 @@ def _recovery_key(folder: Folder) -> Key:
 # -- joining: the shop that the folder founded gives way ---------------------------------------------------------------
 
 
+def take_updates(store: Store, shop: str, updates: Sequence[str], *, origin: str) -> None:
+    """Commit updates (base64url) of a shop's document that another device sent. Raises Refused, ValueError."""
+    replica = Replica(
+        store, shop, author=None, clock=None, random=random.SystemRandom(), documents=False, store_id="a" * 26
+    )
+    for update in updates:
+        replica.integrate("shop", base64.urlsafe_b64decode(update + "=="), origin=origin)
+    if replica.staged:
+        store.commit(replica.staged)
+
+
 def finish_joining(folder: Folder, settings: Settings) -> None:
     """Put the folder under the shop that admitted it. Every step may have been done already."""
     joining = settings.joining
@@ -247,17 +258,15 @@ def finish_joining(folder: Folder, settings: Settings) -> None:
     store = open_store(folder)
     try:
         key = Key.load(folder.key)
-        replica = Replica(
-            store, joining["shop"], author=None, clock=None, random=random.SystemRandom(), documents=False,
-            store_id=key.id,
-        )  # fmt: skip
-        for update in joining["updates"]:
-            replica.integrate("shop", base64.urlsafe_b64decode(update + "=="), origin=joining["from"])
-        if replica.staged:
-            store.commit(replica.staged)
+        take_updates(store, joining["shop"], joining["updates"], origin=joining["from"])
+        places = Places(key.id)
+        for author, addresses in joining["where"].items():
+            places.heard(author, addresses, source=Source.HEARSAY, here=True)
+        store.set_meta(PLACES, places.to_json())
+        store.commit([])
     finally:
         store.close()
-    settings.shop, settings.token, settings.peers = joining["shop"], joining["token"], joining["peers"]
+    settings.shop = joining["shop"]
     settings.joining = None
     settings.save(folder)
     log.info("joined the shop %s", json.dumps(joining["name"]))

@@ -24,6 +24,7 @@ __all__ = ["LOOPBACK", "TillOptions", "run", "run_till", "until_stopped"]
 log = logging.getLogger("posline.till")
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = ""  # every address of this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class TillOptions:
     port: int = 8700
     sync_port: int = 8701
     peers: Sequence[str] = ()
+    discovery: bool = True
+    address: str | None = None
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -84,7 +87,8 @@ async def run_till(options: TillOptions) -> None:
                     "delete %s. It admits a new till when all others are lost.",
                     till.shop, till.recovery, folder.path / RECOVERY_FILE,
                 )  # fmt: skip
-            sync = await till.listen(LOOPBACK, options.sync_port)
+            till.links.remember_address(options.address)
+            sync = await till.listen(EVERYWHERE, options.sync_port)
             local = Local(till, COMMANDS)
             page = Listener(build_app(till, local), host=LOOPBACK, port=options.port)
             await page.start()
@@ -92,6 +96,8 @@ async def run_till(options: TillOptions) -> None:
                 till.links.remember_port()
                 for peer in options.peers:
                     await till.connect(peer)
+                if options.discovery:
+                    await till.discover()
                 folder.announce_local(page.url, local.secret)
                 print(f"ready page={page.url} sync={sync.removesuffix('/sync')}", flush=True)
                 log.info("till %s of %s sells at %s", till.label, till.shop, page.url)

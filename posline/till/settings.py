@@ -33,13 +33,13 @@ class HandedOut:
 
 @dataclass(slots=True)
 class Settings:
-    """`shop` and `token` are "" until the folder belongs to a shop; `label` is what a till calls itself until it is
-    admitted; `joining` is a join that was cut off half-way."""
+    """`shop` is "" until the folder belongs to a shop; `label` is what a till calls itself until it is admitted;
+    `address` is where others reach this till, if that is not where it listens; `joining` is a join that was cut off
+    half-way."""
 
     shop: str = ""
-    token: str = ""
     label: str = ""
-    peers: list[str] = field(default_factory=list)
+    address: str = ""
     tokens: dict[str, HandedOut] = field(default_factory=dict)
     invitations: dict[str, int] = field(default_factory=dict)
     sync_port: int = 8701

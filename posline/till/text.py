@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import segno
 from rich.table import Table
 
 from posline.till.terminal import console
@@ -23,7 +24,7 @@ _DECIMALS = {
     "TND": 3,
 }  # ISO 4217; else 2
 
-__all__ = ["print_day", "print_import", "print_problems", "print_restored", "print_status"]
+__all__ = ["print_day", "print_import", "print_invitation", "print_problems", "print_restored", "print_status"]
 
 
 def print_status(status: Mapping[str, Any]) -> None:
@@ -85,6 +86,13 @@ def print_day(day: Mapping[str, Any]) -> None:
     if day["newer"]:
         out.print(f"{day['newer']} entries are from a newer version of Posline")
     out.print(f"digest {day['digest']}")
+
+
+def print_invitation(link: str) -> None:
+    """A link alone on the last line; on a terminal, with its QR code above it."""
+    if sys.stdout.isatty():
+        segno.make(link, error="l").terminal(compact=True)
+    print(link)
 
 
 def print_problems(found: Mapping[str, Any]) -> None:

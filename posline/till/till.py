@@ -10,6 +10,7 @@ first result. Reading never waits for writing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -27,10 +28,11 @@ from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
 from posline.storage.store import Commit, Store
 from posline.sync.engine import Engine
+from posline.sync.places import Places
 from posline.till.changes import Change, News
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
-from posline.till.opening import FLOOR, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
 from posline.till.ringing import Ringing, Rung
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
@@ -38,6 +40,7 @@ from posline.trust.keys import Key
 
 __all__ = ["Till", "open_till"]
 
+MOVED_TURNS = 5  # after how many such looks the addresses of this machine are looked at
 NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
 LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
 TAX_SETTING = "tax"  # the shared setting that gives tax classes their rates: {class: per cent}
@@ -119,12 +122,14 @@ class Till:
 
     async def reopen(self) -> None:
         """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
-        folder, addresses = self.folder, self.links.addresses()
+        folder, bound, looking = self.folder, self.links.bound(), self.links.looking
         await self._end()
         self._news = News()
         await self._start(folder)
-        for host, port in addresses:
+        for host, port in bound:
             await self.listen(host, port)
+        if looking:
+            await self.discover()
 
     async def _begin(self) -> None:
         self._engine = Engine(
@@ -133,7 +138,8 @@ class Till:
             wall=lambda: self.clockwork.wall_ms() / 1000,
             on_fatal=lambda _: self.broken.set(),
         )
-        self._engine.add(self.replica)
+        self._engine.add(self.replica, Places.from_json(self.id, str(self.store.get_meta(PLACES) or "")))
+        self._engine.hub.on_places = self.links.places_changed
         self._engine.on_commit(self._committed)
         await self._engine.start()
         if self.replica.founding:
@@ -392,8 +398,13 @@ class Till:
         self.links.dial(url)
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Let other replicas link to this till; returns the URL that they dial. Raises AddressRefused."""
+        """Let other devices link to this till, by TLS; returns the URL that they dial. The host "" is every address of
+        this machine. Raises AddressRefused."""
         return await self.links.listen(host, port)
+
+    async def discover(self) -> None:
+        """Find the shop's other tills on the local network, and be found, where this till listens."""
+        await self.links.discover()
 
     def hush(self) -> None:
         """End the streams of `changes`, before whoever serves them is stopped."""
@@ -438,8 +449,10 @@ class Till:
         """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""
         told: dict[str, Any] = {}
         alarmed: list[dict[str, Any]] = []
-        while True:
+        for turn in itertools.count():
             await asyncio.sleep(NEWS_S)
+            if turn % MOVED_TURNS == 0:
+                self.links.moved()
             if not self._news.heard:
                 continue
             status = self.status()

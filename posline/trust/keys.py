@@ -30,6 +30,11 @@ class Key:
         self.public: bytes = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.id: str = author_id(self.public)
 
+    @property
+    def private(self) -> Ed25519PrivateKey:
+        """The key itself, for libraries that sign with it."""
+        return self._private
+
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature of `message`."""
         return self._private.sign(message)

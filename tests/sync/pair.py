@@ -150,6 +150,7 @@ def shop(*names: str, relay: bool = True) -> Net:
             random=random.Random("relay"),
             documents=False,
             store_id=key.id,
+            sign=key.sign,
         )
         net.add("relay", replica, kind="head office", time=time)
     return net

@@ -23,10 +23,12 @@ from posline.sync.messages import (
     Prefixes,
     RefusedUpdate,
     Tree,
+    Where,
     in_messages,
     read,
     write,
 )
+from posline.sync.places import ADDRESS_CHARS_MAX, ADDRESSES_MAX, AUTHORS_MAX
 from tests.kit import JOURNAL, key_of
 
 STORE = key_of("store").id
@@ -40,6 +42,7 @@ MESSAGES: list[Message] = [
     Authors(JOURNAL, {STORE: (3, "cd" * 32), "": (1, "ef" * 32)}),
     Prefixes(JOURNAL, STORE, (bytes(8), bytes(range(8))), True),
     Missing(JOURNAL, (bytes(range(8)),)),
+    Where(("192.168.1.7:8701", "[fd00::7]:8701"), {key_of("other").id: ("till-2.lan:8701",), STORE: ()}),
 ]
 
 
@@ -75,6 +78,19 @@ def test_what_is_no_message_is_refused_or_ignored(text: str) -> None:
         assert str(error)
 
 
+def test_addresses_are_bounded_and_read() -> None:
+    fields = json.loads(write(Where(("10.0.0.9:8701",), {})))
+    assert read(json.dumps(fields | {"own": ["TILL.Lan:8701"]})) == Where(("till.lan:8701",), {})
+    for own in (["10.0.0.9"], ["10.0.0.9:0"], ["0.0.0.0:8701"], ["x" * 96 + ":8701"], ["10.0.0.9:8701"] * 9, "10", [7]):
+        with pytest.raises(Refused):
+            read(json.dumps(fields | {"own": own}))
+        with pytest.raises(Refused):
+            read(json.dumps(fields | {"others": {STORE: own}}))
+    for others in ({"till": []}, [], {key_of(f"till {n}").id: [] for n in range(AUTHORS_MAX + 1)}):
+        with pytest.raises(Refused):
+            read(json.dumps(fields | {"others": others}))
+
+
 def test_mutations_raise_nothing_but_a_refusal() -> None:
     chance = random.Random(1)
     for _ in range(5000):
@@ -89,11 +105,14 @@ def test_mutations_raise_nothing_but_a_refusal() -> None:
 
 def test_the_largest_of_each_fits_a_message() -> None:
     mark = Mark(STORE, 2**53 - 1, 2**53 - 1, bytes(32))
+    places = tuple(f"{n}{'a' * 59}.{'b' * 33}:65535" for n in range(ADDRESSES_MAX))
+    assert {len(place) for place in places} == {ADDRESS_CHARS_MAX}
     for message in (
         Have(STORE, 2**53 - 1, (mark,) * MARKS_MAX),
         Prefixes(JOURNAL, STORE, (bytes(8),) * PREFIXES_MAX, True),
         Announce(JOURNAL, {2**53 - 1 - n: 1000 for n in range(4000)}, 1, "ab" * 32),
         Tree("2026-11", {f"journal/2026-11-{n:02}": "ab" * 32 for n in range(1, 32)}),
+        Where(places, {key_of(f"till {n}").id: places for n in range(AUTHORS_MAX)}),
     ):
         text = write(message)
         assert len(text) <= MAX_PAYLOAD_BYTES

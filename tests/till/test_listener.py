@@ -15,7 +15,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from posline.till.listener import AddressRefused, Listener, Tls
+from posline.till.listener import AddressRefused, Listener
+from posline.trust.certificate import Tls
 
 APP = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))])
 

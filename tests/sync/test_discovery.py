@@ -1,0 +1,644 @@
+"""Tills find each other with real multicast: on loopback, under both event loops, and between hosts in network
+namespaces, where cables are moved, addresses change and a switch drops multicast."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ifaddr
+import pytest
+import uvloop
+import zeroconf
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from posline.sync import discovery
+from posline.sync.discovery import SERVICE, Discovery, local_addresses
+from posline.sync.places import ADDRESSES_MAX, AUTHORS_MAX, read_address, write_address
+from tests.kit import key_of
+
+ROOT = Path(__file__).parents[2]
+SHOP, STRANGERS = key_of("shop").id, key_of("another shop").id
+ANN, BOB, CID = (key_of(name).id for name in ("ann", "bob", "cid"))
+LOOPBACK = ["127.0.0.1"]
+SOON_S = 20.0  # on a busy machine; what is waited for takes milliseconds, or a question's interval
+_names = itertools.count()
+
+
+def multicast_on_loopback() -> bool:
+    """Whether a packet to the group of mDNS comes back by the loopback interface."""
+    group = socket.inet_aton("224.0.0.251") + socket.inet_aton("127.0.0.1")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind(("224.0.0.251", 0))
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+            s.settimeout(2)
+            s.sendto(b"there?", s.getsockname())
+            return s.recv(64) == b"there?"
+        except OSError:
+            return False
+
+
+on_loopback = pytest.mark.skipif(not multicast_on_loopback(), reason="the loopback interface carries no multicast here")
+both_loops = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a till does every few seconds, several times a second."""
+    for name, seconds in {"POLL_S": 0.1, "FIRST_ASK_S": 1.0, "ASK_S": 0.5, "RETRY_S": 0.3}.items():
+        monkeypatch.setattr(discovery, name, seconds)
+
+
+def run(loop: str, test: Callable[[], Awaitable[None]]) -> None:
+    """Run `test` in an event loop of that kind; nothing may go wrong unseen in its callbacks."""
+    wrong: list[dict[str, Any]] = []
+
+    async def watched() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+        async with asyncio.timeout(3 * SOON_S):
+            await test()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
+        runner.run(watched())
+    assert not wrong
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(SOON_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class Till:
+    """A device that says it listens on a port, and what it found, oldest first."""
+
+    def __init__(self, author: str, port: int, shop: str = SHOP, hosts: list[str] | None = None) -> None:
+        self.found: list[tuple[str, list[str]]] = []
+        self.hosts = LOOPBACK if hosts is None else hosts
+        self.discovery = Discovery(
+            shop,
+            author,
+            port,
+            addresses=lambda: self.hosts,
+            on_found=lambda who, where: self.found.append((who, where)),
+        )
+
+    def last(self, author: str) -> list[str]:
+        return next((where for who, where in reversed(self.found) if who == author), [])
+
+
+@contextlib.asynccontextmanager
+async def running(*tills: Till) -> AsyncIterator[None]:
+    for till in tills:
+        await till.discovery.start()
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(till.discovery.stop() for till in tills))
+
+
+@on_loopback
+@both_loops
+def test_tills_of_one_shop_find_each_other_and_no_strangers(loop: str) -> None:
+    async def test() -> None:
+        ann, bob, other = Till(ANN, 8701), Till(BOB, 8702), Till(CID, 8703, STRANGERS)
+        twin = Till(ANN, 8709, STRANGERS)  # the other shop's devices do find each other, so there was time to
+        async with running(other, ann, bob, twin):
+            await until(lambda: ann.found and bob.found and other.found and twin.found)
+        assert ann.found == [(BOB, ["127.0.0.1:8702"])]
+        assert bob.found == [(ANN, ["127.0.0.1:8701"])]
+        assert other.found == [(ANN, ["127.0.0.1:8709"])]
+
+    run(loop, test)
+
+
+@on_loopback
+@both_loops
+def test_what_changes_is_reported_again(loop: str) -> None:
+    async def test() -> None:
+        ann, bob = Till(ANN, 8701), Till(BOB, 8702)
+        async with running(ann, bob):
+            await until(lambda: ann.found and bob.found)
+            bob.discovery.announce(8712)
+            await until(lambda: ann.last(BOB) == ["127.0.0.1:8712"])
+            bob.hosts = ["127.0.0.1", "127.0.0.2"]  # noticed without a word
+            await until(lambda: sorted(ann.last(BOB)) == ["127.0.0.1:8712", "127.0.0.2:8712"])
+            bob.hosts = ["127.0.0.2"]
+            await until(lambda: ann.last(BOB) == ["127.0.0.2:8712"])
+        assert bob.found == [(ANN, ["127.0.0.1:8701"])], "who did not change is reported once"
+
+    run(loop, test)
+
+
+@on_loopback
+@both_loops
+def test_who_stopped_is_found_again_when_back(loop: str) -> None:
+    async def test() -> None:
+        ann, bob = Till(ANN, 8701), Till(BOB, 8702)
+        async with running(ann):
+            for times in (1, 2):
+                async with running(bob):
+                    await until(lambda times=times: len(ann.found) == times)  # type: ignore[misc]
+            assert ann.found == [(BOB, ["127.0.0.1:8702"])] * 2
+            bob.hosts = []
+            async with running(bob):
+                await until(lambda: len(bob.found) == 3)
+                assert len(ann.found) == 2, "who listens nowhere looks for others and says nothing"
+                bob.hosts = LOOPBACK
+                await until(lambda: len(ann.found) == 3)
+                bob.hosts = []
+                await until(lambda: bob.discovery._said == (8702, []))
+                bob.hosts = LOOPBACK
+                await until(lambda: len(ann.found) == 4)
+
+    run(loop, test)
+
+
+@on_loopback
+def test_who_was_unheard_at_the_start_is_found_by_a_later_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The switch came up after both had said and asked all that they do of themselves."""
+    send, silent = zeroconf.Zeroconf.async_send, [True]
+    monkeypatch.setattr(discovery, "FIRST_ASK_S", 4.0)
+
+    def cut(self: zeroconf.Zeroconf, *arguments: Any, **named: Any) -> None:
+        if not silent[0]:
+            send(self, *arguments, **named)
+
+    monkeypatch.setattr(zeroconf.Zeroconf, "async_send", cut)
+
+    async def test() -> None:
+        ann, bob = Till(ANN, 8701), Till(BOB, 8702)
+        async with running(ann, bob):
+            await until(lambda: ann.discovery._said[1] and bob.discovery._said[1])
+            await asyncio.sleep(1)
+            assert not ann.found
+            silent[0] = False
+            await until(lambda: ann.found and bob.found)
+
+    run("asyncio", test)
+
+
+@on_loopback
+@both_loops
+def test_a_flood_of_made_up_tills_is_bounded_and_hides_none(loop: str) -> None:
+    def made_up(n: int, shop: str) -> AsyncServiceInfo:
+        author = key_of(f"made up {n}").id
+        text = {"shop": shop[:16], "till": author, "v": "1"}
+        name = f"{shop[:16]}-{author}.{SERVICE}"
+        return AsyncServiceInfo(
+            SERVICE, name, 1 + n, properties=text, server=f"{author}.local.", parsed_addresses=LOOPBACK
+        )
+
+    def pointers(first: int) -> zeroconf.DNSOutgoing:  # type: ignore[name-defined]
+        out = zeroconf.DNSOutgoing(0x8400)  # type: ignore[attr-defined]
+        for n in range(first, first + 20):
+            out.add_answer_at_time(made_up(n, SHOP).dns_pointer(), 0)
+        return out
+
+    async def test() -> None:
+        ann, bob = Till(ANN, 8701), Till(BOB, 8702)
+        async with running(ann):
+            liar = AsyncZeroconf(interfaces=LOOPBACK)
+            await liar.zeroconf.async_wait_for_start()
+            for n in range(AUTHORS_MAX + 20):
+                for shop in (SHOP, STRANGERS):
+                    liar.zeroconf.async_send(liar.zeroconf.generate_service_broadcast(made_up(n, shop), None))
+            await until(lambda: len(ann.found) == AUTHORS_MAX + 20)
+            assert len(ann.discovery._found) == AUTHORS_MAX
+            for first in range(1000, 1200, 20):  # names alone, so that the addresses would have to be asked for
+                liar.zeroconf.async_send(pointers(first))
+            await until(lambda: len(ann.discovery._lookups) == discovery.LOOKUPS_MAX)
+            async with running(bob):
+                await until(lambda: ann.last(BOB))
+                assert len(ann.discovery._lookups) <= discovery.LOOKUPS_MAX
+            await liar.async_close()
+        assert not ann.discovery._lookups
+
+    run(loop, test)
+
+
+@on_loopback
+def test_records_that_make_no_sense_are_not_reported() -> None:
+    name = f"{SHOP[:16]}-{BOB}.{SERVICE}"
+    good: dict[str, Any] = {"shop": SHOP[:16], "till": BOB, "v": "1"}
+
+    async def test() -> None:
+        ann = Till(ANN, 8701)
+        async with running(ann):
+            liar = AsyncZeroconf(interfaces=LOOPBACK)
+            await liar.zeroconf.async_wait_for_start()
+
+            def say(text: dict[str, Any], port: int = 1, hosts: list[str] = LOOPBACK, name: str = name) -> None:
+                info = AsyncServiceInfo(
+                    SERVICE, name, port, properties=text, server="liar.local.", parsed_addresses=hosts
+                )
+                liar.zeroconf.async_send(liar.zeroconf.generate_service_broadcast(info, None))
+
+            for text in ({}, good | {"till": CID}, good | {"shop": "x"}, good | {"v": "2"}, good | {"v": b"\xff"}):
+                say(text)
+            say(good, port=0)
+            say(good, hosts=["0.0.0.0"])
+            say(good, hosts=["fe80::1", "ff02::1"])
+            for strange in ("x", f"{SHOP[:16]}-{ANN}", f"{SHOP[:16]}-{BOB}x", f"a.{SHOP[:16]}-{BOB}", "é" * 20):
+                say(good, name=f"{strange}.{SERVICE}")
+            await asyncio.sleep(1.2)  # records of one name that came within a second stand side by side
+            say(good, port=8702, hosts=[f"127.0.0.{n}" for n in range(1, 30)])
+            await until(lambda: ann.found)
+            await liar.async_close()
+        assert [(who, len(where)) for who, where in ann.found] == [(BOB, ADDRESSES_MAX)]
+
+    run("asyncio", test)
+
+
+def test_where_multicast_is_not_permitted_one_line_is_logged_until_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried = []
+
+    def refuse(**_: object) -> AsyncZeroconf:
+        tried.append(True)
+        raise OSError("Operation not permitted")
+
+    async def test() -> None:
+        ann = Till(ANN, 8701)
+        async with running(ann):
+            await until(lambda: len(tried) >= 3)
+            if multicast_on_loopback():
+                monkeypatch.undo()
+                await until(lambda: "works again" in caplog.text)
+
+    monkeypatch.setattr(discovery, "AsyncZeroconf", refuse)
+    with caplog.at_level(logging.INFO, "posline"):
+        run("asyncio", test)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert "Operation not permitted" in warnings[0]
+    assert "5353" in warnings[0]
+
+
+@on_loopback
+def test_a_machine_that_does_not_hear_itself_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A firewall that drops what comes in on the port raises no error anywhere."""
+    send = zeroconf.Zeroconf.async_send
+
+    async def test() -> None:
+        ann = Till(ANN, 8701)
+        async with running(ann):
+            await until(lambda: "does not hear its own multicast" in caplog.text)
+            monkeypatch.setattr(zeroconf.Zeroconf, "async_send", send)
+            await until(lambda: "works again" in caplog.text)
+
+    monkeypatch.setattr(zeroconf.Zeroconf, "async_send", lambda *_, **__: None)
+    with caplog.at_level(logging.INFO, "posline"):
+        run("asyncio", test)
+
+
+@on_loopback
+def test_nothing_that_goes_wrong_ends_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        ann, bob = Till(ANN, 8701), Till(BOB, 8702)
+        ann.discovery._on_found = lambda *_: 1 / 0  # type: ignore[assignment,func-returns-value]
+        ann.hosts = None  # type: ignore[assignment]
+        async with running(ann, bob):
+            await until(lambda: "other devices cannot be found" in caplog.text)
+            ann.hosts = LOOPBACK
+            await until(lambda: "was not taken" in caplog.text and bob.found)
+
+    run("asyncio", test)
+
+
+@on_loopback
+@both_loops
+def test_stopping_takes_no_longer_than_its_limit(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        ann = Till(ANN, 8701)
+        await ann.discovery.stop()  # never started
+        await ann.discovery.start()
+        await until(lambda: ann.discovery._said[1])
+        async with asyncio.timeout(discovery.CLOSE_S + 5):
+            await ann.discovery.stop()
+            await ann.discovery.stop()
+        bob = Till(BOB, 8702)
+        await bob.discovery.start()
+        await bob.discovery.stop()  # before it began
+
+    monkeypatch.setattr(discovery, "CLOSE_S", 0.1)
+    monkeypatch.setattr(AsyncZeroconf, "async_close", hang)
+    run(loop, test)
+
+
+def adapter(*ips: str, index: int = 2) -> ifaddr.Adapter:
+    found = []
+    for text in ips:
+        host, _, prefix = text.partition("/")
+        found.append(ifaddr.IP((host, 0, 0) if ":" in host else host, int(prefix or 24), "eth0"))
+    return ifaddr.Adapter("eth0", "eth0", found, index=index)
+
+
+@pytest.mark.parametrize(
+    ("ips", "hosts"),
+    [
+        (["10.0.0.5", "192.168.1.7"], ["192.168.1.7", "10.0.0.5"]),
+        (["fd00::7", "2001:db8::7", "10.0.0.5", "fe80::7"], ["10.0.0.5", "fd00::7", "2001:db8::7"]),
+        (["10.0.0.5", "169.254.9.9"], ["10.0.0.5"]),
+        (["169.254.9.9", "fe80::7"], ["169.254.9.9"]),
+        (["fe80::7"], ["127.0.0.1"]),
+        (["::1", "127.0.0.2"], ["127.0.0.1"]),
+        ([], ["127.0.0.1"]),
+        ([f"10.0.0.{n}" for n in range(20)] + ["192.168.1.7"], ["192.168.1.7"] + [f"10.0.0.{n}" for n in range(7)]),
+    ],
+)
+def test_the_addresses_of_this_machine_in_the_order_to_try(
+    ips: list[str], hosts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [adapter("127.0.0.1/8", "::1/128", index=1), adapter(*ips)])
+    monkeypatch.setattr(discovery, "_outgoing", lambda family, _: "192.168.1.7" if family == socket.AF_INET else "")
+    assert local_addresses() == hosts
+
+
+def test_the_addresses_of_the_machine_that_runs_this() -> None:
+    hosts = local_addresses()
+    assert hosts
+    assert all(read_address(write_address(host, 8701)) for host in hosts)
+
+
+def test_what_to_speak_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interfaces(*adapters: ifaddr.Adapter, only: bool = False) -> list[str | int]:
+        monkeypatch.setattr(ifaddr, "get_adapters", lambda: adapters)
+        return discovery._interfaces(loopback_only=only)
+
+    lo, eth0 = adapter("127.0.0.1/8", "127.0.0.2", "::1", index=1), adapter("10.0.0.5", "fd00::5")
+    assert interfaces(lo, eth0, adapter("192.168.1.7", index=3)) == ["127.0.0.1", "10.0.0.5", "192.168.1.7"]
+    assert interfaces(lo, eth0, only=True) == ["127.0.0.1"]
+    assert interfaces(lo) == ["127.0.0.1"]
+    assert interfaces(lo, adapter("fd00::5", "fe80::5")) == ["127.0.0.1", 2]
+    assert interfaces(eth0, only=True) == ["10.0.0.5"]
+    assert interfaces() == []
+    assert len(interfaces(*(adapter(f"10.0.{n}.1") for n in range(40)))) == discovery.INTERFACES_MAX
+
+
+# between hosts
+
+CHILD = """
+import asyncio, sys
+from posline.sync import discovery
+discovery.POLL_S, discovery.FIRST_ASK_S, discovery.ASK_S, discovery.RETRY_S = 0.2, 1.0, 1.0, 0.5
+import uvloop
+
+async def main():
+    shop, author, port = sys.argv[1:]
+    found = lambda who, where: print("found", who, *where, flush=True)
+    d = discovery.Discovery(shop, author, int(port), on_found=found)
+    await d.start()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await d.stop()
+    print("stopped", flush=True)
+
+uvloop.run(main())
+"""
+
+
+class Lan:
+    """Hosts in network namespaces on one switch. Small on purpose: cables, addresses and the switch's ports."""
+
+    def __init__(self) -> None:
+        self.tag = f"pd{os.getpid()}x{next(_names)}"
+        self.spaces: list[str] = []
+        self.children: list[Host] = []
+        self.ip("netns", "add", self._space("sw"))
+        self.switch("link", "add", "br0", "type", "bridge", "forward_delay", "0", "mcast_snooping", "0")
+        self.switch("link", "set", "br0", "up")
+
+    def _space(self, name: str) -> str:
+        self.spaces.append(f"{self.tag}{name}")
+        return self.spaces[-1]
+
+    def ip(self, *arguments: str) -> None:
+        done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=20, check=False)
+        if done.returncode:
+            raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+    def switch(self, *arguments: str) -> None:
+        self.ip("-n", f"{self.tag}sw", *arguments)
+
+    def host(self, name: str, *addresses: str) -> Host:
+        self.ip("netns", "add", self._space(name))
+        host = Host(self, name)
+        host.ip("link", "set", "lo", "up")
+        host.cable("eth0", *addresses)
+        return host
+
+    def close(self) -> None:
+        for host in self.children:
+            host.kill()
+        for space in self.spaces:
+            subprocess.run(["ip", "netns", "del", space], capture_output=True, timeout=20, check=False)
+
+
+class Host:
+    """One machine, with a till or none."""
+
+    def __init__(self, lan: Lan, name: str) -> None:
+        self.lan, self.name, self.space = lan, name, f"{lan.tag}{name}"
+        self.child: asyncio.subprocess.Process | None = None
+        self.lines: list[str] = []
+        self.errors = ""
+
+    def ip(self, *arguments: str) -> None:
+        self.lan.ip("-n", self.space, *arguments)
+
+    def cable(self, card: str, *addresses: str) -> None:
+        port = f"{self.name}{card}"
+        self.lan.switch("link", "add", port, "type", "veth", "peer", "name", card, "netns", self.space)
+        self.lan.switch("link", "set", port, "master", "br0", "up")
+        self.ip("link", "set", card, "up")
+        for address in addresses:
+            self.ip("addr", "add", address, "dev", card, *(["nodad"] if ":" in address else []))
+
+    async def start(self, author: str, port: int) -> None:
+        command = ["ip", "netns", "exec", self.space, sys.executable, "-c", CHILD, SHOP, author, str(port)]
+        pipe = subprocess.PIPE
+        self.child = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+        self.lan.children.append(self)
+        self._readers = [asyncio.create_task(self._read()), asyncio.create_task(self._read_errors())]
+
+    async def _read(self) -> None:
+        assert self.child is not None and self.child.stdout is not None
+        async for line in self.child.stdout:
+            self.lines.append(line.decode().strip())
+
+    async def _read_errors(self) -> None:
+        assert self.child is not None and self.child.stderr is not None
+        async for line in self.child.stderr:
+            self.errors += line.decode()
+
+    def found(self, author: str) -> set[str]:
+        """Where `author` was last said to be."""
+        lines = [line.split() for line in self.lines]
+        return next((set(words[2:]) for words in reversed(lines) if words[:2] == ["found", author]), set())
+
+    async def stop(self) -> None:
+        assert self.child is not None and self.child.stdin is not None
+        self.child.stdin.close()
+        async with asyncio.timeout(SOON_S):
+            await self.child.wait()
+            await asyncio.gather(*self._readers)
+        assert (self.child.returncode, self.lines[-1]) == (0, "stopped"), self.errors
+
+    def kill(self) -> None:
+        if self.child is not None and self.child.returncode is None:
+            self.child.kill()
+
+
+def no_namespaces() -> str:
+    """Why hosts cannot be made here; "" if they can."""
+    if sys.platform != "linux" or shutil.which("ip") is None:
+        return "network namespaces need Linux and iproute2"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    lan = None
+    try:
+        lan = Lan()
+        lan.host("a", "10.9.8.1/24")
+    except OSError as error:
+        return f"the kernel makes no network namespaces here: {error}"
+    finally:
+        if lan is not None:
+            lan.close()
+    return ""
+
+
+@pytest.fixture
+def lan() -> Iterator[Lan]:
+    if reason := no_namespaces():
+        pytest.skip(reason)
+    lan = Lan()
+    try:
+        yield lan
+    finally:
+        lan.close()
+
+
+async def test_two_hosts_on_a_switch_find_each_other_and_follow_new_addresses(lan: Lan) -> None:
+    a, b = lan.host("a", "10.9.8.1/24", "fd09::1/64"), lan.host("b", "10.9.8.2/24")
+    await a.start(ANN, 8701)
+    await b.start(BOB, 8702)
+    await until(lambda: a.found(BOB) and b.found(ANN))
+    assert a.found(BOB) == {"10.9.8.2:8702"}
+    assert b.found(ANN) == {"10.9.8.1:8701", "[fd09::1]:8701"}
+    b.ip("addr", "add", "10.9.8.22/24", "dev", "eth0")  # the router gave it another
+    b.ip("addr", "del", "10.9.8.2/24", "dev", "eth0")
+    await until(lambda: a.found(BOB) == {"10.9.8.22:8702"})
+    b.ip("link", "del", "eth0")  # the cable is pulled, and put into another card
+    b.cable("eth7", "10.9.8.33/24")
+    await until(lambda: a.found(BOB) == {"10.9.8.33:8702"})
+    await a.stop()
+    await b.stop()
+
+
+async def test_a_host_that_had_no_network_at_start_is_found_when_it_has(lan: Lan) -> None:
+    a, b = lan.host("a", "10.9.8.1/24"), lan.host("b")
+    await b.start(BOB, 8702)
+    b2 = lan.children[0]
+    await a.start(ANN, 8701)
+    b.ip("addr", "add", "10.9.8.2/24", "dev", "eth0")
+    await until(lambda: a.found(BOB) == {"10.9.8.2:8702"} and b2.found(ANN) == {"10.9.8.1:8701"})
+    await a.stop()
+    await b.stop()
+
+
+async def test_a_host_with_two_cards_is_found_from_both_networks(lan: Lan) -> None:
+    other = Lan()
+    try:
+        a, b, c = lan.host("a", "10.9.8.1/24"), lan.host("b", "10.9.8.2/24"), other.host("c", "10.9.7.3/24")
+        port = f"{b.name}eth1"
+        other.switch("link", "add", port, "type", "veth", "peer", "name", "eth1", "netns", b.space)
+        other.switch("link", "set", port, "master", "br0", "up")
+        b.ip("link", "set", "eth1", "up")
+        b.ip("addr", "add", "10.9.7.2/24", "dev", "eth1")
+        for host, author, number in ((a, ANN, 8701), (b, BOB, 8702), (c, CID, 8703)):
+            await host.start(author, number)
+        both = {"10.9.8.2:8702", "10.9.7.2:8702"}
+        await until(lambda: a.found(BOB) == both and c.found(BOB) == both and b.found(ANN) and b.found(CID))
+        near = [next(line for line in host.lines if BOB in line).split()[2] for host in (a, c)]
+        assert near == ["10.9.8.2:8702", "10.9.7.2:8702"], "the one in the same network comes first"
+        assert not a.found(CID)
+        for host in (a, b, c):
+            await host.stop()
+    finally:
+        other.close()
+
+
+async def test_a_switch_that_drops_multicast_costs_nothing_but_the_finding(lan: Lan) -> None:
+    a, b, c = lan.host("a", "10.9.8.1/24"), lan.host("b", "10.9.8.2/24"), lan.host("c", "10.9.8.3/24")
+    lan.switch("link", "set", "beth0", "type", "bridge_slave", "mcast_flood", "off", "bcast_flood", "on")
+    await b.start(BOB, 8702)
+    await a.start(ANN, 8701)
+    await c.start(CID, 8703)
+    await until(lambda: a.found(CID) and c.found(ANN))
+    assert not b.found(ANN)
+    assert not b.found(CID)
+    lan.switch("link", "set", "beth0", "type", "bridge_slave", "mcast_flood", "on")
+    await until(lambda: b.found(ANN) and b.found(CID))
+    for host in (a, b, c):
+        await host.stop()
+    assert not b.errors
+
+
+async def test_a_card_without_multicast_raises_nothing_and_others_go_on(lan: Lan) -> None:
+    a, b = lan.host("a", "10.9.8.1/24"), lan.host("b", "10.9.8.2/24")
+    b.ip("link", "set", "eth0", "multicast", "off")
+    await a.start(ANN, 8701)
+    await b.start(BOB, 8702)
+    b.ip("link", "set", "eth0", "multicast", "on")
+    b.ip("addr", "add", "10.9.8.22/24", "dev", "eth0")
+    await until(lambda: a.found(BOB) == {"10.9.8.2:8702", "10.9.8.22:8702"} and b.found(ANN))
+    await a.stop()
+    await b.stop()
+
+
+async def test_where_there_is_no_ipv4_it_is_found_by_ipv6(lan: Lan) -> None:
+    a, b = lan.host("a", "fd09::1/64"), lan.host("b", "fd09::2/64")
+    await a.start(ANN, 8701)
+    await b.start(BOB, 8702)
+    await until(lambda: a.found(BOB) == {"[fd09::2]:8702"} and b.found(ANN) == {"[fd09::1]:8701"})
+    await a.stop()
+    await b.stop()
+
+
+async def test_a_port_that_another_program_holds_is_taken_when_it_is_free(lan: Lan) -> None:
+    a, b = lan.host("a", "10.9.8.1/24"), lan.host("b", "10.9.8.2/24")
+    hold = "import socket,sys; s=socket.socket(2,2); s.bind(('',5353)); print('held',flush=True); sys.stdin.read()"
+    command = ["ip", "netns", "exec", b.space, sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        await a.start(ANN, 8701)
+        await b.start(BOB, 8702)
+        await until(lambda: "5353" in b.errors)
+        assert not b.lines
+        holder.communicate()
+    await until(lambda: a.found(BOB) and b.found(ANN))
+    await a.stop()
+    await b.stop()
+    assert b.errors.count("\n") == 1, "one line"
