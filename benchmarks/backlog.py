@@ -20,7 +20,7 @@ from benchmarks.entries import BATCH, write_now
 from benchmarks.figures import Answer, Figure, median, scaled
 from benchmarks.wire import Wire
 from examples.rig.lines import Line
-from examples.rig.programs import Program, endpoint, last_line, run, through
+from examples.rig.programs import Program, endpoint, last_line, run
 from posline.storage.connection import connect
 
 ROUNDS = 3
@@ -45,22 +45,32 @@ class Round:
 
 async def hand_over(folder: Path, count: int) -> tuple[float, float, float, list[bytes]]:
     """Seconds, bytes to the relay a sale, bytes back a sale, and the entries."""
-    relay = Program(
-        "relay", "posline-relay", ["serve", "--data", str(folder / "relay"), "--port", "0"], folder / "relay"
-    )
+    line = Line("internet")
+    await line.open()
+    serve = ["serve", "--data", str(folder / "relay"), "--port", "0", "--own-certificate", "--address", line.address]
+    relay = Program("relay", "posline-relay", serve, folder / "relay")
     till = Program(
         "till",
         "posline",
-        ["till", "--data", str(folder / "till"), "--port", "0", "--sync-port", "0", "--no-discovery"],
+        [
+            "till",
+            "--data",
+            str(folder / "till"),
+            "--port",
+            "0",
+            "--sync-port",
+            "0",
+            "--host",
+            "127.0.0.1",
+            "--no-discovery",
+        ],
         folder / "till",
     )
-    line = Line("internet")
-    await line.open()
     try:
         await asyncio.gather(relay.start(), till.start())
         line.target = endpoint(relay.urls["page"])
         link = last_line(await run("posline-relay", "invite", "--data", str(relay.data)))
-        await run("posline", "attach", through(link, line.address), "--data", str(till.data))
+        await run("posline", "attach", link, "--data", str(till.data))
         await till.stop()
         entries = write_now(till.data, count)
         await line.cut()

@@ -130,7 +130,7 @@ class Demo:
         """What goes wrong, at which share of the day."""
         plot: list[tuple[float, str, Callable[[], Awaitable[None]]]] = [
             (0.06, "the internet is cut", self.shop.internet.cut),
-            (0.16, "the line from B to A goes dead while its router stays up", self._dead_lan),
+            (0.16, "the line to till A goes dead while its router stays up", self._dead_lan),
             (0.26, "the LAN is cut: every till is alone", self._cut_lan),
             (0.38, "", self._kill_till),
             (0.50, "till B is started again on the same folder", self._restart_till),
@@ -147,7 +147,7 @@ class Demo:
             await act()
 
     async def _dead_lan(self) -> None:
-        self.shop.lan["B", "A"].die()
+        self.shop.lan["A"].die()
 
     async def _cut_lan(self) -> None:
         for line in self.shop.lan.values():
@@ -190,7 +190,7 @@ class Demo:
     # -- watching ------------------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=2, trust_env=False, verify=self.shop.trust()) as http:
             while True:
                 await asyncio.gather(*(self._look(http, books) for books in self._open_books()))
                 rows = [
@@ -231,7 +231,7 @@ class Demo:
         """Wait until nothing is waiting and all replicas answer alike, and return their books."""
         self.board.say("everything is whole again; waiting until all replicas agree")
         holdings: list[Holding] = []
-        async with httpx.AsyncClient(timeout=20, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=20, trust_env=False, verify=self.shop.trust()) as http:
 
             async def agree() -> bool:
                 """Tills sign what they wrote when a link comes up, so the books are still growing for a moment."""

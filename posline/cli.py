@@ -96,6 +96,7 @@ def till(
     sync_port: Annotated[int, typer.Option(min=0, max=65535, help="For other tills; 0 takes a free one.")] = 8701,
     peer: Annotated[list[str] | None, typer.Option(help="A till or relay to link with; may be given often.")] = None,
     no_discovery: Annotated[bool, typer.Option("--no-discovery", help="Do not look for tills on the network.")] = False,
+    host: Annotated[str, typer.Option(help="Where to listen for other tills [every address of this machine]")] = "",
     address: Annotated[
         str | None, typer.Option(help="HOST:PORT by which other tills reach this one, if it differs.")
     ] = None,
@@ -106,7 +107,7 @@ def till(
     terminal.log_to_stderr()
     options = TillOptions(
         context.obj.data, label, shop, currency, zone, port, sync_port, tuple(peer or ()),
-        not no_discovery, address,
+        not no_discovery, host, address,
     )  # fmt: skip
     run(lambda: run_till(options))
 

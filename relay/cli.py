@@ -71,10 +71,13 @@ def _ask(context: typer.Context, name: str, arguments: Mapping[str, Any] | None 
 @app.command()
 def serve(
     context: typer.Context,
-    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with TLS.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine always with TLS.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8800,
     tls_cert: Annotated[Path | None, typer.Option(help="A certificate chain (PEM).")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    own_certificate: Annotated[
+        bool, typer.Option("--own-certificate", help="TLS with a certificate of its own also on this machine.")
+    ] = False,
     address: Annotated[str | None, typer.Option(help="HOST:PORT by which shops reach it, if it differs.")] = None,
 ) -> None:
     """Run the head office until it is stopped."""
@@ -82,7 +85,7 @@ def serve(
         raise typer.BadParameter("--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
     terminal.log_to_stderr()
-    run(lambda: run_relay(RelayOptions(context.obj.data, host, port, tls, address)))
+    run(lambda: run_relay(RelayOptions(context.obj.data, host, port, tls, own_certificate, address)))
 
 
 @app.command()

@@ -35,6 +35,7 @@ class RelayOptions:
     host: str = LOOPBACK
     port: int = 8800
     tls: Tls | None = None
+    own_certificate: bool = False
     address: str | None = None
 
 
@@ -44,7 +45,7 @@ async def run_relay(options: RelayOptions) -> None:
         front: Listener | None = None
         try:
             async with Relay(folder) as relay:
-                tls = options.tls or _own_tls(relay, options.host)
+                tls = options.tls or _own_tls(relay, options)
                 pin = tls.fingerprint if tls is not None else ""
                 app = build_app(relay, relay.engine.routes(relay.find, tls=pin))
                 front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
@@ -55,11 +56,11 @@ async def run_relay(options: RelayOptions) -> None:
                 await front.stop()  # links have ended with the relay's engine
 
 
-def _own_tls(relay: Relay, host: str) -> Tls | None:
-    """The head office's own certificate, where others than this machine can reach it."""
-    if is_loopback(host):
+def _own_tls(relay: Relay, options: RelayOptions) -> Tls | None:
+    """The head office's own certificate, where others than this machine can reach it, or where it is wanted."""
+    if is_loopback(options.host) and not options.own_certificate:
         return None
-    hosts = {host.strip("[]"), *local_addresses()} - {"", "0.0.0.0", "::"}
+    hosts = {options.host.strip("[]"), *local_addresses()} - {"", "0.0.0.0", "::"}
     return own_certificate(relay.folder.path, relay.key.id, sorted(hosts)).tls
 
 

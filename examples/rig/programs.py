@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,9 +62,10 @@ def last_line(printed: str) -> str:
     return printed.strip().splitlines()[-1]
 
 
-def through(link: str, address: str) -> str:
-    """The same link, with another host:port in it."""
-    return urlsplit(link)._replace(netloc=address).geturl()
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
 
 
 def endpoint(url: str) -> tuple[str, int]:

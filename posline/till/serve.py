@@ -40,6 +40,7 @@ class TillOptions:
     sync_port: int = 8701
     peers: Sequence[str] = ()
     discovery: bool = True
+    host: str = EVERYWHERE
     address: str | None = None
 
 
@@ -88,7 +89,7 @@ async def run_till(options: TillOptions) -> None:
                     till.shop, till.recovery, folder.path / RECOVERY_FILE,
                 )  # fmt: skip
             till.links.remember_address(options.address)
-            sync = await till.listen(EVERYWHERE, options.sync_port)
+            sync = await till.listen(options.host, options.sync_port)
             local = Local(till, COMMANDS)
             page = Listener(build_app(till, local), host=LOOPBACK, port=options.port)
             await page.start()
