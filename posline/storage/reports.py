@@ -151,7 +151,7 @@ class Reports:
         holders = {
             store
             for store, mark in self._store.haves(self._shop, entry.till, entry.run).items()
-            if mark.seq >= entry.seq and store != self._here
+            if mark.seq >= entry.seq and store != self._here and store in members
         }
         if entry.till != self._here:
             holders.add(entry.till)

@@ -59,7 +59,7 @@ class Process:
         """Start it and wait for its ready line."""
         with self.log.open("a") as log:
             self._child = subprocess.Popen(
-                [*command(self.module), *self.arguments, "--data", str(self.data)],
+                self.command_line(),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -72,6 +72,10 @@ class Process:
         assert ready.startswith("ready "), (ready, self.log.read_text()[-2000:])
         self.urls = dict(re.findall(r"(\w+)=(\S+)", ready)) or {"url": ready.split()[1]}
         return self
+
+    def command_line(self) -> list[str]:
+        """How to start it."""
+        return [*command(self.module), *self.arguments, "--data", str(self.data)]
 
     @property
     def log(self) -> Path:
