@@ -24,8 +24,9 @@ from posline.core.clock import Clock, Reading, business_day, iso, parse_iso
 from posline.core.document import Document, lone_update
 from posline.core.entry import Entry, compose, decode
 from posline.core.kinds import SIGNED_KINDS
+from posline.core.members import shop_id
 from posline.core.segment import elements
-from posline.core.status import SHORT, shop_id
+from posline.core.status import SHORT
 from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, decode_state, read_update
 from posline.errors import Mismatch, Refused
 from posline.storage.store import Commit, Head, Mark, Row, Staged, Store

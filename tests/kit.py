@@ -13,7 +13,8 @@ from posline.core.clock import Clock
 from posline.core.document import lone_update
 from posline.core.entry import Entry, decode, encode, sign
 from posline.core.kinds import SIGNED_KINDS
-from posline.core.status import Status, shop_id
+from posline.core.members import shop_id
+from posline.core.status import Status
 from posline.core.update import read_update
 from posline.replica import Replica, found
 from posline.storage.store import Staged, Store
@@ -44,6 +45,7 @@ class Writer:
     number: int = 0
     last: Entry | None = None
     entries: list[Entry] = field(default_factory=list)
+    seen: dict[str, str] = field(default_factory=dict)  # the last entry of each author in the shop's document
 
     def __post_init__(self) -> None:
         self.key = key_of(self.name)
@@ -64,6 +66,8 @@ class Writer:
             "day": DAY,
             "by": "",
         } | over
+        if document == "shop":
+            fields = {"seen": dict(self.seen)} | fields
         fields = envelope | fields
         signed = kind in SIGNED_KINDS or document == "shop"
         text = sign(fields, self.key.sign) if signed else encode(fields)
@@ -72,7 +76,14 @@ class Writer:
         if not over.keys() & {"seq", "prev", "till", "run"}:
             self.seq, self.last = self.seq + 1, entry
             self.entries.append(entry)
+            if document == "shop":
+                self.seen[self.id] = entry.hash.hex()
         return entry
+
+    def hear(self, *others: Writer) -> None:
+        """Learn what the others know of the shop."""
+        for other in others:
+            self.seen |= other.seen
 
     def begin(self, run: int | None = None, **over: Any) -> Entry:
         """Start a run behind the last entry."""
@@ -110,18 +121,16 @@ class Writer:
                 "zone": "Asia/Karachi",
                 "day_start": "04:00",
                 "label": "A",
-                "seen": {},
             },
             document="shop",
         )
 
     def admit(self, other: Writer, role: str = "manager") -> Entry:
-        """This author admits another."""
-        return self.write(
-            "member",
-            {"key": text_key(other.key.public), "label": other.name[:6].upper(), "role": role, "seen": {}},
-            document="shop",
-        )
+        """This author admits another, who learns of it."""
+        fields = {"key": text_key(other.key.public), "label": other.name[:6].upper(), "role": role}
+        entry = self.write("member", fields, document="shop")
+        other.hear(self)
+        return entry
 
 
 def shop_of(*writers: Writer) -> str:

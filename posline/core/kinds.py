@@ -18,12 +18,24 @@ import msgspec
 from posline.core.money import MAX_MONEY, inclusive_tax, line_total, parse_quantity, parse_rate
 from posline.core.numbers import AUTHOR, author_id, valid_label
 
-__all__ = ["KINDS", "MAX_LINES", "MAX_PRODUCTS", "MAX_TEXT", "ROLES", "SIGNED_KINDS", "check_body", "content_of"]
+__all__ = [
+    "KINDS",
+    "MAX_LINES",
+    "MAX_POINTS",
+    "MAX_PRODUCTS",
+    "MAX_TEXT",
+    "MEMBERSHIP",
+    "ROLES",
+    "SIGNED_KINDS",
+    "check_body",
+    "content_of",
+]
 
 MAX_TEXT = 200  # characters of any text
 MAX_LINES = 500
 MAX_PRODUCTS = 200  # in one entry
 MAX_TENDERS = 20
+MAX_POINTS = 300  # that a removal names, and entries that an `accept` names: some 27 kB
 ROLES = ("manager", "till", "head office", "reader")
 
 KINDS = {  # kind -> the sort of document that it belongs in
@@ -33,14 +45,20 @@ KINDS = {  # kind -> the sort of document that it belongs in
     "redate": "journal",
     "founding": "shop",
     "member": "shop",
+    "role": "shop",
+    "remove": "shop",
+    "accept": "shop",
+    "key": "shop",
     "setting": "shop",
     "products": "catalog",
 }
-SIGNED_KINDS = frozenset({"run", "seal", "founding", "member", "setting"})
+MEMBERSHIP = frozenset({"founding", "member", "role", "remove", "accept", "key"})  # the shop's document alone decides
+SIGNED_KINDS = MEMBERSHIP | {"run", "seal", "setting"}
 
 Body = Mapping[str, Any]
 _WHOLE = {str(pieces): pieces for pieces in range(1, 100)}
 _HASH = re.compile(r"[0-9a-f]{64}")
+_PROOF = re.compile(r"[A-Za-z0-9_-]{86}")
 _DAY_START = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _TENDER = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -217,6 +235,50 @@ def _member(_: str, body: Body) -> str | None:
     return _seen(body)
 
 
+def _named(value: object) -> bool:
+    return type(value) is str and AUTHOR.fullmatch(value) is not None
+
+
+def _hash(value: object) -> bool:
+    return type(value) is str and _HASH.fullmatch(value) is not None
+
+
+def _role(_: str, body: Body) -> str | None:
+    if not _named(body.get("member")) or body.get("role") not in ("manager", "till"):
+        return "it does not say who is to be manager or till"
+    return _seen(body)
+
+
+def _remove(_: str, body: Body) -> str | None:
+    points = body.get("points")
+    if not _named(body.get("member")):
+        return "it does not say whom it removes"
+    if type(points) is not list or len(points) > MAX_POINTS:
+        return f"it has not up to {MAX_POINTS} points"
+    for point in points:
+        if type(point) is not list or len(point) != 3:
+            return "one of its points is none"
+        if type(point[0]) is not int or point[0] < 0 or not _place(point[1]) or not _hash(point[2]):
+            return "one of its points is none"
+    return _seen(body)
+
+
+def _accept(_: str, body: Body) -> str | None:
+    entries = body.get("entries")
+    if type(entries) is not list or not 0 < len(entries) <= MAX_POINTS or not all(map(_hash, entries)):
+        return f"it does not name 1 to {MAX_POINTS} entries"
+    return _seen(body)
+
+
+def _key_change(_: str, body: Body) -> str | None:
+    if _key(body.get("key")) is None:
+        return "it names no key"
+    proof = body.get("proof")
+    if type(proof) is not str or _PROOF.fullmatch(proof) is None:
+        return "it has no proof by the new key"
+    return _seen(body)
+
+
 def _setting(_: str, body: Body) -> str | None:
     if not _text(body.get("name")) or "value" not in body:
         return "it sets nothing"
@@ -259,6 +321,10 @@ _CHECKS: dict[str, Callable[[str, Body], str | None]] = {
     "redate": _redate,
     "founding": _founding,
     "member": _member,
+    "role": _role,
+    "remove": _remove,
+    "accept": _accept,
+    "key": _key_change,
     "setting": _setting,
     "products": _products,
 }

@@ -14,31 +14,24 @@ The rules are those of docs/protocol.md, "What counts".
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from posline.core.entry import Entry, verify
-from posline.core.numbers import author_id
+from posline.core.members import read_shop
 
 __all__ = [
     "Chained",
     "Judgement",
-    "Member",
-    "Role",
-    "Shop",
     "Status",
     "Verdict",
     "chained",
     "judge",
     "judge_id",
     "judge_run",
-    "member_key",
-    "read_shop",
-    "shop_id",
 ]
 
 SHORT = 24  # hex digits of a hash that `prev` carries
@@ -52,112 +45,6 @@ class Status(StrEnum):
     DISPUTED = "disputed"
     HELD = "held"
     INVALID = "invalid"
-
-
-class Role(StrEnum):
-    """What a member may do."""
-
-    MANAGER = "manager"
-    TILL = "till"
-    HEAD_OFFICE = "head office"
-    READER = "reader"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One admitted author. `key` is its public key (32 bytes)."""
-
-    author: str
-    key: bytes
-    label: str
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """What the shop's document says: its founding and its members; empty until the founding entry is here."""
-
-    founding: Entry | None = None
-    members: Mapping[str, Member] = field(default_factory=dict)
-    recovery: Member | None = None
-    removals: Mapping[str, object] = field(default_factory=dict)
-    unfit: Mapping[bytes, str] = field(default_factory=dict)  # hash -> why a membership entry is invalid
-
-    @property
-    def everyone(self) -> Mapping[str, Member]:
-        return self.members
-
-    def key_of(self, author: str) -> bytes | None:
-        """The public key whose signature counts for `author`; None when it is no member."""
-        member = self.members.get(author)
-        if member is not None:
-            return member.key
-        return self.recovery.key if self.recovery is not None and self.recovery.author == author else None
-
-
-def member_key(text: str) -> bytes:
-    """The 32 bytes of a public key written in base64url."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def shop_id(founding: Entry) -> str:
-    """A shop is named by its founding entry: lower-case base32 of the first 16 bytes of its hash, so that nobody can
-    put another founding in its place."""
-    return base64.b32encode(founding.hash[:16]).decode().rstrip("=").lower()
-
-
-def read_shop(entries: Iterable[Entry], shop: str) -> Shop:
-    """Who is a member, from the entries of the `shop` document.
-
-    The founder is a manager, so is the recovery key, and a manager's signed `member` entry admits. Found as a least
-    fixed point, so no order of arrival enters it. Where several entries admit one author, the lowest hash decides.
-    """
-    founding: Entry | None = None
-    unfit: dict[bytes, str] = {}
-    acts: list[Entry] = []
-    for entry in entries:
-        if entry.fault is not None:
-            continue
-        if entry.kind == "founding":
-            if shop_id(entry) == shop and verify(member_key(entry.body["key"]), entry):
-                founding = entry
-            else:
-                unfit[entry.hash] = "it founds another shop"
-        elif entry.kind == "member":
-            acts.append(entry)
-    if founding is None:
-        return Shop(unfit=unfit)
-    members = {
-        founding.till: Member(
-            founding.till, member_key(founding.body["key"]), str(founding.body.get("label", "")), Role.MANAGER
-        )
-    }
-    recovery_key = member_key(founding.body["recovery"])
-    recovery = Member(author_id(recovery_key), recovery_key, "", Role.MANAGER)
-    managers = {founding.till: members[founding.till].key, recovery.author: recovery_key}
-    waiting = sorted(acts, key=lambda act: act.hash)
-    progress = True
-    while progress:
-        progress, left = False, []
-        for act in waiting:
-            key = managers.get(act.till)
-            if key is None or not verify(key, act):
-                left.append(act)
-                continue
-            progress = True
-            admitted = member_key(act.body["key"])
-            author = author_id(admitted)
-            if author not in members:
-                members[author] = Member(author, admitted, str(act.body["label"]), Role(act.body["role"]))
-                if members[author].role is Role.MANAGER:
-                    managers[author] = admitted
-        waiting = left
-    for act in waiting:
-        if act.till in managers:
-            unfit[act.hash] = "its signature is wrong"
-        elif act.till in members:
-            unfit[act.hash] = "only a manager may admit"
-    return Shop(founding, members, recovery, unfit=unfit)
 
 
 # -- one run ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from posline.core.edits import Edit, current
 from posline.core.entry import Entry
-from posline.core.status import Role, Shop
+from posline.core.members import Role, Shop
 from posline.storage.connection import Connection
 
 __all__ = ["ROLE_RANK", "Effects"]

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from posline.core.entry import Entry, decode, verify
-from posline.core.status import SHORT, Chained, Shop, Status, judge_id, judge_run, read_shop
+from posline.core.members import Shop, read_shop
+from posline.core.status import SHORT, Chained, Status, judge_id, judge_run
 from posline.storage.connection import Connection
 from posline.storage.effects import Effects
 
@@ -30,7 +31,6 @@ UNSIGNED, SIGNED, UNVERIFIED, FORGED = range(4)  # `entry.signed`; unverified: i
 
 IN_A_QUERY = 250  # values in one `IN (...)`, well under SQLite's limit of variables
 RUNS_KEPT = 4096  # runs whose tips stay in memory, about 1 MB
-MEMBERSHIP = frozenset({"founding", "member"})
 NO_MEMBER = "its author is no member of this shop (yet)"
 DUPLICATED = "the same is recorded once already"
 
@@ -143,7 +143,7 @@ class Ledger:
         if shop not in self._shops:
             rows = self._db.execute(
                 "SELECT e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
-                " WHERE e.shop = ? AND e.day IS NULL AND d.name = 'shop' AND e.kind IN ('founding', 'member')",
+                " WHERE e.shop = ? AND e.day IS NULL AND d.name = 'shop'",
                 (shop,),
             )
             self._shops[shop] = read_shop([decode("shop", raw) for (raw,) in rows], shop_id)
@@ -158,7 +158,7 @@ class Ledger:
         if not fresh:
             return [], []
         take = _Take(shop, self.authority(shop, shop_id), ids=claimed)
-        joins = [a for a in fresh if a.entry.kind in MEMBERSHIP and a.entry.document == "shop"]
+        joins = [a for a in fresh if a.entry.placed and a.entry.document == "shop"]
         first = self._next
         for arrival in fresh:
             self._place(take, arrival, patient=bool(joins))

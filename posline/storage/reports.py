@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from posline.core.entry import Entry, decode
+from posline.core.members import Role
 from posline.core.numbers import parse_receipt, receipt
 from posline.core.pricing import sale_figures
-from posline.core.status import Role, Status
+from posline.core.status import Status
 from posline.storage.ledger import COUNTED, DISPUTED, DUPLICATE, HELD, INVALID, STATUSES, in_pieces
 from posline.storage.store import Store
 

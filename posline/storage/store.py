@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from posline.core.entry import Entry, decode
+from posline.core.members import Member, Shop, read_shop
 from posline.core.segment import squash
-from posline.core.status import Member, Shop, read_shop
 from posline.core.update import StateVector, decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, FolderDamaged
 from posline.storage.connection import Connection, Error, connect, is_full, reader
@@ -448,9 +448,9 @@ class Store:
         return cached[1]
 
     def acts(self, shop: str) -> list[Entry]:
-        """The entries that say who is a member, as committed."""
+        """The entries of the shop's document, which say who is a member, as committed."""
         rows = self.read.execute(
-            "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind IN ('founding', 'member')",
+            "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL",
             (self._shops.get(shop), self.document_key(shop, "shop")),
         )
         return [decode("shop", raw) for (raw,) in rows]

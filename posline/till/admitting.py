@@ -12,8 +12,8 @@ import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from posline.core.members import Role
 from posline.core.numbers import author_id, next_label, valid_label
-from posline.core.status import Role
 from posline.errors import BadRequest, PoslineError
 from posline.till.opening import base64url
 

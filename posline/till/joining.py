@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from posline.core.members import Role
 from posline.core.numbers import author_id
-from posline.core.status import Role
 from posline.errors import FolderError, Refused
 from posline.storage.folder import Folder
 from posline.storage.store import Store

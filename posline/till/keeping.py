@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posline.core.members import Role
 from posline.core.numbers import author_id, next_label, valid_label
-from posline.core.status import Role
 from posline.errors import BadRequest, FolderDamaged, FolderError, PoslineError
 from posline.storage.files import make_folder, sync_folder
 from posline.storage.folder import Folder

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from posline.core.status import Role
+from posline.core.members import Role
 from posline.errors import BadRequest
 from posline.sync.accept import WebSocketProtocol
 from posline.sync.discovery import Discovery, local_addresses

@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from posline.core.clock import Reading
+from posline.core.members import Role
 from posline.core.money import parse_rate
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
-from posline.core.status import Role
 from posline.errors import Ambiguous, BadRequest, FolderError, NotFound, OutcomeUnknown
 from posline.replica import Replica
 from posline.storage.folder import Folder
