@@ -13,7 +13,7 @@ from posline.core.clock import Clock
 from posline.core.document import lone_update
 from posline.core.entry import Entry, decode, encode, sign
 from posline.core.kinds import SIGNED_KINDS
-from posline.core.members import shop_id
+from posline.core.members import key_proof, shop_id
 from posline.core.status import Status
 from posline.core.update import read_update
 from posline.replica import Replica, found
@@ -131,6 +131,39 @@ class Writer:
         entry = self.write("member", fields, document="shop")
         other.hear(self)
         return entry
+
+    def act(self, kind: str, fields: dict[str, Any], **over: Any) -> Entry:
+        """An entry of the shop's document; `seen` among the fields lies about what this author had seen."""
+        return self.write(kind, fields, document="shop", **over)
+
+    def remove(self, other: Writer | str, *points: Entry, **lies: Any) -> Entry:
+        """This author removes another, whose entries count as far as the chains behind these."""
+        named = [[e.run, e.seq, e.hash.hex()] for e in points]
+        return self.act("remove", {"member": other if isinstance(other, str) else other.id, "points": named} | lies)
+
+    def set_role(self, other: Writer, role: str, **lies: Any) -> Entry:
+        """This author makes another one manager or till."""
+        return self.act("role", {"member": other.id, "role": role} | lies)
+
+    def accept(self, *entries: Entry, **lies: Any) -> Entry:
+        """This author accepts entries that are held or disputed."""
+        return self.act("accept", {"entries": [e.hash.hex() for e in entries]} | lies)
+
+    def rotate(self, name: str | None = None, *, proof: bytes | None = None, **over: Any) -> Entry:
+        """This author changes its key, and signs with the new one from now on."""
+        place = {"seq": self.seq + 1, "prev": self.last.hash.hex()[:24] if self.last is not None else ""} | over
+        fresh = Key(random.Random(name or f"{self.name} {self.seq}").randbytes(32), self.id)
+        made = fresh.sign(key_proof(self.id, place["seq"], place["prev"])) if proof is None else proof
+        entry = self.act("key", {"key": text_key(fresh.public), "proof": text_key(made)}, **over)
+        self.key = fresh
+        return entry
+
+    def twin(self) -> Writer:
+        """A copy of this author as it is now: its thief, or its other life. What it writes from now on is its own."""
+        other = Writer(self.name, self.run, self.seq, self.number, self.last, [], dict(self.seen))
+        other.key = self.key
+        other.random.seed(f"{self.name} {self.seq} twin")
+        return other
 
 
 def shop_of(*writers: Writer) -> str:

@@ -35,6 +35,7 @@ PROOF_DOMAIN = b"posline-key-v1\0"  # so that a new key's proof can never pass f
 CHECKED_KEPT = 4096  # signatures whose check is remembered, some 4 MB: the same acts are read again at each change
 
 LATE = "its author was removed or demoted without having seen this"
+GAP = "something that its author had seen is not here yet"
 NOT_MANAGER = "its author was no manager in what it had seen"
 WRONG_SIGNATURE = "its signature is wrong"
 
@@ -147,9 +148,10 @@ def read_shop(entries: Iterable[Entry], shop: str) -> Shop:
 # -- pasts and signatures: what hangs on nothing but the entries themselves -------------------------
 
 
-def _pasts(held: Mapping[bytes, Entry], founding: bytes) -> dict[bytes, int]:
-    """Each entry's place in an order in which every entry comes behind all that it had seen, and that past as a set of
-    places (bits). Hashes can form no circle. What is seen and not here is passed over."""
+def _pasts(held: Mapping[bytes, Entry], founding: bytes) -> tuple[dict[bytes, int], set[bytes]]:
+    """Each entry's past as a set of places (bits), in an order in which every entry comes behind all that it had seen;
+    and the entries in whose past something is not here yet. Hashes can form no circle."""
+    gaps: set[bytes] = set()
     places: dict[bytes, int] = {founding: 0}
     pasts: dict[bytes, int] = {founding: 0}
     for first in sorted(held):
@@ -159,17 +161,20 @@ def _pasts(held: Mapping[bytes, Entry], founding: bytes) -> dict[bytes, int]:
             if hash in pasts:
                 waiting.pop()
                 continue
-            seen = [h for h in _seen(held[hash]) if h in held and h != hash]
-            missing = [h for h in seen if h not in pasts]
-            if missing:
-                waiting += missing
+            named = _seen(held[hash])
+            seen = [h for h in named if h in held]
+            open_ = [h for h in seen if h not in pasts]
+            if open_:
+                waiting += open_
                 continue
+            if len(seen) < len(named) or not gaps.isdisjoint(seen):
+                gaps.add(hash)
             past = 1  # the founding is in everybody's
             for h in seen:
                 past |= pasts[h] | 1 << places[h]
             places[hash], pasts[hash] = len(places), past
             waiting.pop()
-    return {hash: pasts[hash] for hash in places}  # in the order of places
+    return {hash: pasts[hash] for hash in places}, gaps  # in the order of places
 
 
 def _seen(entry: Entry) -> list[bytes]:
@@ -252,7 +257,7 @@ class _Acts:
         recovery = member_key(founding.body["recovery"])
         self._recovery = Member(author_id(recovery), recovery, "", Role.MANAGER)
         self._first = {self._founder: first, self._recovery.author: recovery}
-        pasts = _pasts(held, founding.hash)
+        pasts, self._gaps = _pasts(held, founding.hash)
         self._places = {hash: place for place, hash in enumerate(pasts)}
         self._pasts = pasts
         entries = [held[hash] for hash in pasts]
@@ -415,6 +420,8 @@ class _Acts:
                 unfit[act.entry.hash] = WRONG_SIGNATURE
             elif act.subject == self._recovery.author:
                 unfit[act.entry.hash] = "the recovery key is no till, and nobody changes what it may"
+            elif act.entry.hash in self._gaps and not self._may(act, sure, taken):
+                late[act.entry.hash] = GAP
             elif not self._in_charge(act.entry.till, act.past, sure, taken):
                 unfit[act.entry.hash] = NOT_MANAGER
             elif not self._may(act, sure, taken):

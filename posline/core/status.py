@@ -2,12 +2,13 @@
 
 Three questions, each answered by one function without arrival order, clock or setting:
 
-1. `read_shop`: who is a member, from the founding entry outwards;
-2. `judge_run`: what the chain of one run says of its entries (vouched, linked, disputed);
+1. `read_shop` (posline.core.members): who is a member, from the founding entry outwards;
+2. `judge_run`: what the chain of one run says of its entries (vouched, linked, disputed, beyond a removal), and then
+   `overruled`: what the shop's document says of them whatever their chain says;
 3. `judge_id`: which of the entries that claim one id counts.
 
 `judge` puts them together from nothing: the plain, slow answer that `posline verify` and the tests hold against the
-ledger's incremental one, which calls the same three functions for just the keys that an arrival touches.
+ledger's incremental one, which calls the same functions for just the keys that an arrival touches.
 
 The rules are those of docs/protocol.md, "What counts".
 """
@@ -16,25 +17,32 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from posline.core.entry import Entry, verify
-from posline.core.members import read_shop
+from posline.core.kinds import MEMBERSHIP
+from posline.core.members import Shop, read_shop
 
 __all__ = [
+    "NO_MEMBER",
     "Chained",
     "Judgement",
     "Status",
     "Verdict",
     "chained",
+    "is_act",
     "judge",
     "judge_id",
     "judge_run",
+    "overruled",
 ]
 
 SHORT = 24  # hex digits of a hash that `prev` carries
+NO_MEMBER = "its author is no member of this shop (yet)"
+REMOVED = "its till was removed before it"
+READS_ONLY = "a reader's entries do not count"
 
 
 class Status(StrEnum):
@@ -85,12 +93,18 @@ def _short(hash: bytes) -> str:
     return hash.hex()[:SHORT]
 
 
-def judge_run(entries: Sequence[Chained], named: Sequence[tuple[int, bytes]]) -> dict[object, Judgement]:
-    """Judge the entries of one member's run.
+def judge_run(
+    entries: Sequence[Chained], named: Iterable[tuple[int, bytes]], *, removed: bool = False
+) -> dict[object, Judgement]:
+    """Judge the entries of one author's run.
 
     `named` are the points of this run, (seq, hash), that valid `run` entries of the author's other runs name as
-    `after`. An entry is vouched for if it is signed, or named, or on the chain behind such a one. It is
+    `after`. Of a `removed` author they are the run's ends: the points that its removal names, and those named by `run`
+    entries that lie behind an end themselves. Then they alone vouch, and whatever is not behind one is held.
 
+    An entry is vouched for if it is signed, or named, or on the chain behind such a one. It is
+
+    - held: its author was removed, and it is not behind an end;
     - held: unsigned, and the run's own `run` entry is not here;
     - disputed: not vouched for, and rivalled for its number, or overtaken by a vouched number, or beyond a point from
       which another run of its author went on, or not fitting the entry before it;
@@ -102,7 +116,7 @@ def judge_run(entries: Sequence[Chained], named: Sequence[tuple[int, bytes]]) ->
         at[entry.seq].append(entry)
     points = set(named)
     vouched: set[int] = set()
-    work = [e for e in entries if (e.signed and not e.faulty) or (e.seq, e.hash) in points]
+    work = [e for e in entries if (e.signed and not e.faulty and not removed) or (e.seq, e.hash) in points]
     while work:
         entry = work.pop()
         if id(entry) in vouched:
@@ -112,7 +126,7 @@ def judge_run(entries: Sequence[Chained], named: Sequence[tuple[int, bytes]]) ->
     begun = any(e.kind == "run" and e.signed and not e.faulty for e in entries)
     sound = [e for e in entries if not e.faulty]
     top = max((e.seq for e in sound if id(e) in vouched), default=0)
-    cut = min((seq for seq, _ in named), default=None)
+    cut = min((seq for seq, _ in points), default=None)
 
     rooted: dict[int, Status] = {}  # unvouched -> what its chain back ends in
     verdicts: dict[object, Judgement] = {}
@@ -131,6 +145,8 @@ def judge_run(entries: Sequence[Chained], named: Sequence[tuple[int, bytes]]) ->
                     rooted[id(entry)] = Status.DISPUTED if any(not p.faulty for p in before) else Status.HELD
             if entry.faulty:
                 verdicts[entry.key] = Judgement(is_vouched, Status.INVALID)
+            elif removed and not is_vouched:
+                verdicts[entry.key] = Judgement(False, Status.HELD, REMOVED)
             elif not begun and not entry.signed:
                 verdicts[entry.key] = Judgement(is_vouched, Status.HELD, "the start of its run is not here yet")
             elif is_vouched:
@@ -148,6 +164,30 @@ def judge_run(entries: Sequence[Chained], named: Sequence[tuple[int, bytes]]) ->
             else:
                 verdicts[entry.key] = Judgement(False, Status.COUNTED)
     return verdicts
+
+
+# -- what the shop says, whatever the chain does ----------------------------------------------------
+
+
+def is_act(document: str, kind: str) -> bool:
+    """Whether an entry is of membership, which the shop's document alone decides."""
+    return document == "shop" and kind in MEMBERSHIP
+
+
+def overruled(shop: Shop, act: bool, author: str, hash: bytes, chain: Judgement) -> Judgement:
+    """What the chain said of an entry without a fault, as the shop has it: an act stands or not by the shop's document
+    alone, who is no member or only reads counts for nothing, and what a manager accepted counts."""
+    if act:
+        if hash in shop.acts:
+            return Judgement(chain.vouched, Status.COUNTED)
+        if hash in shop.unfit:
+            return Judgement(chain.vouched, Status.INVALID, shop.unfit[hash])
+        return Judgement(chain.vouched, Status.HELD, shop.late.get(hash, NO_MEMBER))
+    if author in shop.readers:
+        chain = Judgement(chain.vouched, Status.HELD, READS_ONLY)
+    if chain.standing in (Status.HELD, Status.DISPUTED) and hash in shop.accepted:
+        return Judgement(chain.vouched, Status.COUNTED)
+    return chain
 
 
 # -- one id ----------------------------------------------------------------------------------------
@@ -189,40 +229,35 @@ def judge(entries: Iterable[Entry], shop: str) -> dict[tuple[str, bytes], Verdic
     """The status of every element of a shop, keyed (document, hash), worked out from nothing."""
     held = {(entry.document, entry.hash): entry for entry in entries}
     authority = read_shop((e for e in held.values() if e.document == "shop"), shop)
-    verdicts: dict[tuple[str, bytes], Verdict] = {}
-    runs: dict[tuple[str, int], list[Chained]] = defaultdict(list)
-    named: dict[tuple[str, int], list[tuple[int, bytes]]] = defaultdict(list)
+    faults: dict[tuple[str, bytes], str] = {}
+    chains: dict[object, Judgement] = {}
+    runs: dict[str, dict[int, list[Chained]]] = defaultdict(lambda: defaultdict(list))
     for key, entry in held.items():
         if not entry.placed:
-            verdicts[key] = Verdict(Status.INVALID, entry.fault or "", False)
+            faults[key] = entry.fault or ""
             continue
-        public = authority.key_of(entry.till)
-        fault, signed = entry.fault, False
-        if public is None:
-            status = Status.INVALID if fault is not None or entry.hash in authority.unfit else Status.HELD
-            verdicts[key] = Verdict(
-                status, fault or authority.unfit.get(entry.hash) or "its author is no member", False
-            )
-            continue
-        if entry.signature is not None:
-            signed = verify(public, entry)
-            if not signed and fault is None:
-                fault = "its signature is wrong"
-        if fault is None:
-            fault = authority.unfit.get(entry.hash)
+        public = authority.key_of(entry.till, entry.seq)
+        signed = public is not None and verify(public, entry)
+        forged = public is not None and entry.signature is not None and not signed
+        act = is_act(entry.document, entry.kind)
+        wrong = authority.unfit.get(entry.hash) if act else "its signature is wrong" if forged else None
+        fault = entry.fault or wrong
         if fault is not None:
-            verdicts[key] = Verdict(Status.INVALID, fault, False)
-        runs[entry.till, entry.run].append(chained(key, entry, signed, fault is not None))
-        after = entry.body.get("after") if entry.kind == "run" and signed and fault is None else None
-        if after is not None and after["run"] != entry.run:
-            named[entry.till, after["run"]].append((after["seq"], bytes.fromhex(after["hash"])))
-    for run, members in runs.items():
-        for place, judgement in judge_run(members, named[run]).items():
-            assert isinstance(place, tuple)
-            if judgement.standing is Status.INVALID:
-                verdicts[place].vouched = judgement.vouched
-            else:
-                verdicts[place] = Verdict(judgement.standing, judgement.reason, judgement.vouched)
+            faults[key] = fault
+        if public is None:
+            chains[key] = Judgement(False, Status.HELD, NO_MEMBER)
+        else:
+            runs[entry.till][entry.run].append(chained(key, entry, signed, fault is not None))
+    for author, own in runs.items():
+        chains |= _judge_author(authority, author, own, held)
+    verdicts: dict[tuple[str, bytes], Verdict] = {}
+    for key, entry in held.items():
+        chain = chains.get(key, Judgement(False, Status.INVALID))
+        if key in faults:
+            verdicts[key] = Verdict(Status.INVALID, faults[key], chain.vouched)
+            continue
+        found = overruled(authority, is_act(entry.document, entry.kind), entry.till, entry.hash, chain)
+        verdicts[key] = Verdict(found.standing, found.reason, found.vouched)
     claims: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
     for key, verdict in verdicts.items():
         if verdict.status is Status.COUNTED:
@@ -235,6 +270,37 @@ def judge(entries: Iterable[Entry], shop: str) -> dict[tuple[str, bytes], Verdic
                 verdicts[claimed].status, verdicts[claimed].kept = Status.DUPLICATE, kept[1]
                 verdicts[claimed].reason = "the same sale is recorded once already"
     return verdicts
+
+
+def _judge_author(
+    authority: Shop,
+    author: str,
+    runs: Mapping[int, list[Chained]],
+    held: Mapping[tuple[str, bytes], Entry],
+) -> dict[object, Judgement]:
+    """What the chains say of all runs of an author. Which points vouch is known at once of a member, whose every signed
+    `run` entry counts; of a removed one it follows from the points of its removal backwards, from run to run."""
+    removal = authority.removals.get(author)
+    named: dict[int, set[tuple[int, bytes]]] = defaultdict(set)
+    for run, seq, hash in removal.points if removal is not None else ():
+        named[run].add((seq, hash))
+    answer: dict[object, Judgement] = {}
+    waiting = dict.fromkeys(sorted(runs, key=lambda run: max(link.seq for link in runs[run])))
+    while waiting:
+        run, _ = waiting.popitem()  # the last first, for others follow from it
+        answer |= judge_run(runs[run], named[run], removed=removal is not None)
+        for link in runs[run]:
+            if link.kind != "run" or not link.signed or link.faulty or (removal and not answer[link.key].vouched):
+                continue
+            after = held[link.key].body["after"]  # type: ignore[index]
+            if after is None or after["run"] == run:
+                continue
+            point = after["seq"], bytes.fromhex(after["hash"])
+            if point not in named[after["run"]]:
+                named[after["run"]].add(point)
+                if after["run"] in runs:
+                    waiting[after["run"]] = None
+    return answer
 
 
 def _order(entry: Entry) -> tuple[str, int, int, bytes]:

@@ -1,4 +1,6 @@
-"""An author's Ed25519 key: made once on the device, kept in a file with mode 0600, never copied by a backup.
+"""An author's Ed25519 key: made on the device, kept in a file with mode 0600, never copied by a backup.
+
+An author is named after its first key. Where the key was changed since, the file says whose it is.
 
 Signing is the `cryptography` package's; nothing here invents any. Knows nothing of entries or links.
 """
@@ -11,7 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from posline.core.numbers import author_id
+from posline.core.numbers import AUTHOR, author_id
 from posline.errors import FolderDamaged
 from posline.storage.files import write_atomically
 
@@ -21,14 +23,14 @@ _HEADER = "posline-key-v1"
 
 
 class Key:
-    """One author's signing key. `id` is the author id drawn from the public key (26 characters)."""
+    """One author's signing key. `id` is the author id (26 characters), drawn from the author's first public key."""
 
-    def __init__(self, seed: bytes) -> None:
-        """`seed` is the 32 random bytes of the private key."""
+    def __init__(self, seed: bytes, author: str | None = None) -> None:
+        """`seed` is the 32 random bytes of the private key; `author` whose it is, where it is not the first one."""
         self._seed = seed
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self.public: bytes = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        self.id: str = author_id(self.public)
+        self.id: str = author or author_id(self.public)
 
     @property
     def private(self) -> Ed25519PrivateKey:
@@ -55,16 +57,17 @@ class Key:
 
     def save(self, path: Path) -> None:
         """Write the key file, readable by its owner alone, safe against a power cut."""
-        write_atomically(path, f"{_HEADER} {self._seed.hex()}\n".encode(), mode=0o600)
+        words = [_HEADER, self._seed.hex()] + ([self.id] if self.id != author_id(self.public) else [])
+        write_atomically(path, f"{' '.join(words)}\n".encode(), mode=0o600)
 
     @classmethod
     def load(cls, path: Path) -> Key:
         """Read a key file. Raises FolderDamaged when it is not whole."""
         try:
-            header, seed = path.read_text().split()
-            if header != _HEADER:
+            header, seed, *author = path.read_text().split()
+            if header != _HEADER or len(author) > 1 or not all(map(AUTHOR.fullmatch, author)):
                 raise ValueError(header)
-            return cls(bytes.fromhex(seed))
+            return cls(bytes.fromhex(seed), *author)
         except (ValueError, UnicodeDecodeError) as error:
             raise FolderDamaged(
                 f"the key file {path} is not whole: put back the copy you kept of it, or restore a backup as a new till"
