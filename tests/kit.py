@@ -48,7 +48,7 @@ class Writer:
     seen: dict[str, str] = field(default_factory=dict)  # the last entry of each author in the shop's document
 
     def __post_init__(self) -> None:
-        self.key = key_of(self.name)
+        self.key = key_of(self.name)  # an author is named after its first key, whichever it signs with later
         self.id = self.key.id
         self.random = random.Random(self.name)
 
@@ -127,7 +127,7 @@ class Writer:
 
     def admit(self, other: Writer, role: str = "manager") -> Entry:
         """This author admits another, who learns of it."""
-        fields = {"key": text_key(other.key.public), "label": other.name[:6].upper(), "role": role}
+        fields = {"key": text_key(key_of(other.name).public), "label": other.name[:6].upper(), "role": role}
         entry = self.write("member", fields, document="shop")
         other.hear(self)
         return entry

@@ -7,7 +7,7 @@ Which edit is current is decided by what each had seen (`posline.core.edits`), n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from posline.core.edits import Edit, current
 from posline.core.entry import Entry
@@ -74,6 +74,18 @@ class Effects:
             )
             self._choose(shop, authority, document, name)
 
+    def rank(self, shop: int, authority: Shop, authors: Collection[str]) -> None:
+        """The roles of these authors changed: choose again among the edits and redates that stand beside theirs."""
+        for author in sorted(authors):
+            for document, name in self._db.execute(
+                "SELECT DISTINCT document, name FROM edit WHERE shop = ? AND author = ?", (shop, author)
+            ).fetchall():
+                self._choose(shop, authority, document, name)
+            for of, run, first, last in self._db.execute(
+                "SELECT author, run, first, last FROM redate WHERE shop = ? AND writer = ?", (shop, author)
+            ).fetchall():
+                self._move_range(shop, authority, of, run, first, last)
+
     def day_of(self, shop: int, authority: Shop, entry: Entry) -> str:
         """The effective day of a journal's entry."""
         place = (shop, entry.till, entry.run)
@@ -125,12 +137,15 @@ class Effects:
 
     def _move(self, shop: int, authority: Shop, redate: Entry) -> None:
         """A redate came or went: work the days of its range out again."""
-        author, run = redate.body["author"], redate.body["of"]
-        self._moved[shop, author, run] = True
+        body = redate.body
+        self._moved[shop, body["author"], body["of"]] = True
+        self._move_range(shop, authority, body["author"], body["of"], body["first"], body["last"])
+
+    def _move_range(self, shop: int, authority: Shop, author: str, run: int, first: int, last: int) -> None:
         rows = self._db.execute(
             "SELECT n, seq, json_extract(raw, '$.day'), json_extract(raw, '$.clock') FROM entry"
             " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL",
-            (shop, author, run, redate.body["first"], redate.body["last"]),
+            (shop, author, run, first, last),
         ).fetchall()
         for n, seq, day, clock in rows:
             moved = self._day(shop, authority, author, run, seq, day, clock or "")
@@ -145,7 +160,7 @@ class Effects:
         ).fetchall()
         fit = []
         for row in rows:
-            member = authority.members.get(row[1])
+            member = authority.everyone.get(row[1])
             if member is None:
                 continue
             own = row[1] == author and clock == "suspect"
@@ -170,6 +185,6 @@ def _edits(entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _edit(name: str, authority: Shop, hash: bytes, author: str, seq: int, seen: str) -> Edit:
-    member = authority.members.get(author)
+    member = authority.everyone.get(author)
     rank = ROLE_RANK[member.role] if member is not None else 0
     return Edit(key=name, author=author, role=rank, seq=seq, hash=hash.hex(), seen=json.loads(seen))

@@ -1,12 +1,13 @@
 """The ledger: what the log's elements are worth, kept up to date as they arrive.
 
-Each arrival touches few keys: its run, its id, and for a membership entry the runs of the author it admits. The
-ordinary case, the next entry of a plain chain, is decided from the run's tip alone; everything else reloads the run or
-the id it touches and asks the same pure functions (`posline.core.status`) that judge the whole set from nothing. So the
-ledger is the same in whichever order the elements came.
+Each arrival touches few keys: its run, its id, and for an entry of the shop's document the runs of those whose standing
+it changes. The ordinary case, the next entry of a plain chain, is decided from the run's tip alone; everything else
+reloads the run or the id it touches and asks the same pure functions (`posline.core.status`) that judge the whole set
+from nothing. So the ledger is the same in whichever order the elements came.
 
 A run is *plain* while its entries are one unbroken chain from its `run` entry to its tip, with no rival, no fault and
-no other run that went on from it.
+no other run that went on from it. A removed author's runs never are: what arrives late walks its own run once more, and
+other runs only where a `run` entry comes to lie behind an end (table `ending`).
 
 Works inside the transaction of whoever calls it; `forget()` must follow a rollback.
 """
@@ -17,8 +18,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from posline.core.entry import Entry, decode, verify
-from posline.core.members import Shop, read_shop
-from posline.core.status import SHORT, Chained, Status, judge_id, judge_run
+from posline.core.kinds import MEMBERSHIP
+from posline.core.members import Role, Shop, read_shop
+from posline.core.status import (
+    NO_MEMBER,
+    SHORT,
+    Chained,
+    Judgement,
+    Status,
+    is_act,
+    judge_id,
+    judge_run,
+    overruled,
+)
 from posline.storage.connection import Connection
 from posline.storage.effects import Effects
 
@@ -31,7 +43,7 @@ UNSIGNED, SIGNED, UNVERIFIED, FORGED = range(4)  # `entry.signed`; unverified: i
 
 IN_A_QUERY = 250  # values in one `IN (...)`, well under SQLite's limit of variables
 RUNS_KEPT = 4096  # runs whose tips stay in memory, about 1 MB
-NO_MEMBER = "its author is no member of this shop (yet)"
+STRANGER = Judgement(False, Status.HELD, NO_MEMBER)
 DUPLICATED = "the same is recorded once already"
 
 
@@ -110,6 +122,8 @@ class _Take:
     dirty: dict[RunKey, None] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     before: dict[int, int | None] = field(default_factory=dict)  # n -> status before this call
+    again: set[int] = field(default_factory=set)  # rows whose status was set anew
+    ranked: set[str] = field(default_factory=set)  # authors whose role changed
 
 
 def in_pieces(values: Sequence[object]) -> Iterator[tuple[str, Sequence[object]]]:
@@ -128,6 +142,7 @@ class Ledger:
         self._feed = feed
         self._runs: dict[RunKey, Run] = {}
         self._shops: dict[int, Shop] = {}
+        self._of_shops: dict[int, dict[bytes, Entry]] = {}  # what lies in each shop's document
         self._effects = Effects(db)
         self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
 
@@ -135,18 +150,23 @@ class Ledger:
         """The transaction was rolled back: what is in memory may be ahead of the disk."""
         self._runs.clear()
         self._shops.clear()
+        self._of_shops.clear()
         self._effects = Effects(self._db)
         self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
 
     def authority(self, shop: int, shop_id: str) -> Shop:
         """Who is a member, as the committed and staged rows of this connection say."""
         if shop not in self._shops:
-            rows = self._db.execute(
-                "SELECT e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
-                " WHERE e.shop = ? AND e.day IS NULL AND d.name = 'shop'",
-                (shop,),
-            )
-            self._shops[shop] = read_shop([decode("shop", raw) for (raw,) in rows], shop_id)
+            held = self._of_shops.get(shop)
+            if held is None:
+                rows = self._db.execute(
+                    "SELECT e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
+                    " WHERE e.shop = ? AND e.day IS NULL AND d.name = 'shop'",
+                    (shop,),
+                )
+                entries = (decode("shop", raw) for (raw,) in rows)
+                held = self._of_shops[shop] = {entry.hash: entry for entry in entries}
+            self._shops[shop] = read_shop(held.values(), shop_id)
         return self._shops[shop]
 
     def take(self, shop: int, shop_id: str, arrivals: Iterable[Arrival]) -> tuple[list[Arrival], list[Change]]:
@@ -158,10 +178,11 @@ class Ledger:
         if not fresh:
             return [], []
         take = _Take(shop, self.authority(shop, shop_id), ids=claimed)
-        joins = [a for a in fresh if a.entry.placed and a.entry.document == "shop"]
+        joins = [a.entry for a in fresh if a.entry.document == "shop"]
+        patient = any(is_act(entry.document, entry.kind) for entry in joins)
         first = self._next
         for arrival in fresh:
-            self._place(take, arrival, patient=bool(joins))
+            self._place(take, arrival, patient=patient)
         self._db.executemany(
             "INSERT INTO entry (n, shop, document, hash, id, kind, author, run, seq, prev, day, number, amount, signed,"
             " own, vouched, status, fault, reason, raw) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -174,6 +195,8 @@ class Ledger:
                 (*place, seq, take.touched[place].vouched, first),
             )
         if joins:
+            for place, run in take.touched.items():  # so that what follows finds the new runs too
+                self._save_run(place, run)
             self._readmit(take, shop_id, joins)
         self._save_runs(take)
         while take.dirty:
@@ -223,7 +246,8 @@ class Ledger:
             return
         if day is not None and entry.fault is None:
             day = self._effects.day_of(take.shop, take.authority, entry)
-        key = take.authority.key_of(entry.till)
+        key = take.authority.key_of(entry.till, entry.seq)
+        barred = entry.till in take.authority.removals or entry.till in take.authority.readers
         signed = UNSIGNED
         if entry.signature is not None:
             signed = UNVERIFIED if key is None else SIGNED if verify(key, entry) else FORGED
@@ -231,7 +255,7 @@ class Ledger:
         run = take.touched.get(place)
         if run is None:
             run = take.touched[place] = self._run(place)
-        plain = key is not None and not patient and entry.fault is None and signed in (UNSIGNED, SIGNED)
+        plain = key is not None and not barred and not patient and entry.fault is None and signed in (UNSIGNED, SIGNED)
         if plain and entry.kind == "run" and signed == SIGNED and run.tip == 0 and place not in take.dirty:
             self._begin(take, place, run, entry)
         elif (
@@ -292,71 +316,115 @@ class Ledger:
 
     # -- membership --------------------------------------------------------------------------------
 
-    def _readmit(self, take: _Take, shop_id: str, joins: list[Arrival]) -> None:
-        """Membership entries arrived: judge the runs of everybody whose standing they may change."""
+    def _readmit(self, take: _Take, shop_id: str, joins: list[Entry]) -> None:
+        """Entries of the shop's document arrived: judge the runs of everybody whose standing they changed. One of any
+        kind may, since what an act had seen is followed through all of them."""
         self._shops.pop(take.shop, None)
+        self._of_shops[take.shop] |= {entry.hash: entry for entry in joins}
         before, take.authority = take.authority, self.authority(take.shop, shop_id)
-        authors = {a.entry.till for a in joins}
-        authors |= {m for m in take.authority.members if m not in before.members}
-        if take.authority.recovery is not None:
-            authors.add(take.authority.recovery.author)
-        if before.unfit != take.authority.unfit or before.founding is None:
-            authors |= set(take.authority.members)
-        for marks, piece in in_pieces(sorted(authors)):
-            for author, run in self._db.execute(
-                f"SELECT author, run FROM run WHERE shop = ? AND author IN ({marks})", (take.shop, *piece)
-            ):
-                take.dirty[take.shop, author, run] = None
+        after, shop = take.authority, take.shop
+        authors: set[str] = set()
+        for author in before.keys.keys() | after.keys.keys():
+            if before.keys.get(author) != after.keys.get(author):
+                authors.add(author)
+                self._rekey(shop, author, before.keys.get(author, ()), after.keys.get(author, ()))
+            was, now = before.removals.get(author), after.removals.get(author)
+            if (was and was.points) != (now and now.points) or (was is None) != (now is None):
+                authors.add(author)
+            if (author in before.readers) != (author in after.readers):
+                authors.add(author)
+            if _role(before, author) != _role(after, author):
+                take.ranked.add(author)
+            if author in authors:
+                self._end(shop, author, after)
+        hashes = before.acts ^ after.acts | before.accepted ^ after.accepted
+        hashes |= {hash for hash, _ in before.unfit.items() ^ after.unfit.items()}
+        hashes |= {hash for hash, _ in before.late.items() ^ after.late.items()}
+        for query, values in (
+            ("SELECT author, run FROM run WHERE shop = ? AND author IN ({}) ORDER BY tip DESC", sorted(authors)),
+            ("SELECT author, run FROM entry WHERE shop = ? AND hash IN ({})", sorted(hashes)),
+        ):
+            for marks, piece in in_pieces(values):
+                for author, run in self._db.execute(query.format(marks), (shop, *piece)):
+                    take.dirty[shop, author, run] = None
         for place in take.touched:
             if place[1] in authors:
                 take.dirty[place] = None
+
+    def _rekey(
+        self, shop: int, author: str, before: Sequence[tuple[int, bytes]], after: Sequence[tuple[int, bytes]]
+    ) -> None:
+        """Other keys count for an author: its signatures are to be verified again from where that begins, and what its
+        `run` entries say is to be taken down anew."""
+        if not before or not after:
+            first = 0
+        else:
+            same = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), None)
+            same = min(len(before), len(after)) if same is None else same
+            first = min(keys[same][0] for keys in (before, after) if same < len(keys))
+        self._db.execute(
+            "UPDATE entry SET signed = ? WHERE shop = ? AND author = ? AND seq > ? AND signed IN (?, ?)"
+            " AND run IN (SELECT run FROM run WHERE shop = ? AND author = ? AND tip > ?)",
+            (UNVERIFIED, shop, author, first, SIGNED, FORGED, shop, author, first),
+        )
+        self._db.execute("DELETE FROM continuation WHERE shop = ? AND author = ?", (shop, author))
+
+    def _end(self, shop: int, author: str, authority: Shop) -> None:
+        """Write down the points that an author's removal names, in place of all that were known."""
+        self._db.execute("DELETE FROM ending WHERE shop = ? AND author = ?", (shop, author))
+        removal = authority.removals.get(author)
+        if removal is not None:
+            self._db.executemany(
+                "INSERT INTO ending (shop, author, run, seq, hash) VALUES (?,?,?,?,?)",
+                [(shop, author, *point) for point in removal.points],
+            )
 
     # -- judging again -----------------------------------------------------------------------------
 
     def _rejudge_run(self, take: _Take, place: RunKey) -> None:
         """Judge one run from its stored rows, and note what its whole looks like now."""
-        author = place[1]
+        author, shop = place[1], take.authority
+        known, removed = author in shop.keys, author in shop.removals
         rows = self._db.execute(
             "SELECT n, hash, seq, prev, kind, signed, fault, status, vouched, reason, id, kept FROM entry"
             " WHERE shop = ? AND author = ? AND run = ? ORDER BY seq, n",
             place,
         ).fetchall()
-        key = take.authority.key_of(author)
         chain: list[Chained] = []
         for n, hash, seq, prev, kind, signed, fault, *_ in rows:
-            stands = self._signature(take, place, n, signed, key)
-            faulty = fault is not None or stands == FORGED or hash in take.authority.unfit
-            chain.append(Chained(n, hash, seq, prev, kind, stands == SIGNED, faulty))
+            stands = self._signature(n, signed, shop.key_of(author, seq))
+            wrong = hash in shop.unfit if kind in MEMBERSHIP else stands == FORGED and known
+            chain.append(Chained(n, hash, seq, prev, kind, stands == SIGNED, fault is not None or wrong))
         named = self._db.execute(
-            "SELECT seq, hash FROM continuation WHERE shop = ? AND author = ? AND run = ? AND next <> run", place
+            "SELECT seq, hash FROM ending WHERE shop = ? AND author = ? AND run = ?"
+            if removed
+            else "SELECT seq, hash FROM continuation WHERE shop = ? AND author = ? AND run = ? AND next <> run",
+            place,
         ).fetchall()
-        verdicts = judge_run(chain, named)
-        for link, (n, hash, _, _, _, _, fault, status, vouched, reason, id, kept) in zip(chain, rows, strict=True):
-            verdict = verdicts[n]
-            standing, why, vouches = CODE[verdict.standing], verdict.reason, verdict.vouched
+        verdicts = judge_run(chain, named, removed=removed) if known else {}
+        for link, (n, hash, _, _, kind, _, fault, status, vouched, reason, id, kept) in zip(chain, rows, strict=True):
+            verdict = verdicts.get(n, STRANGER)
             if link.faulty:
-                why = fault or take.authority.unfit.get(hash) or "its signature is wrong"
-            elif key is None:
-                standing, why, vouches = HELD, NO_MEMBER, False
+                why = fault or shop.unfit.get(hash) or "its signature is wrong"
+                verdict = Judgement(verdict.vouched, Status.INVALID, why)
+            else:
+                verdict = overruled(shop, kind in MEMBERSHIP, author, hash, verdict)
+            standing, why = CODE[verdict.standing], verdict.reason
             if standing == COUNTED and status in (COUNTED, DUPLICATE):
                 standing, why = status, reason
-            if (standing, bool(vouches), why or None) != (status, bool(vouched), reason):
+            if (standing, verdict.vouched, why or None) != (status, bool(vouched), reason):
                 stays = kept if standing == DUPLICATE else None
-                self._set(take, n, status, standing, why or None, vouched=vouches, kept=stays)
+                self._set(take, n, status, standing, why or None, vouched=verdict.vouched, kept=stays)
             if (standing in (COUNTED, DUPLICATE)) != (status in (COUNTED, DUPLICATE)):
                 take.ids.add(id)
         vouched = {n for n, verdict in verdicts.items() if verdict.vouched}
-        self._whole(take, place, chain, bool(named), vouched, known=key is not None)
+        self._whole(take, place, chain, bool(named), vouched, known=known)
 
-    def _signature(self, take: _Take, place: RunKey, n: int, signed: int, key: bytes | None) -> int:
+    def _signature(self, n: int, signed: int, key: bytes | None) -> int:
         """Whether a stored entry's signature stands, verified now if its author's key has become known."""
         if signed != UNVERIFIED or key is None:
             return signed
-        document, raw = self._db.execute(
-            "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n = ?",
-            (n,),
-        ).fetchone()
-        entry = decode(document, raw)
+        entry = self._entry(n)
         stands = SIGNED if verify(key, entry) else FORGED
         self._db.execute("UPDATE entry SET signed = ? WHERE n = ?", (stands, n))
         return stands
@@ -369,10 +437,13 @@ class Ledger:
         run = take.touched.get(place) or self._run(place)
         take.touched[place] = run
         starts = [c for c in chain if c.kind == "run" and c.signed and not c.faulty]
+        removed = place[1] in take.authority.removals
         for start in starts:
             entry = self._entry(start.key)
             run.label = str(entry.body.get("label") or "")
-            self._continue(take, place, entry, stored=True) if known else None
+            if known and (not removed or start.key in vouched):
+                self._continue(take, place, entry, stored=True)
+                self._end_earlier(take, place, entry) if removed else None
         run.begun = bool(starts)
         at: dict[int, list[Chained]] = {}
         for link in chain:
@@ -390,6 +461,8 @@ class Ledger:
         run.plain = (
             known
             and not named
+            and not removed
+            and place[1] not in take.authority.readers
             and len(starts) == 1
             and starts[0].seq == chain[0].seq
             and run.whole == run.tip
@@ -397,6 +470,20 @@ class Ledger:
             and not any(c.faulty for c in chain)
         )
         self._save_run(place, run)
+
+    def _end_earlier(self, take: _Take, place: RunKey, entry: Entry) -> None:
+        """A removed author's `run` entry lies behind an end: so does what it went on from."""
+        after = entry.body.get("after")
+        if after is None or after["run"] == entry.run:
+            return
+        shop, author, _ = place
+        added = self._db.execute(
+            "INSERT OR IGNORE INTO ending (shop, author, run, seq, hash) VALUES (?,?,?,?,?)",
+            (shop, author, after["run"], after["seq"], bytes.fromhex(after["hash"])),
+        ).rowcount
+        earlier = (shop, author, after["run"])
+        if added and (take.touched.get(earlier) or self._run(earlier)).tip:
+            take.dirty[earlier] = None
 
     def _rejudge_id(self, take: _Take, id: str) -> None:
         """Judge which of the entries that claim `id` counts."""
@@ -432,6 +519,7 @@ class Ledger:
         kept: bytes | None = None,
     ) -> None:
         take.before.setdefault(n, before)
+        take.again.add(n)
         self._db.execute(
             "UPDATE entry SET status = ?, reason = ?, kept = ?, vouched = coalesce(?, vouched) WHERE n = ?",
             (status, reason, kept, vouched, n),
@@ -449,8 +537,7 @@ class Ledger:
     def _settle(self, take: _Take, fresh: list[Arrival], first: int) -> list[Change]:
         """Work out what changed, let it take effect, and number it for the feed."""
         news = {first + i: a for i, a in enumerate(fresh)}
-        # rows decided at arrival are as they were written; only those touched again are read back
-        odd = sorted({n for n in take.before if n not in news} | {n for n, a in news.items() if _judged_again(take, a)})
+        odd = sorted(take.again)  # the others are as they were written
         now: dict[int, int] = {}
         for marks, piece in in_pieces(odd):
             now.update(self._db.execute(f"SELECT n, status FROM entry WHERE n IN ({marks})", tuple(piece)).fetchall())
@@ -470,6 +557,7 @@ class Ledger:
                 document = self._db.execute("SELECT document FROM entry WHERE n = ?", (change.n,)).fetchone()[0]
                 effect = self._effects.apply if change.status is Status.COUNTED else self._effects.undo
                 effect(take.shop, take.authority, entry, document)
+        self._effects.rank(take.shop, take.authority, take.ranked)
         if self._feed:
             self._db.executemany(
                 "INSERT INTO feed (shop, entry, event, status) VALUES (?, ?, ?, ?)",
@@ -508,10 +596,6 @@ class Ledger:
         )
 
 
-_PLAIN = Run(plain=True)
-
-
-def _judged_again(take: _Take, arrival: Arrival) -> bool:
-    """Whether a new row's status may be another than the one it was written with."""
-    entry = arrival.entry
-    return entry.id in take.ids or not take.touched.get((take.shop, entry.till, entry.run), _PLAIN).plain
+def _role(shop: Shop, author: str) -> Role | None:
+    member = shop.everyone.get(author)
+    return None if member is None else member.role

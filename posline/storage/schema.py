@@ -92,6 +92,16 @@ def _first(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="removals")
+def _removals(db: Database) -> None:
+    # of each removed author: the points of its runs behind which its entries count, as its removals name them and as
+    # they follow from run to run
+    db.execute(
+        "CREATE TABLE ending (shop INTEGER, author TEXT, run INTEGER, seq INTEGER, hash BLOB,"
+        " PRIMARY KEY (shop, author, run, seq, hash)) WITHOUT ROWID"
+    )
+
+
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction."""
     migrations.apply(Database(connection, execute_plugins=False))

@@ -303,8 +303,12 @@ def test_a_thief_takes_its_remover_along_and_nobody_else() -> None:
     a.remove(b)
     lies = {"seen": {a.id: a.entries[-2].hash.hex()}}  # all but its own removal
     forged = [
-        b.remove(a, **lies), b.remove(c, **lies), b.set_role(d, "till", **lies), b.admit(e, "manager"), b.set_role(b, "manager"),
-    ]  # fmt: skip
+        b.remove(a, **lies),
+        b.remove(c, **lies),
+        b.set_role(d, "till", **lies),
+        b.admit(e, "manager"),
+        b.set_role(b, "manager"),
+    ]
     found = shop_as(shop, a, b, c, d, e)
     assert names(found) == {"JIM", "DAL"}
     assert found.members[d.id].role is Role.MANAGER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from collections.abc import Sequence
 
@@ -344,6 +345,70 @@ def test_any_order_of_any_history_gives_the_answer_of_the_rules(
     if rng.random() < 0.7:
         writers[1].admit(writers[2])
     entries = [*all_entries(*writers), *extra]
+    if rng.random() < 0.3:
+        entries.remove(rng.choice(entries))
+    rng.shuffle(entries)
+    size = rng.choice((1, 3, 8, len(entries)))
+    batches = [entries[i : i + size] for i in range(0, len(entries), size)]
+    assert rows_of(shop, batches) == by_rules(entries, shop)
+
+
+SHOP_ACTS = ("admit", "remove", "remove", "role", "accept", "rotate", "setting", "hear", "hear", "steal", "lie")
+SELLING = ("sale", "sale", "seal", "begin", "begin", "rival", "reader")
+
+
+@settings(max_examples=int(os.environ.get("POSLINE_EXAMPLES", "150")), deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from((*SHOP_ACTS, *SELLING)), st.integers(0, 3)), min_size=4, max_size=40),
+    st.randoms(use_true_random=False),
+)
+def test_any_order_of_any_history_of_members_and_thieves_gives_the_answer_of_the_rules(
+    actions: list[tuple[str, int]], rng: random.Random
+) -> None:
+    names = ("alif", "be", "jim", "dal")
+    lives = [[Writer(name)] for name in names]  # of each author the true one, then its thieves
+    shop = shop_of(*(own[0] for own in lives[:3]))
+    lives[3][0].begin()
+    extra: list[Entry] = []
+    for action, who in actions:
+        author, other = rng.choice(lives[who]), rng.choice(lives[rng.randrange(4)])
+        theirs = [entry for life in lives for writer in life for entry in writer.entries]
+        lie = {"seen": dict(rng.sample(sorted(author.seen.items()), rng.randrange(len(author.seen) + 1)))}
+        said = lie if rng.random() < 0.3 else {}
+        if action == "sale":
+            author.sale(rng.randrange(1, 5) * 100)
+        elif action == "seal":
+            author.seal()
+        elif action == "begin":
+            author.begin()
+        elif action == "rival":
+            recent = author.entries[-1] if author.entries else author.last
+            assert recent is not None
+            extra.append(author.sale(998, seq=recent.seq + rng.randrange(2), prev=recent.hash.hex()[:24]))
+        elif action == "hear":
+            author.hear(other)
+        elif action == "steal":
+            lives[who].append(author.twin())
+        elif action == "setting":
+            author.act("setting", {"name": "x", "value": rng.randrange(3)} | said)
+        elif action == "admit":
+            author.admit(other, rng.choice(("manager", "till")))
+        elif action == "reader":
+            author.admit(lives[3][0], "reader")
+        elif action == "remove":
+            points = [e for e in theirs if e.till == other.id]
+            author.remove(other, *rng.sample(points, min(len(points), rng.randrange(3))), **said)
+        elif action == "role":
+            author.set_role(other, rng.choice(("manager", "till")), **said)
+        elif action == "accept":
+            author.accept(*rng.sample(theirs, rng.randrange(1, 4)), **said)
+        elif action == "rotate":
+            author.rotate(f"{author.name} {len(theirs)}")
+        elif action == "lie":
+            recent = rng.choice(theirs)
+            forged = {"member": other.id, "points": []} | lie
+            extra.append(author.act("remove", forged, seq=recent.seq, prev=recent.prev))
+    entries = list({e.hash: e for e in [*all_entries(*(w for life in lives for w in life)), *extra]}.values())
     if rng.random() < 0.3:
         entries.remove(rng.choice(entries))
     rng.shuffle(entries)
