@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from posline.core.entry import Entry, decode, verify
-from posline.core.numbers import author_id
 from posline.core.members import Role, Shop, member_key, read_shop
+from posline.core.numbers import author_id
 from posline.trust.gate import Gate, Grant, Scope, Stranger
 from posline.trust.handshake import INTRODUCTION_MAX, NONCE_BYTES, Statement, read_statement, state, vouches
 

@@ -113,7 +113,7 @@ class Host:
 
         def inside() -> None:
             try:
-                with open(f"/var/run/netns/{self.namespace}") as file:
+                with Path(f"/var/run/netns/{self.namespace}").open() as file:
                     if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) != 0:
                         raise OSError(ctypes.get_errno(), "setns")
                 answers.append((True, work()))
