@@ -60,11 +60,12 @@ class Dialler:
         *,
         expects: str = "",
         on_try: Callable[[str, bool], None] = lambda url, worked: None,
+        patience_s: float = 0.0,
     ) -> None:
         """`urls` gives the addresses to try, the best first; `expects` the author that must answer, if that is known;
-        `on_try` is told of each address whether it worked."""
+        `on_try` is told of each address whether it worked. For `patience_s` the other side may dial first."""
         self.shop, self.store, self.url, self.why = shop, expects, "", ""
-        self._urls, self._expects, self._on_try = urls, expects, on_try
+        self._urls, self._expects, self._on_try, self._patience_s = urls, expects, on_try, patience_s
         self._engine, self._keeper = engine, keeper
         self._refused = False  # at the last try one side would not have the other
         self._woken = asyncio.Event()
@@ -96,10 +97,15 @@ class Dialler:
     async def _run(self) -> None:
         failures = 0
         tried: set[str] = set()
+        patient = False
         while True:
             if self.store and self._engine.hub.linked(self.shop, self.store):
-                self.why = ""
+                self.why, patient = "", False
                 await self._wait(LINKED_S)
+                continue
+            if not patient:
+                patient = True
+                await asyncio.sleep(self._patience_s)
                 continue
             url = next((url for url in self._urls() if url not in tried), None)
             if url is None and not tried:

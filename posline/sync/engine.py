@@ -44,6 +44,7 @@ LOST_KEPT = 1000  # updates whose commit failed, for whoever asks about them onl
 SQUASH_ROWS = 64  # new rows of a document that make squashing worth while, once nothing else is to be done
 SQUASH_NOW_ROWS = 512  # or at once, so that a busy day's log stays short
 IDLE_S = 2.0
+PATIENCE_S = 1.0  # for a till with a lower id to dial us, before we dial it
 STOP_S = 1.5  # for links to say their last words, the last seal among them
 
 
@@ -354,12 +355,15 @@ class Engine:
         on_try: Callable[[str, bool], None],
     ) -> None:
         """Keep a link to the member `author`, wherever `urls` says that it may be, until `undial`. Where it is dialled
-        already, try again at once if it is not linked."""
+        already, try again at once if it is not linked. Of two that dial each other, the lower id goes first."""
         known = self._diallers.get((shop, author))
         if known is not None:
             known.wake()
             return
-        self._dial(shop, author, Dialler(self, shop, urls, keeper, expects=author, on_try=on_try))
+        replica = self.hub.replica(shop)
+        patience_s = PATIENCE_S if replica is not None and replica.store_id > author else 0.0
+        dialler = Dialler(self, shop, urls, keeper, expects=author, on_try=on_try, patience_s=patience_s)
+        self._dial(shop, author, dialler)
 
     def _dial(self, shop: str, place: str, dialler: Dialler) -> None:
         if (shop, place) not in self._diallers:
