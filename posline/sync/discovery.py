@@ -49,8 +49,9 @@ class Discovery:
     """Says on the local network that `author` of `shop` listens on `port`, and calls `on_found(author, addresses)` with
     `host:port` texts for every other device of the shop that says so, again when it says something else or is back.
 
-    `addresses` gives the hosts to advertise, looked at every few seconds; none, or port 0, and only others are looked
-    for. Addresses on the loopback interface are advertised and looked for on that interface only.
+    `addresses` gives the IP addresses to advertise, looked at every few seconds; none, or port 0, and only others are
+    looked for. A name among them is passed over: who finds a till by multicast may have no one to ask for it. Addresses
+    on the loopback interface are advertised and looked for on that interface only.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Discovery:
         self._name = f"{self._shop}-{author}.{SERVICE}"
         self._zeroconf: AsyncZeroconf | None = None
         self._interfaces: list[str | int] = []
+        self._cards: list[_Card] = []
         self._said: tuple[int, list[str]] = (0, [])
         self._found: dict[str, frozenset[str]] = {}  # what was reported last, of the last AUTHORS_MAX
         self._lookups: dict[str, asyncio.Task[None]] = {}
@@ -109,7 +111,8 @@ class Discovery:
     async def _tend(self) -> None:
         """Do what is due: start on the interfaces that are there now, say what changed, ask who is there."""
         now_s = asyncio.get_running_loop().time()
-        hosts = self._addresses()[:ADDRESSES_MAX] if self._port else []
+        self._cards = list(_own())
+        hosts = [host for host in self._addresses() if _is_ip(host)][:ADDRESSES_MAX] if self._port else []
         interfaces = _interfaces(loopback_only=bool(hosts) and all(is_loopback(write_address(h, 1)) for h in hosts))
         if interfaces != self._interfaces or (self._zeroconf is None and now_s >= self._next_s):
             await self._close()
@@ -149,8 +152,9 @@ class Discovery:
             await (await zc.async_register_service(info, cooperating_responders=True))
 
     async def _ask(self, zc: zeroconf.Zeroconf, now_s: float) -> None:
-        """Ask who is there, naming none that is known, so that addresses that changed are said too. What oneself said
-        must have been heard by then: multicast comes back to its sender."""
+        """Ask who is there, naming none that is known, so that addresses that changed are said too; and look at what is
+        known, since an address that is said no more is no event. What oneself said must have been heard by then:
+        multicast comes back to its sender."""
         if self._said[1] and not AsyncServiceInfo(SERVICE, self._name).load_from_cache(zc):
             self._complain("this machine does not hear its own multicast")
             await self._fail()
@@ -161,6 +165,10 @@ class Discovery:
         question = zeroconf.DNSOutgoing(_QUERY)  # type: ignore[attr-defined]
         question.add_question(zeroconf.DNSQuestion(SERVICE, _PTR, _IN))  # type: ignore[attr-defined]
         zc.async_send(question)
+        for author in list(self._found):
+            info = AsyncServiceInfo(SERVICE, f"{self._shop}-{author}.{SERVICE}")
+            if info.load_from_cache(zc):
+                self._report(author, info)
         self._next_s = now_s + ASK_S
 
     async def _fail(self) -> None:
@@ -217,8 +225,7 @@ class Discovery:
         said = {key: info.properties.get(key.encode()) for key in ("shop", "till", "v")}
         if said != {"shop": self._shop.encode(), "till": author.encode(), "v": b"1"} or not info.port:
             return
-        own = list(_own())
-        hosts = sorted(info.parsed_addresses(), key=lambda host: _distance(host, own))
+        hosts = sorted(info.parsed_addresses(), key=lambda host: _distance(host, self._cards))
         addresses = [a for host in hosts if (a := read_address(write_address(host, info.port)))][:ADDRESSES_MAX]
         if not addresses:
             return
@@ -291,7 +298,15 @@ def _interfaces(*, loopback_only: bool) -> list[str | int]:
                 v4.add(ip.ip)
     if loopback_only and loopback:
         return loopback
-    return [*loopback, *(sorted(v4) or sorted(v6))[:INTERFACES_MAX]]
+    cards: list[str | int] = [*sorted(v4)] if v4 else [*sorted(v6)]
+    return loopback + cards[:INTERFACES_MAX]
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
 
 
 def _distance(host: str, own: list[_Card]) -> tuple[int, int]:
