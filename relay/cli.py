@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -131,7 +132,12 @@ def token_add(
     if author and AUTHOR.fullmatch(author) is None:
         raise typer.BadParameter("an author's id has 26 letters and digits")
     found = _ask(context, "token_add", {"shop": shop, "role": role, "author": author, "name": name})
-    print_json(found) if context.obj.json else print(found["token"])
+    if context.obj.json:
+        print_json(found)
+        return
+    if found["certificate"] is not None:
+        print(f"certificate: {found['certificate']}", file=sys.stderr)
+    print(found["token"])
 
 
 @app.command()

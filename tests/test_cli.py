@@ -44,7 +44,7 @@ def test_a_day_at_one_till(tmp_path: Path) -> None:
     file.write_text(CATALOGUE)
     at = ["--data", str(data)]
     with till(data, "--shop", "Corner shop", "--label", "K") as shop:
-        assert set(shop.urls) == {"page", "sync"} and shop.urls["sync"].startswith("ws://127.0.0.1:")
+        assert set(shop.urls) == {"page", "sync"} and shop.urls["sync"].startswith("wss://")
         imported = failed("catalog", "import", str(file), *at, code=1)
         assert "line 3: price" in imported
         shop.post("/api/sales", {**sale(), "lines": [{"sku": "TEA", "quantity": "2"}]})
@@ -147,5 +147,5 @@ def test_what_is_secret_is_its_owners_alone(tmp_path: Path) -> None:
     data = tmp_path / "a"
     data.mkdir(mode=0o755)
     with till(data):
-        for name in ("key", "local.json", "settings.json", "recovery-code", "posline.db", "posline.db-wal"):
+        for name in ("key", "local.json", "settings.json", "recovery-code", "posline.db", "posline.db-wal", "tls-key"):
             assert (data / name).stat().st_mode & 0o077 == 0, name

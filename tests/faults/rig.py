@@ -140,6 +140,6 @@ def till(data: Path, *more: str) -> Process:
     return Process(data, "posline.cli", ["till", "--port", "0", "--sync-port", "0", "--no-discovery", *more])
 
 
-def relay(data: Path) -> Process:
+def relay(data: Path, *more: str) -> Process:
     """A head office, not yet started."""
-    return Process(data, "relay.cli", ["serve", "--port", "0"])
+    return Process(data, "relay.cli", ["serve", "--port", "0", *more])

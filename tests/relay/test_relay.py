@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,8 +15,10 @@ import pytest
 
 from posline.errors import FolderError, NotFound
 from posline.storage.folder import Folder
+from posline.till.asking import AskFailed, ask_at
 from posline.till.joining import attach
 from posline.till.till import Till, open_till
+from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.register import ShopNameTwice
 from relay.relay import Relay
@@ -146,15 +149,17 @@ async def test_two_shops_of_one_name_are_told_apart_by_id(tmp_path: Path) -> Non
 async def test_an_attach_that_is_not_right_is_refused(tmp_path: Path) -> None:
     async with office(tmp_path) as found:
         token = found.relay.invitations.add()
-        sound = {"token": token, "shop": "a" * 26, "name": "X", "shop_token": "t", "updates": []}
-        for changed, status in (
-            ({"token": "guess"}, 403),
-            ({"shop": "../x"}, 422),
-            ({"updates": "AAA"}, 422),
-            ({"updates": ["////"]}, 422),
-            ({"shop_token": ""}, 422),
+        sound = {"token": token, "shop": "a" * 26, "name": "X", "updates": []}
+        url = str(found.http.base_url.copy_with(scheme="ws", path="/attach"))
+        for changed, reason in (
+            ({"token": "guess"}, "not from here"),
+            ({"shop": "../x"}, "no shop's id"),
+            ({"updates": "AAA"}, "list of updates"),
+            ({"updates": ["////"]}, "updates"),
         ):
-            assert (await found.http.post("/attach", json=sound | changed)).status_code == status, changed
+            with pytest.raises(AskFailed, match=reason):
+                await ask_at(url, "", sound | changed)
+        assert (await ask_at(url, "", sound))["shop"] == "a" * 26
 
 
 async def test_a_till_and_a_head_office_do_not_take_each_others_folders(tmp_path: Path) -> None:
@@ -177,6 +182,10 @@ async def test_shops_and_tokens_are_there_after_a_restart(tmp_path: Path) -> Non
             report = await COMMANDS["report_day"](relay, {"shop": "North", "day": sale.day})
             assert report["sales"]["count"] == 1
             assert (await COMMANDS["verify"](relay, {}))["problems"] == []
+
+
+def serving_pin(tmp_path: Path) -> str:
+    return Tls(tmp_path / "office" / "tls-chain.pem", tmp_path / "office" / "tls-key").fingerprint
 
 
 async def test_the_commands(tmp_path: Path) -> None:
@@ -209,4 +218,8 @@ async def test_the_commands(tmp_path: Path) -> None:
         assert serving.stop() == 0
     assert office("verify").endswith("no problems")
     assert sale["receipt"] in office("export", "sales", "--shop", shop)
-    rig.run("serve", "--host", "0.0.0.0", "--data", str(tmp_path / "office"), module="relay.cli", expect=1)
+    with rig.relay(tmp_path / "office", "--host", "0.0.0.0") as serving:
+        assert serving.page.startswith("https://"), "off this machine only by TLS, with a certificate of its own"
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "office" / "certificate.pem"))
+        assert httpx.get(f"{serving.page}/healthz", verify=trusted, trust_env=False).json()["ok"] is True
+        assert f"&pin={serving_pin(tmp_path)}#" in office("invite")

@@ -157,11 +157,16 @@ def test_a_have_is_passed_on_once_and_never_an_older_one() -> None:
                 tell(have)
 
             link.pass_on = spy  # type: ignore[method-assign]
-    far = Have(net.devices["jeem"].replica.store_id, 10**15, (Mark(key_of("x").id, 1, 5, bytes(32)),))
+    jeem = net.devices["jeem"].replica
+    far = Have(jeem.store_id, 10**15, (Mark(key_of("x").id, 1, 5, bytes(32)),))
+    far = replace(far, signature=jeem.sign(far.signed(jeem.shop)))
     message = encode(Stateless("shop", write(far)))
     for _ in range(3):
         beh.hub.received(from_alif, message, net.now)
+    forged = replace(far, counter=10**15 + 2)  # by alif, which passes it on
+    beh.hub.received(from_alif, encode(Stateless("shop", write(forged))), net.now)
     older = replace(far, counter=10**15 - 1)
+    older = replace(older, signature=jeem.sign(older.signed(jeem.shop)))
     beh.hub.received(from_alif, encode(Stateless("shop", write(older))), net.now)
     stranger = replace(far, store=key_of("nobody").id, counter=10**15 + 1)
     beh.hub.received(from_alif, encode(Stateless("shop", write(stranger))), net.now)

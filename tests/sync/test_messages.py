@@ -58,6 +58,8 @@ def test_a_field_that_lacks_or_is_something_else_is_refused(message: Message) ->
         for wrong in (None, [[]], -1, 2**53, 1.5, {"a": {"b": 1}}, "\ud800" * 300):
             with pytest.raises(Refused):
                 read(json.dumps(fields | {name: wrong}))
+        if name == "sig":  # an older peer says none
+            continue
         without = {k: v for k, v in fields.items() if k != name}
         with pytest.raises(Refused):
             read(json.dumps(without))

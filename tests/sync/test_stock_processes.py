@@ -37,18 +37,18 @@ async def test_a_journal_is_followed_and_written_at_a_till_and_at_its_head_offic
         await until(lambda: shop.get("/api/status")["waiting"] == 0, 30)
         write_there = _token(run(*office_token, "write", "--author", author.id, module="relay.cli"))
         places = {
-            f"{shop.urls['sync']}/sync": (shop, read_here, write_here),
-            f"{office.page.replace('http', 'ws')}/sync/{id}": (office, read_there, write_there),
+            f"{shop.urls['sync']}/sync": (shop, read_here, write_here, str(shop.data / "certificate.pem")),
+            f"{office.page.replace('http', 'ws')}/sync/{id}": (office, read_there, write_there, None),
         }
         author.run = 5
-        for url, (program, read, write) in places.items():
+        for url, (program, read, write, ca) in places.items():
             async with Client(stock_folder() / "client.mjs") as reader, Client(stock_folder() / "client.mjs") as writer:
-                reader.do("connect", url=url)
+                reader.do("connect", url=url, ca=ca)
                 reader.do("attach", name=journal, token=read)
                 first = await reader.hear("synced")
                 held = await reader.settles(journal)
                 assert sum(map(len, held["roots"].values())) == first["count"] >= 301
-                writer.do("connect", url=url)
+                writer.do("connect", url=url, ca=ca)
                 writer.do("attach", name=journal, token=write)
                 assert (await writer.hear("authenticated"))["scope"] == "read-write"
                 await writer.hear("synced")

@@ -8,6 +8,8 @@ from posline.errors import BadRequest
 from posline.till.invitation import TRIES_MAX, Invitation, InvitationRefused, Invitations, parse_duration
 from posline.trust.gate import token_hash
 
+PIN = "x" * 43
+
 
 class Watch:
     now_s = 100.0
@@ -17,20 +19,22 @@ class Watch:
 
 
 def test_a_link_reads_back_and_names_what_it_is_for() -> None:
-    link = Invitation("join", "127.0.0.1:8701", "abc", "to-ken_1")
+    link = Invitation("join", ("127.0.0.1:8701",), "abc", "to-ken_1")
     assert str(link) == "posline://127.0.0.1:8701/join?shop=abc#to-ken_1"
     assert Invitation.parse(f" {link}\n", "join") == link
-    assert (link.url, link.sync_url) == ("http://127.0.0.1:8701/join", "ws://127.0.0.1:8701/sync")
-    secure = Invitation("attach", "office.example:443", "xyz", "t", tls=True)
+    assert link.urls == ["ws://127.0.0.1:8701/join"] and link.sync_url(link.urls[0]) == "ws://127.0.0.1:8701/sync"
+    secure = Invitation("attach", ("office.example:443", "[fd00::7]:8800"), "xyz", "t", PIN)
     assert Invitation.parse(str(secure), "attach") == secure
-    assert (secure.url, secure.sync_url) == ("https://office.example:443/attach", "wss://office.example:443/sync")
+    assert secure.urls == ["wss://office.example:443/attach", "wss://[fd00::7]:8800/attach"]
+    assert secure.sync_url(secure.urls[1]) == "wss://[fd00::7]:8800/sync"
     with pytest.raises(BadRequest, match="posline attach"):
         Invitation.parse(str(secure), "join")
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "posline://", "http://127.0.0.1:1/join?shop=a#t", "posline://127.0.0.1:1/join?shop=a", "posline://h:x/join?shop=a#t",
+    ["", "posline://", f"posline://10.0.0.1:1/join?shop=a&pin={PIN[:-1]}#t", "posline://10.0.0.1:1/join?shop=a#t",
+     "posline://127.0.0.1:1/join?shop=a&at=10.0.0.1:1#t", "http://127.0.0.1:1/join?shop=a#t", "posline://127.0.0.1:1/join?shop=a", "posline://h:x/join?shop=a#t",
      "posline://127.0.0.1:1/join#t", "posline://[::1/join?shop=a#t"],
 )  # fmt: skip
 def test_what_is_no_link_is_refused(text: str) -> None:

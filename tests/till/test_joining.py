@@ -14,9 +14,10 @@ from posline.errors import FolderError
 from posline.storage.folder import Folder
 from posline.sync.accept import WebSocketProtocol
 from posline.till import joining
+from posline.till.asking import AskFailed
 from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
-from posline.till.joining import AskFailed, attach, request_membership
+from posline.till.joining import attach, request_membership
 from posline.till.listener import Listener
 from posline.till.settings import Settings
 from posline.till.till import Till, open_till
@@ -36,7 +37,7 @@ async def until(true: Callable[[], Any]) -> None:
 
 async def invitation(till: Till) -> Invitation:
     """A fresh one; the till listens from then on."""
-    if till.links.address is None:
+    if not till.links.listening:
         await till.listen()
     found: dict[str, str] = await COMMANDS["invite"](till, {"expires_s": 60})
     return Invitation.parse(found["link"], "join")
@@ -62,7 +63,7 @@ async def head_office(path: Path) -> AsyncIterator[tuple[Relay, Listener]]:
 
 
 def attaching(relay: Relay, front: Listener, note: str = "") -> Invitation:
-    return Invitation("attach", front.address, relay.key.id, relay.invitations.add(note=note))
+    return Invitation("attach", (front.address,), relay.key.id, relay.invitations.add(note=note))
 
 
 async def test_three_tills_and_a_head_office_hold_the_same_day(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ async def test_an_invitation_admits_one_till(tmp_path: Path) -> None:
         await join(tmp_path / "b", link)
         with pytest.raises(AskFailed, match="used already"):
             await join(tmp_path / "c", link)
-        wrong = Invitation("join", link.address, link.of, "guess")
+        wrong = Invitation("join", link.addresses, link.of, "guess", link.pin)
         with pytest.raises(AskFailed, match="expired or is not from here"):
             await join(tmp_path / "c", wrong)
         assert len(a.store.members(a.shop_id)) == 2
@@ -121,16 +122,16 @@ async def test_a_join_whose_answer_was_lost_may_be_asked_for_again(
 ) -> None:
     async with open_till(tmp_path / "a") as a:
         link = await invitation(a)
-        honest = joining._post
+        honest = joining.ask_first
 
-        async def lost(url: str, body: Any) -> Any:
-            await honest(url, body)
+        async def lost(urls: list[str], pin: str, question: Any) -> Any:
+            await honest(urls, pin, question)
             raise AskFailed("the line broke")
 
-        monkeypatch.setattr(joining, "_post", lost)
+        monkeypatch.setattr(joining, "ask_first", lost)
         with pytest.raises(AskFailed):
             await join(tmp_path / "b", link)
-        monkeypatch.setattr(joining, "_post", honest)
+        monkeypatch.setattr(joining, "ask_first", honest)
         assert await join(tmp_path / "b", link) == "B"
         assert len(a.store.members(a.shop_id)) == 2
 
@@ -179,7 +180,7 @@ async def test_a_till_that_runs_joins_and_goes_on_at_its_addresses(tmp_path: Pat
         address = await b.listen()
         found: dict[str, str] = await COMMANDS["join"](b, {"link": str(await invitation(a)), "label": "X"})
         assert found == {"shop": "Corner shop", "shop_id": a.shop_id, "label": "X"}
-        assert b.links.addresses() == [("127.0.0.1", int(address.split(":")[2].split("/")[0]))]
+        assert b.links.bound() == [("127.0.0.1", int(address.split(":")[2].split("/")[0]))]
         sale = await b.sell([TEA])
         assert sale.receipt.startswith("X-1-") and sale.status == "counted"
         await until(lambda: a.reports.by_id(sale.id))
@@ -194,7 +195,7 @@ async def test_attaching_twice_and_with_a_lost_answer_changes_nothing(tmp_path: 
         assert len(relay.branches()) == 1 and len(a.store.members(a.shop_id)) == 2
         sale = await a.sell([TEA])
         await until(lambda: a.sale(sale.id).durable.head_office)
-        other = Invitation("attach", link.address, "a" * 26, relay.invitations.add())
+        other = Invitation("attach", link.addresses, "a" * 26, relay.invitations.add())
         with pytest.raises(AskFailed, match="not from the head office"):
             await attach(a, other)
 
@@ -203,8 +204,9 @@ async def test_no_document_carries_a_secret(tmp_path: Path) -> None:
     async with open_till(tmp_path / "a") as a, head_office(tmp_path / "office") as (relay, front):
         await attach(a, attaching(relay, front))
         await join(tmp_path / "b", await invitation(a))
-        secrets = [a.settings.token, a.recovery or "-"]
-        raws = b"".join(raw for (raw,) in a.store.read.execute("SELECT raw FROM entry"))
-        assert not any(secret.encode() in raws for secret in secrets)
-        kept = (tmp_path / "office" / "settings.json").read_text()
-        assert a.settings.token not in kept, "the head office never learns the shop's own token"
+        assert a.recovery is not None
+        secrets = [a.recovery, *(path.read_text().split()[1] for path in (tmp_path / "a" / "key", tmp_path / "b" / "key"))]
+        kept = b"".join(raw for (raw,) in a.store.read.execute("SELECT raw FROM entry"))
+        kept += b"".join(path.read_bytes() for path in (tmp_path / "office").iterdir())
+        assert not any(secret.encode() in kept or bytes.fromhex(secret) in kept for secret in secrets[1:])
+        assert secrets[0].encode() not in kept, "the head office never learns the shop's secrets"

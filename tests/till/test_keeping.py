@@ -59,9 +59,8 @@ async def test_without_it_sales_are_held_until_a_till_of_the_shop_admits_it(tmp_
         assert sale.status == "held" and sum(h["amount"] for h in held) == sale.total
     async with open_till(tmp_path / "a") as old:
         await old.listen()
-        address = old.links.address
-        assert address is not None
-        link = Invitation("join", address.address, old.shop_id, old.links.invite(60))
+        found = await COMMANDS["invite"](old, {"expires_s": 60})
+        link = Invitation.parse(found["link"], "join")
         async with open_till(tmp_path / "b") as till:
             await COMMANDS["join"](till, {"link": str(link), "label": ""})
             assert till.sale(sale.id).status == "counted" and till.day_report()["held"] == []
@@ -71,9 +70,8 @@ async def test_a_till_of_the_shop_admits_it_while_it_is_restored(tmp_path: Path)
     await with_backup(tmp_path)
     async with open_till(tmp_path / "a") as old:
         await old.listen()
-        address = old.links.address
-        assert address is not None
-        link = Invitation("join", address.address, old.shop_id, old.links.invite(60))
+        found = await COMMANDS["invite"](old, {"expires_s": 60})
+        link = Invitation.parse(found["link"], "join")
         found = await asyncio.to_thread(
             restore_folder, tmp_path / "b", tmp_path / "copy.db", recovery=None, invitation=link, label="NEW"
         )

@@ -1,4 +1,5 @@
 // A stock @hocuspocus/provider that does what it is told, one JSON object a line, and says what happens to it.
+import { readFileSync } from 'node:fs'
 import readline from 'node:readline'
 import { HocuspocusProvider, HocuspocusProviderWebsocket } from '@hocuspocus/provider'
 import WebSocket from 'ws'
@@ -18,8 +19,11 @@ const held = name => {
 }
 
 const does = {
-  connect ({ url, silence = 30000 }) {
-    const socket = (sockets.one = new HocuspocusProviderWebsocket({ url, WebSocketPolyfill: WebSocket, delay: 50, minDelay: 50, messageReconnectTimeout: silence }))
+  connect ({ url, silence = 30000, ca }) {
+    class Trusting extends WebSocket { // as an integrator would: the certificate file that `token add` names
+      constructor (address, protocols) { super(address, protocols, ca ? { ca: readFileSync(ca) } : {}) }
+    }
+    const socket = (sockets.one = new HocuspocusProviderWebsocket({ url, WebSocketPolyfill: Trusting, delay: 50, minDelay: 50, messageReconnectTimeout: silence }))
     socket.on('status', ({ status }) => say('status', { status }))
     socket.on('close', ({ event }) => say('closed', { code: event.code, reason: String(event.reason) }))
   },
