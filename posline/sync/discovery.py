@@ -144,7 +144,7 @@ class Discovery:
             self._name,
             port=self._port,
             properties={"shop": self._shop, "till": self._author, "v": "1"},
-            server=f"{self._author}.local.",
+            server=self._name.replace(SERVICE, "local."),  # its own: who says goodbye takes its addresses along
             parsed_addresses=hosts,
         )
         if not hosts:

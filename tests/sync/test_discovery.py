@@ -298,6 +298,7 @@ def test_where_multicast_is_not_permitted_one_line_is_logged_until_it_is(
                 monkeypatch.setattr(discovery, "AsyncZeroconf", AsyncZeroconf)
                 await until(lambda: "works again" in caplog.text)
 
+    monkeypatch.setattr(discovery, "_interfaces", lambda **_: LOOPBACK)
     monkeypatch.setattr(discovery, "AsyncZeroconf", refuse)
     with caplog.at_level(logging.INFO, "posline"):
         run("asyncio", test)
