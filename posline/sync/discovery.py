@@ -32,6 +32,7 @@ SERVICE = "_posline._tcp.local."
 SHOP_LETTERS = 16  # of the shop's id: enough to tell shops apart, and its whole id is not told to the street
 POLL_S = 3.0  # how often to look at the interfaces: a cable or Wi-Fi that is back is noticed within it
 FIRST_ASK_S = 2.0  # after starting: what was said at start has been heard by then, by oneself too
+UNHEARD_MAX = 2  # times that oneself may go unheard: a packet is lost where much is said
 ASK_S = 20.0  # between questions: who was cut off is found again within it; a few small packets
 RETRY_S = 30.0  # after multicast did not work
 CLOSE_S = 2.0  # for the goodbye, which takes a quarter of a second
@@ -75,6 +76,7 @@ class Discovery:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._next_s = 0.0  # when to ask, or to try again
+        self._unheard = 0  # questions in a row before which oneself was not heard
         self._complaint = ""
 
     async def start(self) -> None:
@@ -128,6 +130,7 @@ class Discovery:
             raise OSError("this machine has no network interface that is up")
         self._zeroconf = AsyncZeroconf(interfaces=self._interfaces)
         self._said = (0, [])
+        self._unheard = 0
         self._next_s = asyncio.get_running_loop().time() + FIRST_ASK_S
         AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[self._changed])
         if hosts:
@@ -141,7 +144,7 @@ class Discovery:
             self._name,
             port=self._port,
             properties={"shop": self._shop, "till": self._author, "v": "1"},
-            server=f"{self._author}.local.",
+            server=self._name.replace(SERVICE, "local."),  # its own: who says goodbye takes its addresses along
             parsed_addresses=hosts,
         )
         if not hosts:
@@ -155,11 +158,13 @@ class Discovery:
         """Ask who is there, naming none that is known, so that addresses that changed are said too; and look at what is
         known, since an address that is said no more is no event. What oneself said must have been heard by then:
         multicast comes back to its sender."""
-        if self._said[1] and not AsyncServiceInfo(SERVICE, self._name).load_from_cache(zc):
+        heard = not self._said[1] or AsyncServiceInfo(SERVICE, self._name).load_from_cache(zc)
+        self._unheard = 0 if heard else self._unheard + 1
+        if self._unheard > UNHEARD_MAX:
             self._complain("this machine does not hear its own multicast")
             await self._fail()
             return
-        if self._complaint:
+        if heard and self._complaint:
             log.info("finding other devices on the local network works again")
             self._complaint = ""
         question = zeroconf.DNSOutgoing(_QUERY)  # type: ignore[attr-defined]
@@ -169,7 +174,7 @@ class Discovery:
             info = AsyncServiceInfo(SERVICE, f"{self._shop}-{author}.{SERVICE}")
             if info.load_from_cache(zc):
                 self._report(author, info)
-        self._next_s = now_s + ASK_S
+        self._next_s = now_s + (ASK_S if heard else FIRST_ASK_S)
 
     async def _fail(self) -> None:
         await self._close()

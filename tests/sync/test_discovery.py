@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from posline.sync.places import ADDRESSES_MAX, AUTHORS_MAX, read_address, write_
 from tests.kit import key_of
 
 ROOT = Path(__file__).parents[2]
-SHOP, STRANGERS = key_of("shop").id, key_of("another shop").id
+RUN = f"{os.getpid()} {time.time_ns()}"  # other runs of these tests on this machine are other shops
+SHOP, STRANGERS = key_of(f"shop {RUN}").id, key_of(f"another shop {RUN}").id
 ANN, BOB, CID = (key_of(name).id for name in ("ann", "bob", "cid"))
 LOOPBACK = ["127.0.0.1"]
 SOON_S = 20.0  # on a busy machine; what is waited for takes milliseconds, or a question's interval
@@ -169,24 +171,35 @@ def test_who_stopped_is_found_again_when_back(loop: str) -> None:
 
 @on_loopback
 def test_who_was_unheard_at_the_start_is_found_by_a_later_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The switch came up after both had said and asked all that they do of themselves."""
-    send, silent = zeroconf.Zeroconf.async_send, [True]
-    monkeypatch.setattr(discovery, "FIRST_ASK_S", 4.0)
+    """The switch came up after both had said all that they say of themselves, and after the library's own questions."""
+    send, ask, silent, asking = zeroconf.Zeroconf.async_send, Discovery._ask, [True], [False]
+    monkeypatch.setattr(discovery, "FIRST_ASK_S", 3.0)
 
-    def cut(self: zeroconf.Zeroconf, *arguments: Any, **named: Any) -> None:
-        if not silent[0]:
-            send(self, *arguments, **named)
+    def cut(self: zeroconf.Zeroconf, out: Any, *arguments: Any, **named: Any) -> None:
+        if not silent[0] and (asking[0] or not out.is_query()):
+            send(self, out, *arguments, **named)
+
+    async def asked(*arguments: Any) -> None:
+        asking[0] = True
+        await ask(*arguments)
+        asking[0] = False
 
     monkeypatch.setattr(zeroconf.Zeroconf, "async_send", cut)
+    monkeypatch.setattr(Discovery, "_ask", asked)
 
     async def test() -> None:
         ann, bob = Till(ANN, 8701), Till(BOB, 8702)
         async with running(ann, bob):
             await until(lambda: ann.discovery._said[1] and bob.discovery._said[1])
-            await asyncio.sleep(1)
-            assert not ann.found
+            await asyncio.sleep(1)  # by then all three announcements were lost
             silent[0] = False
+            monkeypatch.setattr(AsyncServiceInfo, "load_from_cache", heard_oneself)
             await until(lambda: ann.found and bob.found)
+
+    load = AsyncServiceInfo.load_from_cache
+
+    def heard_oneself(self: AsyncServiceInfo, zc: zeroconf.Zeroconf) -> bool:
+        return load(self, zc) or asking[0]
 
     run("asyncio", test)
 
@@ -202,10 +215,10 @@ def test_a_flood_of_made_up_tills_is_bounded_and_hides_none(loop: str) -> None:
             SERVICE, name, 1 + n, properties=text, server=f"{author}.local.", parsed_addresses=LOOPBACK
         )
 
-    def pointers(first: int) -> zeroconf.DNSOutgoing:  # type: ignore[name-defined]
+    def pointers(first: int, shop: str) -> zeroconf.DNSOutgoing:  # type: ignore[name-defined]
         out = zeroconf.DNSOutgoing(0x8400)  # type: ignore[attr-defined]
         for n in range(first, first + 20):
-            out.add_answer_at_time(made_up(n, SHOP).dns_pointer(), 0)
+            out.add_answer_at_time(made_up(n, shop).dns_pointer(), 0)
         return out
 
     async def test() -> None:
@@ -219,8 +232,12 @@ def test_a_flood_of_made_up_tills_is_bounded_and_hides_none(loop: str) -> None:
                 await asyncio.sleep(0)  # the kernel keeps only so many unread
             await until(lambda: len(ann.found) == AUTHORS_MAX + 20)
             assert len(ann.discovery._found) == AUTHORS_MAX
+            liar.zeroconf.async_send(pointers(1000, STRANGERS))
+            liar.zeroconf.async_send(liar.zeroconf.generate_service_broadcast(made_up(500, SHOP), None))
+            await until(lambda: len(ann.found) == AUTHORS_MAX + 21)
+            assert not ann.discovery._lookups, "strangers cost nothing"
             for first in range(1000, 1200, 20):  # names alone, so that the addresses would have to be asked for
-                liar.zeroconf.async_send(pointers(first))
+                liar.zeroconf.async_send(pointers(first, SHOP))
             await until(lambda: len(ann.discovery._lookups) == discovery.LOOKUPS_MAX)
             async with running(bob):
                 await until(lambda: ann.last(BOB))
@@ -281,6 +298,7 @@ def test_where_multicast_is_not_permitted_one_line_is_logged_until_it_is(
                 monkeypatch.setattr(discovery, "AsyncZeroconf", AsyncZeroconf)
                 await until(lambda: "works again" in caplog.text)
 
+    monkeypatch.setattr(discovery, "_interfaces", lambda **_: LOOPBACK)
     monkeypatch.setattr(discovery, "AsyncZeroconf", refuse)
     with caplog.at_level(logging.INFO, "posline"):
         run("asyncio", test)
