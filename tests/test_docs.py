@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from docs import generate
-from examples.rig.programs import Program, command_line, last_line, run, through
+from examples.rig.programs import Program, command_line, last_line, run
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "data" / "README.md"]
@@ -77,17 +77,16 @@ async def test_the_readme_can_be_typed(tmp_path: Path) -> None:
                 assert answer.status_code == 201, answer.text
                 assert answer.json()["total"] == 500
             elif words[0] == "posline" and words[-1] == "&":
-                arguments = [*here(words[1:-1]), "--port", "0", "--sync-port", "0"]
+                arguments = [*here(words[1:-1]), "--port", "0", "--sync-port", "0"]  # the last of an option counts
                 till = Program("till", "posline", arguments, Path(arguments[arguments.index("--data") + 1]))
                 running.append(till)
                 await till.start()
-                page = till.urls["page"]
+                page = page or till.urls["page"]
             elif words[0] == "posline":
                 printed = await run("posline", *here(words[1:]))
                 if words[1] == "invite":
                     link = last_line(printed)
                     assert link.startswith("posline://")
-                    assert through(link, "x:1").startswith("posline://x:1/")
                 elif words[1:3] == ["export", "sales"]:
                     assert "TEA" in printed
     finally:

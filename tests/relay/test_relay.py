@@ -221,5 +221,6 @@ async def test_the_commands(tmp_path: Path) -> None:
     with rig.relay(tmp_path / "office", "--host", "0.0.0.0") as serving:
         assert serving.page.startswith("https://"), "off this machine only by TLS, with a certificate of its own"
         trusted = ssl.create_default_context(cafile=str(tmp_path / "office" / "certificate.pem"))
-        assert httpx.get(f"{serving.page}/healthz", verify=trusted, trust_env=False).json()["ok"] is True
+        async with httpx.AsyncClient(verify=trusted, trust_env=False) as https:
+            assert (await https.get(f"{serving.page}/healthz")).json()["ok"] is True
         assert f"&pin={serving_pin(tmp_path)}#" in office("invite")

@@ -205,8 +205,10 @@ async def test_no_document_carries_a_secret(tmp_path: Path) -> None:
         await attach(a, attaching(relay, front))
         await join(tmp_path / "b", await invitation(a))
         assert a.recovery is not None
-        secrets = [a.recovery, *(path.read_text().split()[1] for path in (tmp_path / "a" / "key", tmp_path / "b" / "key"))]
-        kept = b"".join(raw for (raw,) in a.store.read.execute("SELECT raw FROM entry"))
-        kept += b"".join(path.read_bytes() for path in (tmp_path / "office").iterdir())
+        keys = [tmp_path / "a" / "key", tmp_path / "b" / "key.new"]
+        secrets = [a.recovery, *(path.read_text().split()[1] for path in keys)]
+        stores = [a.store, *(branch.replica.store for branch in relay.branches())]
+        kept = b"".join(raw for store in stores for (raw,) in store.read.execute("SELECT raw FROM entry"))
+        kept += (tmp_path / "office" / "settings.json").read_bytes()
         assert not any(secret.encode() in kept or bytes.fromhex(secret) in kept for secret in secrets[1:])
         assert secrets[0].encode() not in kept, "the head office never learns the shop's secrets"
