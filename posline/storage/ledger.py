@@ -462,7 +462,6 @@ class Ledger:
             known
             and not named
             and not removed
-            and place[1] not in take.authority.readers
             and len(starts) == 1
             and starts[0].seq == chain[0].seq
             and run.whole == run.tip
