@@ -38,6 +38,8 @@ token = typer.Typer(no_args_is_help=True, help="Tokens for programs that follow 
 app.add_typer(report, name="report")
 app.add_typer(export, name="export")
 app.add_typer(catalog, name="catalog")
+key = typer.Typer(no_args_is_help=True, help="This till's key.")
+app.add_typer(key, name="key")
 app.add_typer(token, name="token")
 
 
@@ -221,6 +223,55 @@ def attach(context: typer.Context, link: str) -> None:
     invitation = checked(Invitation.parse, link, "attach")
     found = _ask(context, "attach", {"link": str(invitation)})
     print_json(found) if context.obj.json else print(f"attached to {found['url']}; the other tills learn it by sync")
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    till: Annotated[str, typer.Argument(help="Its label, or its id.")],
+    vouched_only: Annotated[
+        bool, typer.Option("--vouched-only", help="Only what its signature vouches for counts on: for a stolen till.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if it is the shop's last manager.")] = False,
+) -> None:
+    """Remove a lost or stolen till from the shop. What is here of its sales counts; what comes later is held."""
+    found = _ask(context, "remove", {"till": till, "vouched_only": vouched_only, "force": force})
+    print_json(found) if context.obj.json else print(found["detail"])
+
+
+@app.command()
+def accept(
+    context: typer.Context,
+    entry: Annotated[list[str], typer.Argument(help="Ids, or hashes or the first 8 digits of them.")],
+) -> None:
+    """Let entries count that are held or disputed, as the day report lists them."""
+    found = _ask(context, "accept", {"entries": entry})
+    if context.obj.json:
+        print_json(found)
+        return
+    for each in found["accepted"]:
+        print(f"accepted {each['kind']} {each['id']}")
+
+
+@app.command()
+def role(
+    context: typer.Context,
+    till: Annotated[str, typer.Argument(help="Its label, or its id.")],
+    role: Annotated[str, typer.Argument(help="manager, or till: one that may not admit, remove or accept.")],
+    force: Annotated[bool, typer.Option("--force", help="Even if it is the shop's last manager.")] = False,
+) -> None:
+    """Say what a till may do."""
+    if role not in ("manager", "till"):
+        raise typer.BadParameter("the role is manager or till")
+    found = _ask(context, "role", {"till": till, "role": role, "force": force})
+    print_json(found) if context.obj.json else print(f"till {found['label']} is a {found['role']} now")
+
+
+@key.command("rotate")
+def key_rotate(context: typer.Context) -> None:
+    """Give this till a new key, where the old one may have been seen. It stays the same till."""
+    found = _ask(context, "key_rotate")
+    print_json(found) if context.obj.json else print("this till signs with a new key from now on")
 
 
 @token.command("add")

@@ -4,6 +4,7 @@
     ├── BadRequest        the caller's input breaks a rule: nothing was recorded (422)
     ├── NotFound          no such sale, day or product (404)
     ├── Ambiguous         a receipt or id matches several sales (300)
+    ├── NotAllowed        this till may not do that (403)
     ├── Conflict          the id is taken by other content (409)
     ├── CommitFailed      the disk did not take it: nothing was recorded
     │   └── DiskFull      ... because there is no room (507)
@@ -38,6 +39,7 @@ __all__ = [
     "FolderLocked",
     "Hole",
     "Mismatch",
+    "NotAllowed",
     "NotFound",
     "OutcomeUnknown",
     "PoslineError",
@@ -91,6 +93,13 @@ class Ambiguous(PoslineError):
     def __init__(self, wanted: str, hashes: Sequence[str]) -> None:
         self.wanted, self.hashes = wanted, tuple(hashes)
         super().__init__(f"{wanted} matches {len(self.hashes)} sales: choose one of the list")
+
+
+class NotAllowed(PoslineError):
+    """This till may not do that: it is no manager, or no member."""
+
+    status = 403
+    title = "Not allowed"
 
 
 class Conflict(PoslineError):

@@ -13,6 +13,7 @@ chain"); what entries are worth is the ledger's business.
 
 from __future__ import annotations
 
+import base64
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -24,14 +25,14 @@ from posline.core.clock import Clock, Reading, business_day, iso, parse_iso
 from posline.core.document import Document, lone_update
 from posline.core.entry import Entry, compose, decode
 from posline.core.kinds import SIGNED_KINDS
-from posline.core.members import shop_id
+from posline.core.members import key_proof, shop_id
 from posline.core.segment import elements
 from posline.core.status import SHORT
 from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, decode_state, read_update
 from posline.errors import Mismatch, Refused
 from posline.storage.store import Commit, Head, Mark, Row, Staged, Store
 
-__all__ = ["Alarm", "Author", "Random", "Replica", "found", "is_document"]
+__all__ = ["Alarm", "Author", "Random", "Replica", "Successor", "found", "is_document"]
 
 SEAL_S = 180.0  # how long unsigned entries wait for a signature while nothing else calls for one
 NEW_RUN_S = 60.0  # between new runs that somebody else's writing provoked: a flood of forgeries must not make one each
@@ -48,6 +49,13 @@ class Author(Protocol):
     def id(self) -> str: ...
 
     def sign(self, message: bytes) -> bytes: ...
+
+
+class Successor(Author, Protocol):
+    """The same author with a new key."""
+
+    @property
+    def public(self) -> bytes: ...
 
 
 class Random(Protocol):
@@ -110,6 +118,7 @@ class Replica:
         self._sealed_s: float | None = None
         self._new_run = False
         self._new_run_s: float | None = None
+        self._former: tuple[Author, Staged] | None = None  # who signed before a change of key that is not committed yet
         self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
         self._recall()
 
@@ -149,8 +158,7 @@ class Replica:
         """The label on this till's receipts, as its membership or a later setting says."""
         if self.author is None or self._label:
             return self._label
-        members = self.store.members(self.shop)
-        member = members.get(self.author.id)
+        member = self.store.authority(self.shop).everyone.get(self.author.id)
         return member.label if member is not None else ""
 
     def relabel(self, label: str) -> None:
@@ -180,6 +188,21 @@ class Replica:
         if self._run is None or self._run_day != day:
             self._begin_run(reading, day)
         return self._append(kind, fields, reading, day, id=id, document=document, by=by, request=request)
+
+    def rotate(self, successor: Successor) -> Staged:
+        """Stage the change to a new key: the old one signs it, the new one proves itself, and signs from then on. Where
+        the commit fails the old one stays."""
+        assert self.author is not None and successor.id == self.author.id and self._former is None, "one at a time"
+        reading = self._now()
+        day = self.day(reading.at_ms)
+        if self._run is None or self._run_day != day:
+            self._begin_run(reading, day)
+        prev = self._last[2].hex()[:SHORT] if self._last is not None else ""
+        proof = successor.sign(key_proof(self.author.id, self._seq + 1, prev))
+        fields = {"key": _base64url(successor.public), "proof": _base64url(proof)}
+        staged = self._append("key", fields, reading, day, document="shop")
+        self._former, self.author = (self.author, staged), successor
+        return staged
 
     def _now(self) -> Reading:
         assert self.clock is not None, "a replica without a clock writes nothing"
@@ -378,6 +401,8 @@ class Replica:
         mine = [staged for staged in batch if staged.shop == self.shop]
         done = set(map(id, mine))
         self.staged = [staged for staged in self.staged if id(staged) not in done]
+        if self._former is not None and id(self._former[1]) in done:
+            self._former = None
         waiting = {staged.document for staged in self.staged}
         for document in [name for name in self._ahead if name not in waiting]:
             del self._ahead[document]
@@ -414,6 +439,8 @@ class Replica:
 
     def reset(self) -> None:
         """The commit failed: everything staged is gone, and the documents come back under fresh client ids."""
+        if self._former is not None:
+            self.author, self._former = self._former[0], None
         self.staged.clear()
         self._ahead.clear()
         self._open.clear()
@@ -584,6 +611,10 @@ class Replica:
     def equal_with(self, store_id: str) -> None:
         """A peer's committed digest over everything equals ours: it holds what we hold."""
         self.store.have(self.shop, store_id, self.store.all_marks(self.shop, unless=store_id))
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _pieces(texts: Sequence[str]) -> list[list[str]]:

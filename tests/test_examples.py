@@ -18,7 +18,7 @@ import pytest
 from examples.rig.audit import Holding, disagreements
 from examples.rig.baskets import BUSIEST, CATALOGUE, busiest_date, read_baskets, shelf_prices
 from examples.rig.lines import Line
-from examples.rig.programs import endpoint, through
+from examples.rig.programs import endpoint
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "examples" / "data"
@@ -62,9 +62,7 @@ def test_the_catalogue_holds_what_was_sold() -> None:
     assert all(row["name"] and len(row["name"]) <= 200 and int(row["price"]) > 0 for row in rows)
 
 
-def test_an_address_in_a_link_can_be_replaced() -> None:
-    link = "posline://127.0.0.1:8701/join?shop=abc#secret"
-    assert through(link, "127.0.0.1:9") == "posline://127.0.0.1:9/join?shop=abc#secret"
+def test_an_address_can_be_taken_from_a_url() -> None:
     assert endpoint("ws://127.0.0.1:8701/sync") == ("127.0.0.1", 8701)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import re
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ NAMES_BARRED = re.compile(r"(?i)manager|helper|utils?$|process|(^|_)data$")
 
 
 def tree(path: Path) -> ast.Module:
+    gc.collect()  # a destructor that runs within the parser upsets it in Python 3.11
     return ast.parse(path.read_text(), str(path))
 
 

@@ -80,7 +80,8 @@ class Shop:
 
     `members` are those of now, `everyone` also the removed ones, with the label and role that they had. `acts` are the
     hashes of the membership entries that stand; `unfit` are invalid and `late` held, each with its reason. `keys` has
-    each author's keys, [(number behind which it counts, key)...]; `accepted` what managers accepted by hash.
+    each author's keys, [(number behind which it counts, key)...], the newest last; `accepted` what managers accepted
+    by hash.
     """
 
     founding: Entry | None = None
@@ -95,15 +96,22 @@ class Shop:
     keys: Mapping[str, Sequence[tuple[int, bytes]]] = field(default_factory=dict)
     readers: frozenset[str] = frozenset()
 
-    def key_of(self, author: str, seq: int | None = None) -> bytes | None:
-        """The public key that counts for `author`'s entry of number `seq` (None: from now on); also of one who was
-        removed. None for an author that nobody admitted."""
+    def key_of(self, author: str) -> bytes | None:
+        """The newest public key of an author, with which it links; also of one who was removed. None for an author that
+        nobody admitted."""
         keys = self.keys.get(author)
+        return None if keys is None else keys[-1][1]
+
+    def signed(self, entry: Entry) -> bool | None:
+        """Whether one of its author's keys signed an entry; None for an author that nobody admitted.
+
+        A key that another one followed goes on counting for entries: else whoever has stolen one could name a new key
+        at a low number, and so make all that the till signed behind it worthless.
+        """
+        keys = self.keys.get(entry.till)
         if keys is None:
             return None
-        if seq is None or len(keys) == 1:
-            return keys[-1][1]
-        return next(key for after, key in reversed(keys) if seq > after)
+        return any(verify(key, entry) for after, key in reversed(keys) if entry.seq > after)
 
     def in_charge(self) -> list[Member]:
         """The members that may admit and remove, by label."""
@@ -204,9 +212,9 @@ def _stands(signed: _Signed) -> bool:
     return verify(signed.key, signed.entry)
 
 
-def _follows(key: bytes, change: Entry) -> bool:
-    """Whether a `key` entry is signed by the key before it, and its new key agrees."""
-    if not _stands(_Signed(key, change)):
+def _follows(keys: Iterable[tuple[int, bytes]], change: Entry) -> bool:
+    """Whether a `key` entry is signed by a key from before it, and its new key agrees."""
+    if not any(_stands(_Signed(key, change)) for after, key in keys if change.seq > after):
         return False
     proof = base64.urlsafe_b64decode(change.body["proof"] + "==")
     try:
@@ -222,7 +230,7 @@ def _rotated(first: bytes, changes: Iterable[Entry]) -> tuple[list[tuple[int, by
     """An author's keys, each with the number behind which it counts, and the `key` entries that brought them."""
     keys, good = [(0, first)], set()
     for change in sorted(changes, key=lambda c: (c.seq, c.hash)):
-        if _follows(keys[-1][1], change):
+        if _follows(keys, change):
             keys.append((change.seq, member_key(change.body["key"])))
             good.add(change.hash)
     return keys, good
@@ -287,12 +295,11 @@ class _Acts:
         past = self._pasts[entry.hash]
         role = Role(body["role"]) if entry.kind in ("member", "role") else None
         subject = author_id(member_key(body["key"])) if entry.kind == "member" else str(body.get("member", ""))
-        key = self._first.get(entry.till)
-        if key is not None and (changes := self._changes.get(entry.till)):
-            # by what it had seen: so no later claim to a lower number can undo an act's signature
-            known = [c for c in changes if c.seq < entry.seq and past >> self._places[c.hash] & 1]
-            key = _rotated(key, known)[0][-1][1]
-        signed = key is not None and _stands(_Signed(key, entry))
+        first = self._first.get(entry.till)
+        keys = [] if first is None else [(0, first)]
+        if first is not None and (changes := self._changes.get(entry.till)):
+            keys = _rotated(first, (c for c in changes if c.seq < entry.seq and past >> self._places[c.hash] & 1))[0]
+        signed = any(_stands(_Signed(key, entry)) for _, key in keys)
         revokes = entry.kind == "remove" or (entry.kind == "role" and role is Role.TILL)
         return _Act(entry, self._places[entry.hash], past, subject, role, signed, revokes)
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from posline.core.entry import Entry, verify
+from posline.core.entry import Entry
 from posline.core.kinds import MEMBERSHIP
 from posline.core.members import Shop, read_shop
 
@@ -236,15 +236,15 @@ def judge(entries: Iterable[Entry], shop: str) -> dict[tuple[str, bytes], Verdic
         if not entry.placed:
             faults[key] = entry.fault or ""
             continue
-        public = authority.key_of(entry.till, entry.seq)
-        signed = public is not None and verify(public, entry)
-        forged = public is not None and entry.signature is not None and not signed
+        known = entry.till in authority.keys
+        signed = bool(authority.signed(entry))
+        forged = known and entry.signature is not None and not signed
         act = is_act(entry.document, entry.kind)
         wrong = authority.unfit.get(entry.hash) if act else "its signature is wrong" if forged else None
         fault = entry.fault or wrong
         if fault is not None:
             faults[key] = fault
-        if public is None:
+        if not known:
             chains[key] = Judgement(False, Status.HELD, NO_MEMBER)
         else:
             runs[entry.till][entry.run].append(chained(key, entry, signed, fault is not None))

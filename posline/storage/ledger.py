@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from posline.core.entry import Entry, decode, verify
+from posline.core.entry import Entry, decode
 from posline.core.kinds import MEMBERSHIP
 from posline.core.members import Role, Shop, read_shop
 from posline.core.status import (
@@ -246,16 +246,16 @@ class Ledger:
             return
         if day is not None and entry.fault is None:
             day = self._effects.day_of(take.shop, take.authority, entry)
-        key = take.authority.key_of(entry.till, entry.seq)
+        known = entry.till in take.authority.keys
         barred = entry.till in take.authority.removals or entry.till in take.authority.readers
         signed = UNSIGNED
         if entry.signature is not None:
-            signed = UNVERIFIED if key is None else SIGNED if verify(key, entry) else FORGED
+            signed = _signature(take.authority, entry)
         place = (take.shop, entry.till, entry.run)
         run = take.touched.get(place)
         if run is None:
             run = take.touched[place] = self._run(place)
-        plain = key is not None and not barred and not patient and entry.fault is None and signed in (UNSIGNED, SIGNED)
+        plain = known and not barred and not patient and entry.fault is None and signed in (UNSIGNED, SIGNED)
         if plain and entry.kind == "run" and signed == SIGNED and run.tip == 0 and place not in take.dirty:
             self._begin(take, place, run, entry)
         elif (
@@ -392,7 +392,7 @@ class Ledger:
         ).fetchall()
         chain: list[Chained] = []
         for n, hash, seq, prev, kind, signed, fault, *_ in rows:
-            stands = self._signature(n, signed, shop.key_of(author, seq))
+            stands = signed if signed != UNVERIFIED or not known else self._verify(shop, n)
             wrong = hash in shop.unfit if kind in MEMBERSHIP else stands == FORGED and known
             chain.append(Chained(n, hash, seq, prev, kind, stands == SIGNED, fault is not None or wrong))
         named = self._db.execute(
@@ -420,12 +420,9 @@ class Ledger:
         vouched = {n for n, verdict in verdicts.items() if verdict.vouched}
         self._whole(take, place, chain, bool(named), vouched, known=known)
 
-    def _signature(self, n: int, signed: int, key: bytes | None) -> int:
-        """Whether a stored entry's signature stands, verified now if its author's key has become known."""
-        if signed != UNVERIFIED or key is None:
-            return signed
-        entry = self._entry(n)
-        stands = SIGNED if verify(key, entry) else FORGED
+    def _verify(self, shop: Shop, n: int) -> int:
+        """Whether a stored entry's signature stands, now that its author's key has become known."""
+        stands = _signature(shop, self._entry(n))
         self._db.execute("UPDATE entry SET signed = ? WHERE n = ?", (stands, n))
         return stands
 
@@ -462,7 +459,6 @@ class Ledger:
             known
             and not named
             and not removed
-            and place[1] not in take.authority.readers
             and len(starts) == 1
             and starts[0].seq == chain[0].seq
             and run.whole == run.tip
@@ -594,6 +590,11 @@ class Ledger:
             " whole_hash = excluded.whole_hash, vouched = excluded.vouched, label = excluded.label",
             (*place, run.begun, run.plain, run.tip, run.tip_hash, run.whole, run.whole_hash, run.vouched, run.label),
         )
+
+
+def _signature(shop: Shop, entry: Entry) -> int:
+    stands = shop.signed(entry)
+    return UNVERIFIED if stands is None else SIGNED if stands else FORGED
 
 
 def _role(shop: Shop, author: str) -> Role | None:

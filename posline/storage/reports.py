@@ -224,7 +224,7 @@ class Reports:
         return rows
 
     def _label(self, author: str) -> str:
-        member = self._store.members(self._shop).get(author)
+        member = self._store.authority(self._shop).everyone.get(author)
         renamed = self.setting(f"label:{author}")
         return str(renamed) if renamed else member.label if member is not None else author[:6]
 

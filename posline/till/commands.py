@@ -24,6 +24,7 @@ from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
 from posline.till.local import Command, Lines
+from posline.till.membership import accept, remove, rotate, set_role
 from posline.till.opening import KEY_SEED_BYTES, base64url
 from posline.till.settings import HandedOut
 from posline.trust.gate import token_hash
@@ -157,6 +158,27 @@ async def token_add(till: Till, arguments: Mapping[str, Any]) -> Any:
     return {**answer, "role": role, "certificate": str(certificate), "token": token}
 
 
+async def remove_till(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Remove a till from the shop."""
+    vouched_only, force = bool(arguments.get("vouched_only")), bool(arguments.get("force"))
+    return await remove(till, arguments["till"], vouched_only=vouched_only, force=force)
+
+
+async def accept_entries(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Let held or disputed entries count."""
+    return await accept(till, arguments["entries"])
+
+
+async def change_role(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Make a till a manager, or a manager a till."""
+    return await set_role(till, arguments["till"], arguments["role"], force=bool(arguments.get("force")))
+
+
+async def key_rotate(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Give this till a new key."""
+    return await rotate(till)
+
+
 async def aside(lines: Iterable[str]) -> AsyncIterator[str]:
     """Lines that read the disk, made in another thread some at a time, so that nobody waits to sell meanwhile."""
     source = iter(lines)
@@ -180,6 +202,10 @@ COMMANDS: dict[str, Command] = {
     "join": join,
     "attach": attach_shop,
     "token_add": token_add,
+    "remove": remove_till,
+    "accept": accept_entries,
+    "role": change_role,
+    "key_rotate": key_rotate,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({"status", "report_day", "verify", "export_sales", "catalogue_export", "backup"})

@@ -139,7 +139,7 @@ def _is_database(path: Path) -> bool:
 
 def _successor_label(store: Store, note: dict[str, Any], wanted: str) -> str:
     """`wanted`, or the old label with a new digit behind it."""
-    members = store.members(note["shop"])
+    members = store.authority(note["shop"]).everyone
     reports = Reports(store, note["shop"], here="")
     taken = {m.label for m in members.values()} | {str(reports.setting(f"label:{a}")) for a in members}
     if wanted:

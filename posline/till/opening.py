@@ -14,13 +14,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
 from posline.replica import Random, Replica, found
 from posline.storage.connection import sqlite_warning
-from posline.storage.files import write_atomically
+from posline.storage.files import sync_folder, write_atomically
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
@@ -29,7 +30,18 @@ from posline.till.machine import kernel_synchronised, monotonic_ms, wall_ms
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
-__all__ = ["Clockwork", "Founding", "Opened", "base64url", "close_store", "open_folder", "open_replica", "open_store"]
+__all__ = [
+    "Clockwork",
+    "Founding",
+    "Opened",
+    "base64url",
+    "close_store",
+    "next_key",
+    "open_folder",
+    "open_replica",
+    "open_store",
+    "use_new_key",
+]
 
 log = logging.getLogger("posline.till")
 
@@ -123,6 +135,7 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
                 replica, recovery = _found(folder, store, key, clockwork, founding)
                 settings.shop = replica.shop
             settings.save(folder)
+        key = _finish_rotation(folder, store, settings.shop, key)
         replica = replica or open_replica(store, settings.shop, key, clockwork)
         if not replica.label:  # not admitted yet, and sells all the same
             replica.relabel(settings.label or LABEL)
@@ -131,6 +144,32 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
         if store is not None:
             store.close()
         raise
+
+
+def next_key(folder: Folder) -> Path:
+    """Where a new key waits until the entry that names it is committed."""
+    return folder.path / "key.next"
+
+
+def use_new_key(folder: Folder) -> None:
+    """Put the key that waits in the place of the old one, durably."""
+    next_key(folder).replace(folder.key)
+    sync_folder(folder.path)
+
+
+def _finish_rotation(folder: Folder, store: Store, shop: str, key: Key) -> Key:
+    """The key to go on with. One that waits takes the old one's place if this disk has the entry that names it, since
+    whatever was written after that entry is signed with it; else its change never came about."""
+    waiting = next_key(folder)
+    if not waiting.exists():
+        return key
+    fresh = Key.load(waiting)
+    named = (e.body["key"] for e in store.acts(shop) if e.kind == "key" and e.fault is None and e.till == key.id)
+    if fresh.id == key.id and base64url(fresh.public) in named:
+        use_new_key(folder)
+        return fresh
+    waiting.unlink()
+    return key
 
 
 def open_store(folder: Folder, *, feed: bool = False) -> Store:

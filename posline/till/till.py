@@ -32,6 +32,7 @@ from posline.sync.places import Places
 from posline.till.changes import Change, News
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
+from posline.till.membership import alarm_of_removal
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
 from posline.till.ringing import Ringing, Rung
 from posline.till.sale import Sale, sale_of
@@ -228,6 +229,11 @@ class Till:
         """Its signing key."""
         return self._open.key
 
+    def use_key(self, key: Key) -> None:
+        """Sign and prove itself with `key` from now on, its own that took the place of the old one."""
+        assert key.id == self.id
+        self._open.key = key
+
     @property
     def recovery(self) -> str | None:
         """The recovery code, where this opening founded the shop."""
@@ -328,8 +334,8 @@ class Till:
 
     def _till_id(self, till: str | None) -> str | None:
         """A till's id, from its id or its label."""
-        members = self.store.members(self.shop_id)
-        return next((m.author for m in members.values() if till is not None and m.label == till), till)
+        everyone = self.store.authority(self.shop_id).everyone
+        return next((m.author for m in everyone.values() if till is not None and m.label == till), till)
 
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
@@ -383,6 +389,8 @@ class Till:
         own = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in self.replica.alarms.values()]
         if (warning := self._time().warning) is not None:
             own.append({"kind": "clock", "detail": warning})
+        if (removed := alarm_of_removal(self)) is not None:
+            own.append(removed)
         return own + self.reports.alarms()
 
     async def changes(self) -> AsyncIterator[Change]:
@@ -414,7 +422,9 @@ class Till:
 
     async def rename(self, label: str) -> None:
         """Print another label on receipts from now on. Raises BadRequest where another till has it."""
-        taken = {m.label for m in self.store.members(self.shop_id).values() if m.author != self.id}
+        everyone = self.store.authority(self.shop_id).everyone
+        taken = {m.label for m in everyone.values() if m.author != self.id}
+        taken |= {self.reports.setting(f"label:{author}") for author in everyone if author != self.id}
         if label in taken:
             raise BadRequest.of("label", f"another till is called {label} already")
         await self.write("setting", {"name": f"label:{self.id}", "value": label}, document="shop")

@@ -1,0 +1,217 @@
+"""Removing, accepting, roles and new keys, as an owner does it; and what a till says that was removed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posline.errors import BadRequest, CommitFailed, NotAllowed, NotFound
+from posline.storage.folder import Folder
+from posline.storage.verify import verify
+from posline.till import membership
+from posline.till.commands import COMMANDS
+from posline.till.invitation import Invitation
+from posline.till.joining import request_membership
+from posline.till.membership import accept, remove, rotate, set_role
+from posline.till.opening import next_key
+from posline.till.till import Till, open_till
+from posline.trust.keys import Key
+from tests.till.shop import TEA
+
+WITHIN_S = 20.0
+
+
+async def until(true: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(WITHIN_S):
+        while not true():  # noqa: ASYNC110  # what is waited for happens in another till
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def two(path: Path) -> AsyncIterator[tuple[Till, Till]]:
+    """Two tills of one shop that are linked."""
+    async with open_till(path / "a", shop="Corner shop") as a:
+        await a.listen()
+        link = Invitation.parse((await COMMANDS["invite"](a, {"expires_s": 60}))["link"], "join")
+        with Folder(path / "b") as folder:
+            await request_membership(folder, link, label="")
+        async with open_till(path / "b") as b:
+            await until(lambda: b.store.members(b.shop_id) == a.store.members(a.shop_id))
+            yield a, b
+
+
+async def tell(source: Till, target: Till) -> None:
+    """Bring over what one has and the other lacks, as a third till would that still talks to both."""
+    for document in source.replica.documents():
+        for row in source.replica.rows(document, 0, 10_000):
+            staged = target.replica.integrate(document, row.update, origin=source.id)
+            if staged is not None:
+                await target.engine.durable(staged)
+    await until(lambda: entries(source) <= entries(target))
+
+
+def entries(till: Till) -> set[bytes]:
+    return {hash for (hash,) in till.store.read.execute("SELECT hash FROM entry")}
+
+
+def kinds(till: Till) -> set[str]:
+    return {alarm["kind"] for alarm in till.alarms()}
+
+
+async def test_a_removed_till_sells_on_and_what_it_sells_is_held_until_it_is_accepted(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        sales = [await b.sell([TEA]) for _ in range(3)]
+        await until(lambda: len(a.sales()) == 3)
+        gone = await remove(a, "b")
+        assert (gone["label"], gone["last_receipt"]) == ("B", sales[-1].receipt)
+        assert gone["last_seq"] >= 4 and sales[-1].receipt in gone["detail"] and "not here" in gone["detail"]
+        assert a.day_report()["sales"]["count"] == 3
+        assert {till["label"] for till in a.day_report()["tills"]} == {"A", "B"}, "its name stays in the reports"
+    async with open_till(tmp_path / "a") as a:
+        with pytest.raises(BadRequest, match="called B already"):
+            await a.rename("B")
+        assert not list(verify(a.store, a.shop_id))
+
+
+async def test_a_till_that_learns_of_its_removal_says_so(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        assert "removed" not in kinds(b)
+        await remove(a, b.id)
+        await tell(a, b)
+        assert "removed" in kinds(b)
+        (alarm,) = [alarm for alarm in b.alarms() if alarm["kind"] == "removed"]
+        assert "by till A" in alarm["detail"]
+        late = await b.sell([TEA])
+        assert b.sale(late.id).status == "held"
+        with pytest.raises(NotAllowed, match="A"):
+            await accept(b, [late.id])
+        await tell(b, a)
+        assert a.sale(late.id).status == "held" and a.day_report()["sales"]["count"] == 0
+        await accept(a, [late.id])
+        assert a.sale(late.id).status == "counted" and a.day_report()["sales"]["count"] == 1
+        assert not [problem for problem in verify(a.store, a.shop_id) if "held" not in problem]
+
+
+async def test_held_sales_are_accepted_by_id_hash_or_prefix(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        sales = [await b.sell([TEA]) for _ in range(3)]
+        await until(lambda: len(a.sales()) == 3)
+        hashes = [a.reports.by_id(sale.id)[0].entry.hash.hex() for sale in sales]
+        await remove(a, "B", vouched_only=True)
+        assert {sale.status for sale in a.sales()} == {"held"}
+        answer = await accept(a, [sales[0].id, hashes[1], hashes[2][:8]])
+        assert [each["hash"] for each in answer["accepted"]] == hashes
+        assert {sale.status for sale in a.sales()} == {"counted"}
+        with pytest.raises(NotFound, match="it is counted"):
+            await accept(a, [sales[0].id])
+        with pytest.raises(NotFound, match="nothing here"):
+            await accept(a, ["0" * 12])
+        for wrong in ("abc", "hello", ""):
+            with pytest.raises(BadRequest):
+                await accept(a, [wrong])
+        with pytest.raises(BadRequest):
+            await accept(a, [])
+
+
+async def test_only_a_manager_may_and_the_last_one_stays(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        with pytest.raises(NotFound, match="it has A, B"):
+            await remove(a, "Z")
+        assert await set_role(a, "B", "till") == {"till": b.id, "label": "B", "role": "till"}
+        await until(lambda: b.store.members(b.shop_id)[b.id].role == "till")
+        for refused in (remove(b, "A"), set_role(b, "B", "manager"), accept(b, ["0" * 8])):
+            with pytest.raises(NotAllowed, match="a till that may: A"):
+                await refused
+        for refused in (remove(a, "A"), set_role(a, "A", "till")):
+            with pytest.raises(BadRequest, match="last manager"):
+                await refused
+        with pytest.raises(BadRequest, match="manager or till"):
+            await set_role(a, "B", "reader")
+        await set_role(a, "B", "manager")
+        await remove(a, "A")
+        assert a.id not in a.store.members(a.shop_id)
+        await tell(a, b)
+        assert a.id not in b.store.members(b.shop_id)
+        with pytest.raises(NotAllowed, match="may: B"):
+            await remove(a, "B")
+        with pytest.raises(BadRequest, match="was removed"):
+            await set_role(b, "A", "manager")
+        await remove(b, "B", force=True)
+        with pytest.raises(NotAllowed, match="recovery code"):
+            await remove(b, "B")
+
+
+async def test_a_new_key_is_the_same_till(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        author, old = b.id, b.key.public
+        await b.sell([TEA])
+        await rotate(b)
+        assert b.id == author and b.key.public != old and not next_key(b.folder).exists()
+        await b.sell([TEA])
+        b.replica.seal_soon()
+        await until(lambda: len(a.sales()) == 2)
+        assert a.store.authority(a.shop_id).key_of(author) == b.key.public
+    for name in ("b", "a"):
+        async with open_till(tmp_path / name) as till:
+            assert {sale.status for sale in till.sales()} == {"counted"}
+            assert list(verify(till.store, till.shop_id)) == []
+    assert Key.load(tmp_path / "b" / "key").id == author
+
+
+async def test_a_cut_while_the_key_is_changed_leaves_the_old_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    async with open_till(path) as a:
+        author, old = a.id, a.key.public
+        Key(bytes(32), author).save(next_key(a.folder))  # cut before the entry was committed
+    async with open_till(path) as a:
+        assert a.key.public == old and not next_key(a.folder).exists()
+
+        def cut(folder: Folder) -> None:
+            raise OSError("the power went")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(membership, "use_new_key", cut)
+            with pytest.raises(OSError, match="the power went"):
+                await rotate(a)
+        assert Key.load(path / "key").public == old
+    async with open_till(path) as a:
+        assert a.key.public != old and a.id == author and not next_key(a.folder).exists()
+        sale = await a.sell([TEA])
+        assert a.sale(sale.id).status == "counted"
+        assert list(verify(a.store, a.shop_id)) == []
+
+
+async def test_a_new_key_that_does_not_reach_the_disk_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_till(tmp_path / "a") as a:
+        old = a.key.public
+
+        def full(batch: object) -> None:
+            raise CommitFailed("there is no room")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(a.store, "commit", full)
+            with pytest.raises(CommitFailed):
+                await rotate(a)
+        assert a.key.public == old and not next_key(a.folder).exists()
+        await a.sell([TEA])
+    async with open_till(tmp_path / "a") as a:
+        assert {sale.status for sale in a.sales()} == {"counted"} and list(verify(a.store, a.shop_id)) == []
+
+
+async def test_the_commands_answer_what_the_functions_do(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        sale = await b.sell([TEA])
+        await until(lambda: len(a.sales()) == 1)
+        assert (await COMMANDS["role"](a, {"till": "B", "role": "till"}))["role"] == "till"
+        assert (await COMMANDS["key_rotate"](a, {}))["till"] == a.id
+        assert (await COMMANDS["remove"](a, {"till": "B", "vouched_only": True}))["till"] == b.id
+        accepted = await COMMANDS["accept"](a, {"entries": [sale.id]})
+        assert [each["id"] for each in accepted["accepted"]] == [sale.id]
