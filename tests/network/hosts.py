@@ -144,6 +144,10 @@ class Port:
         state = "on" if isolated else "off"
         _batch(self.host.network.board, [f"link set dev {self.name_here} type bridge_slave isolated {state}"])
 
+    def also(self, address: str) -> None:
+        """A further address on the same interface."""
+        _batch(self.host.namespace, [f"addr add {address} dev {self.name}"])
+
     def change_address(self, address: str) -> None:
         """Another address, as from a DHCP server that forgot: connections from the old one are lost."""
         self.address = address
