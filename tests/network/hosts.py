@@ -32,7 +32,7 @@ T = TypeVar("T")
 PREFIX = "posline-net"  # every namespace of a rig is PREFIX-pid-start of pid-number-name
 NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
-END_S = 5.0  # how long children may take to end before they are killed
+END_S = 5.0  # how long a child may take to end before it is killed
 _numbers = itertools.count(1)
 
 
@@ -221,8 +221,8 @@ class Host:
         return self.inside(lambda: socket.socket(socket.AF_INET, kind))
 
     def close(self) -> None:
-        """End its programs and take it away."""
-        end(self.children)
+        """Kill its programs and take it away."""
+        end(self.children, wait_s=0.0)
         if self._thread is not None:
             self._thread.shutdown()
         _remove(self.namespace)
@@ -308,15 +308,15 @@ class Network:
         self.close()
 
 
-def end(children: Iterable[subprocess.Popen[Any]]) -> None:
-    """SIGTERM, some time, SIGKILL."""
+def end(children: Iterable[subprocess.Popen[Any]], wait_s: float = END_S) -> None:
+    """SIGTERM and some time, where there is any; SIGKILL."""
     running = [child for child in children if child.poll() is None]
     for child in running:
-        child.terminate()
-    until = time.monotonic() + END_S
+        child.terminate() if wait_s else child.kill()
+    until = time.monotonic() + wait_s
     for child in running:
         try:
-            child.wait(max(0.0, until - time.monotonic()))
+            child.wait(max(0.0, until - time.monotonic()) if wait_s else None)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()

@@ -29,7 +29,17 @@ from examples.rig.programs import command_line, last_line
 from tests.network.desk import Desk, HostTransport
 from tests.network.hosts import Host
 
-__all__ = ["Account", "HeadOffice", "Shop", "Till", "percentile", "until"]
+__all__ = [
+    "RELAY_PORT",
+    "SYNC_PORT",
+    "Account",
+    "HeadOffice",
+    "Shop",
+    "Till",
+    "baskets_for_ever",
+    "percentile",
+    "until",
+]
 
 READY_S = 60.0
 COMMAND_S = 60.0
@@ -206,7 +216,8 @@ class Account:
 
     confirmed: dict[str, int] = field(default_factory=dict)  # sale id -> total
     days: set[str] = field(default_factory=set)
-    took_s: list[float] = field(default_factory=list)  # of each request that was answered at the first try
+    took_s: dict[str, list[float]] = field(default_factory=dict)  # till -> how long each answer took
+    rung_at: dict[str, Till] = field(default_factory=dict)  # sale id -> where
     repeats: int = 0
 
     async def ring(self, till: Till, basket: Basket) -> str:
@@ -224,7 +235,8 @@ class Account:
             assert answer is None or answer.status >= 500, (answer.status, answer.content[:300])
             self.repeats += 1
             await asyncio.sleep(RETRY_S)
-        self.took_s.append(time.monotonic() - began)
+        self.took_s.setdefault(till.name, []).append(time.monotonic() - began)
+        self.rung_at[id] = till
         sale = answer.json()
         assert (sale["id"], sale["total"]) == (id, basket.total)
         self.confirm(sale["id"], sale["total"], sale["day"])
@@ -247,9 +259,9 @@ class Account:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
         return count
 
-    @property
-    def p99_s(self) -> float:
-        return percentile(self.took_s, 0.99)
+    def milliseconds(self, share: float) -> dict[str, float]:
+        """For each till what that share of its answers did not exceed."""
+        return {name: round(1000 * percentile(took, share), 1) for name, took in self.took_s.items()}
 
 
 class Shop:
