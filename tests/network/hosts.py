@@ -148,6 +148,10 @@ class Port:
         """A further address on the same interface."""
         _batch(self.host.namespace, [f"addr add {address} dev {self.name}"])
 
+    def lose_address(self) -> None:
+        """No address at all."""
+        _batch(self.host.namespace, [f"addr flush dev {self.name}"])
+
     def change_address(self, address: str) -> None:
         """Another address, as from a DHCP server that forgot: connections from the old one are lost."""
         self.address = address

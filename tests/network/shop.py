@@ -125,6 +125,11 @@ class Device:
         """SIGKILL."""
         await self._end(signal.SIGKILL)
 
+    def send(self, number: int) -> None:
+        """A signal."""
+        assert self._child is not None
+        self._child.send_signal(number)
+
     async def _end(self, number: int) -> None:
         assert self._child is not None and self._child.stdout is not None
         if self._desk is not None:
