@@ -10,22 +10,25 @@ from typing import Annotated, Any
 
 import typer
 
-from posline.errors import BadRequest, FolderError
+from posline.errors import BadRequest, FolderError, NotFound
 from posline.till import terminal, text
 from posline.till.api import day_of
 from posline.till.commands import COMMANDS, READING
 from posline.till.invitation import Invitation, parse_duration
 from posline.till.linking import sync_url
 from posline.till.local import ask
-from posline.till.machine import default_folder
+from posline.till.machine import default_folder, make_folder, planned_service
 from posline.till.offline import join_folder, restore_folder
 from posline.till.serve import TillOptions, run, run_till
+from posline.till.service import install
+from posline.till.service import remove as uninstall
 from posline.till.terminal import Options, print_json, print_lines
 from posline.till.till import open_till
 
 __all__ = ["app", "checked", "day_or_none", "main"]
 
 PROGRAM = "posline"
+SERVICE = "posline-till"
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -41,6 +44,8 @@ app.add_typer(catalog, name="catalog")
 key = typer.Typer(no_args_is_help=True, help="This till's key.")
 app.add_typer(key, name="key")
 app.add_typer(token, name="token")
+service = typer.Typer(no_args_is_help=True, help="Start the till with this machine.")
+app.add_typer(service, name="service")
 
 
 def main() -> None:
@@ -272,6 +277,49 @@ def key_rotate(context: typer.Context) -> None:
     """Give this till a new key, where the old one may have been seen. It stays the same till."""
     found = _ask(context, "key_rotate")
     print_json(found) if context.obj.json else print("this till signs with a new key from now on")
+
+
+@service.command("install")
+def service_install(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="As for `posline till`.")] = None,
+    sync_port: Annotated[int | None, typer.Option(min=1, max=65535, help="As for `posline till`.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help="As for `posline till`.")] = None,
+    no_discovery: Annotated[bool, typer.Option("--no-discovery", help="As for `posline till`.")] = False,
+    host: Annotated[str | None, typer.Option(help="As for `posline till`.")] = None,
+    name: Annotated[str, typer.Option(help="What the system calls it; another one for a second till.")] = SERVICE,
+    show: Annotated[bool, typer.Option("--print", help="Only show what would be written.")] = False,
+) -> None:
+    """Start the till now and whenever this machine starts, after a power cut too, and again if it ever ends."""
+    for url in peer or []:
+        checked(sync_url, url)
+    options = {"--port": port, "--sync-port": sync_port, "--host": host}
+    given = [word for option, value in options.items() if value is not None for word in (option, str(value))]
+    given += [word for url in peer or [] for word in ("--peer", url)] + ["--no-discovery"] * no_discovery
+    data = context.obj.data.absolute()
+    planned = planned_service(data, name, given)
+    if show:
+        print(planned.text, end="")
+        return
+    if not context.obj.json and planned.note:
+        print(planned.note)
+    make_folder(data)
+    install(planned)
+    if context.obj.json:
+        print_json({"file": str(planned.path), "watch": planned.watch})
+    else:
+        print(f"installed {planned.path}: the till starts with this machine. To see how it does: {planned.watch}")
+
+
+@service.command("remove")
+def service_remove(
+    context: typer.Context, name: Annotated[str, typer.Option(help="What the system calls it.")] = SERVICE
+) -> None:
+    """Stop the till and start it no more. Its data stays."""
+    planned = planned_service(context.obj.data.absolute(), name, ())
+    if not uninstall(planned):
+        raise NotFound(f"no service is installed here: there is no {planned.path}")
+    print_json({"file": str(planned.path)}) if context.obj.json else print(f"removed {planned.path}")
 
 
 @token.command("add")

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import getpass
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import platformdirs
 
-__all__ = ["default_folder", "kernel_synchronised", "monotonic_ms", "wall_ms"]
+from posline.errors import FolderError
+from posline.till.service import Plan, Service, System, plan
+
+__all__ = ["default_folder", "kernel_synchronised", "make_folder", "monotonic_ms", "planned_service", "wall_ms"]
 
 _TIMEX_BYTES = 512  # larger than any platform's struct timex (208 bytes on 64-bit Linux)
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
@@ -65,3 +70,45 @@ def _adjtimex() -> Callable[[bytes], int] | None:
 def default_folder(program: str) -> Path:
     """Where `program` keeps its data unless told otherwise."""
     return Path(platformdirs.user_data_dir(program, appauthor=False))
+
+
+def _system_of(data: Path) -> System:
+    """This machine as far as services go. Whose till it is says the data folder; where there is none yet, whoever asks
+    is its owner, also by way of sudo."""
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if sys.platform == "win32":
+        domain = os.environ.get("USERDOMAIN", "")
+        return System(sys.platform, f"{domain}\\{getpass.getuser()}" if domain else getpass.getuser(), Path.home())
+    import pwd  # there is none on Windows
+
+    if data.exists():
+        owner = pwd.getpwuid(data.stat().st_uid)
+    elif root and "SUDO_USER" in os.environ:
+        owner = pwd.getpwnam(os.environ["SUDO_USER"])
+    else:
+        owner = pwd.getpwuid(os.geteuid())
+    return System(sys.platform, owner.pw_name, Path(owner.pw_dir), owner.pw_uid, root)
+
+
+def planned_service(data: Path, name: str, options: Sequence[str]) -> Plan:
+    """How this Python's till would start with this machine, on `data` (absolute), with `options` of `posline till`.
+
+    Raises BadRequest, ServiceFailed.
+    """
+    system = _system_of(data)
+    command = (sys.executable, "-m", "posline", "till", "--data", str(data), *options)
+    return plan(Service(name, command, data), system)
+
+
+
+def make_folder(data: Path) -> None:
+    """The data folder, where there is none yet: a service finds it there, and it is its owner's. Raises FolderError."""
+    if data.exists():
+        return
+    owner = _system_of(data)
+    try:
+        data.mkdir(parents=True, mode=0o700)
+        if owner.root:
+            os.chown(data, owner.uid, -1)
+    except OSError as error:
+        raise FolderError(f"cannot make the data folder {data} ({error.strerror or error})") from error

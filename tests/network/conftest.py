@@ -1,4 +1,4 @@
-"""What the scenarios share: a network that is taken away at the end, tills and head offices on it, and their figures."""
+"""What the scenarios share: a network that goes when they end, tills and head offices on it, and their figures."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Awaitable, Callable
 
 from tests.network.conftest import Note, Rig
 from tests.network.path import Wire
@@ -169,10 +170,11 @@ async def connections(*tills: Till) -> list[int]:
     return counts
 
 
-def apart(*tills: Till):  # type: ignore[no-untyped-def]
+def apart(*tills: Till) -> Callable[[], Awaitable[bool]]:
     """Whether none is linked with any."""
 
     async def check() -> bool:
-        return not any(peer["connected"] for till in tills for peer in (await till.status())["peers"])
+        states = [await till.status() for till in tills]
+        return not any(peer["connected"] for state in states for peer in state["peers"])
 
     return check

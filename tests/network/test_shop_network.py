@@ -1,5 +1,5 @@
-"""Shops on real networks: tills that find each other, keep up with each other however they are joined, and notice a line
-that is dead. Each till is a program on a host of its own; see tests.network.shop."""
+"""Shops on real networks: tills that find each other, keep up with each other however they are joined, and notice a
+line that is dead. Each till is a program on a host of its own; see tests.network.shop."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A shop under strain: partitions while all ring, and a backlog through a thin line that is cut again and again. Short in
-a normal run; with POSLINE_PROOF=1 for minutes and with the full number of sales."""
+"""A shop under strain: partitions while all ring, and a backlog through a thin line that is cut again and again. Short
+in a normal run; with POSLINE_PROOF=1 for minutes and with the full number of sales."""
 
 from __future__ import annotations
 
