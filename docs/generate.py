@@ -1,4 +1,4 @@
-"""Writes the pages of the docs that would otherwise go stale: commands.md, errors.md, moves.md. `make docs` runs it.
+"""Writes the pages of the docs that would go stale: alarms.md, commands.md, errors.md, moves.md. `make docs` runs it.
 
 tests/test_docs.py fails when a page is not what this would write.
 """
@@ -17,9 +17,19 @@ import posline.cli
 import posline.errors
 import relay.cli
 from posline.sync.moods import MOVES, Mood
+from posline.till.health import ALARMS
 
 HERE = Path(__file__).parent
 NOTE = "<!-- written by docs/generate.py: change the code, then run `make docs` -->"
+ABOUT_ALARMS = f"""# Alarms
+
+{NOTE}
+
+What `posline status`, the till's page and `GET /api/status` show under *alarms*, the most urgent first. Each has
+its `kind`, a `detail` in words and what to `do`; none of them stops a sale.
+
+| kind | what it means | what to do |
+|---|---|---|"""
 ABOUT_COMMANDS = f"""# Commands
 
 {NOTE}
@@ -124,7 +134,14 @@ def moves() -> str:
     return "\n".join(parts) + "\n"
 
 
-PAGES = {"commands.md": commands, "errors.md": errors, "moves.md": moves}
+def alarms() -> str:
+    """What can be wrong, what it means, and what to do."""
+    parts = [ABOUT_ALARMS]
+    parts += [f"| `{kind}` | {advice.means} | {advice.do} |" for kind, advice in ALARMS.items()]
+    return "\n".join(parts) + "\n"
+
+
+PAGES = {"alarms.md": alarms, "commands.md": commands, "errors.md": errors, "moves.md": moves}
 
 if __name__ == "__main__":
     for name, write in PAGES.items():

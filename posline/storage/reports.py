@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from posline.storage.store import Store
 
 __all__ = ["Recorded", "Reports"]
 
+ALARMS_MAX = 20  # of a kind, the worst tills first
+RANGES_MAX = 200  # of missing numbers that are looked at for the alarms
 MISSING_MAX = 1000  # ranges of missing numbers that a report lists; the count is always whole
 PAGE_MAX = 1000  # sales in one answer
 
@@ -45,6 +47,30 @@ class Recorded:
         e = self.entry
         return receipt(str(e.body.get("label", "")), e.number or 0, e.till, e.run)
 
+
+# an author's numbers run on from run to run. Only what is signed says that there was something before it.
+GAPS = """
+WITH inside AS (
+    SELECT e.author, e.seq, lag(e.seq) OVER (PARTITION BY e.author, e.run ORDER BY e.seq) AS before,
+        max(iif(e.vouched, e.seq, 0)) OVER (PARTITION BY e.author, e.run) AS top
+    FROM run r JOIN entry e ON e.shop = r.shop AND e.author = r.author AND e.run = r.run
+    WHERE r.shop = ?1 AND r.whole < r.tip)
+SELECT author, before + 1, seq - 1 FROM inside WHERE seq > before + 1 AND seq <= top
+UNION SELECT c.author,
+    max(coalesce(r.whole, 0), coalesce((SELECT max(o.tip) FROM run o
+        WHERE o.shop = c.shop AND o.author = c.author AND o.tip < c.seq), 0)) + 1,
+    c.seq
+FROM continuation c LEFT JOIN run r ON r.shop = c.shop AND r.author = c.author AND r.run = c.run
+WHERE c.shop = ?1 AND coalesce(r.whole, 0) < c.seq AND coalesce(r.tip, 0) < c.seq
+UNION SELECT r.author, r.whole + 1, h.seq
+FROM run r JOIN have h ON h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.store = r.author
+WHERE r.shop = ?1 AND h.seq > r.whole AND h.seq > r.tip
+ORDER BY 1, 2 LIMIT ?2"""
+BEHIND = """
+SELECT coalesce(sum(r.whole - max(coalesce(h.seq, 0), (
+    SELECT min(e.seq) FROM entry e WHERE e.shop = r.shop AND e.author = r.author AND e.run = r.run) - 1)), 0)
+FROM run r LEFT JOIN have h ON h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.store = ?2
+WHERE r.shop = ?1 AND r.author <> ?2 AND r.whole > 0 AND (h.seq IS NULL OR h.seq < r.whole)"""
 
 _COLUMNS = "e.n, d.name, e.raw, e.status, e.reason, e.day, e.vouched, e.kept"
 _FROM = " FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ?"
@@ -187,14 +213,18 @@ class Reports:
             (HELD, "entries wait for something that is not here yet and are out of the totals"),
             (INVALID, "entries break the rules and are out of the totals"),
         ):
-            count, amount = self._read.execute(
-                "SELECT count(*), coalesce(sum(amount), 0) FROM entry WHERE shop = ? AND status = ? AND status <> 0",
-                (self._key, status),
-            ).fetchone()
-            if count:
-                found.append(
-                    {"kind": STATUSES[status].value, "count": count, "amount": amount, "detail": f"{count} {text}"}
-                )
+            for author, count, amount in self._read.execute(
+                "SELECT author, count(*), coalesce(sum(amount), 0) FROM entry WHERE shop = ? AND status = ?"
+                " AND status <> 0 GROUP BY author ORDER BY count(*) DESC, author LIMIT ?",
+                (self._key, status, ALARMS_MAX),
+            ).fetchall():
+                found.append({
+                    "kind": STATUSES[status].value,
+                    "till": author,
+                    "count": count,
+                    "amount": amount,
+                    "detail": f"till {self.label(author)}: {count} {text}",
+                })  # fmt: skip
         conflicts = self._read.execute("SELECT count(*) FROM conflict WHERE shop = ?", (self._key,)).fetchone()[0]
         if conflicts:
             found.append({
@@ -206,10 +236,28 @@ class Reports:
             found.append({
                 "kind": "fork",
                 "till": author,
-                "detail": f"till {self._label(author)} went on twice from entry {seq} of run {run}: its data folder "
+                "detail": f"till {self.label(author)} went on twice from entry {seq} of run {run}: its data folder "
                 "was copied or restored. Stop one of the two; both tills' sales count.",
             })  # fmt: skip
         return found
+
+    def gaps(self) -> list[tuple[str, int, list[list[int]]]]:
+        """For each author whose entries are not all here: how many are known to be missing, and their numbers as
+        [first, last]. What is known comes from the chain, from runs that went on, and from what other devices say they
+        hold; of what a till wrote last and told nobody, nobody knows."""
+        lacking: dict[str, list[list[int]]] = {}
+        for author, first, last in self._read.execute(GAPS, (self._key, RANGES_MAX)).fetchall():
+            lacking.setdefault(author, []).append([first, last])
+        found = []
+        for author, ranges in sorted(lacking.items()):
+            whole = _joined(ranges)
+            found.append((author, sum(last - first + 1 for first, last in whole), whole))
+        return found
+
+    def behind(self, device: str) -> int:
+        """How many entries of other authors than itself `device` is not known to hold."""
+        (count,) = self._read.execute(BEHIND, (self._key, device)).fetchone()
+        return int(count)
 
     def forks(self) -> list[tuple[str, int, int]]:
         """(author, run, seq) from which two runs went on, or one although the run itself went on and that is vouched
@@ -223,7 +271,8 @@ class Reports:
         ).fetchall()
         return rows
 
-    def _label(self, author: str) -> str:
+    def label(self, author: str) -> str:
+        """What people call a till."""
         member = self._store.authority(self._shop).everyone.get(author)
         renamed = self.setting(f"label:{author}")
         return str(renamed) if renamed else member.label if member is not None else author[:6]
@@ -375,7 +424,7 @@ class Reports:
             lacking, lacking_count = _missing(till.first_receipt, till.last_receipt, numbers)
         return {
             "till": author,
-            "label": self._label(author),
+            "label": self.label(author),
             "first_seq": till.first,
             "last_seq": till.last,
             "missing": missing,
@@ -418,6 +467,17 @@ class _Till:
 
 _KNOWN = frozenset({"run", "seal", "sale", "redate", "founding", "member", "setting", "products"})
 _body = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:
+    """The same numbers in as few ranges as can be."""
+    joined: list[list[int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1][1] = max(joined[-1][1], last)
+        else:
+            joined.append([first, last])
+    return joined
 
 
 def _missing(first: int, last: int, held: set[int]) -> tuple[list[list[int]], int]:

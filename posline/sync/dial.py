@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
 import random as randomness
 import secrets
+import socket
+import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dialler", "is_near"]
 
+NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 log = logging.getLogger("posline.sync")
 
 OPEN_S = 5.0  # to connect and upgrade
@@ -45,6 +49,22 @@ def is_near(url: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return "." not in host or host.endswith((".local", ".lan", ".home.arpa"))
+
+
+def in_words(error: Exception, url: str) -> str:
+    """What went wrong with a connection, as a shop's owner can use it."""
+    place = urlsplit(url).netloc
+    if isinstance(error, TimeoutError):
+        return f"no answer from {place}: is that device on, and in this network?"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {place}: is Posline running there?"
+    if isinstance(error, socket.gaierror):
+        return f"no address is known for {place}: is there a network, and is the name right?"
+    if isinstance(error, ssl.SSLError | InvalidHandshake | EOFError):
+        return f"what answers at {place} does not speak as a till does: is another program at that address?"
+    if isinstance(error, OSError) and error.errno in NO_WAY:
+        return f"there is no way to {place} from here: is the cable in, or the Wi-Fi on?"
+    return f"the line to {place} broke ({str(error) or type(error).__name__})"
 
 
 class Dialler:
@@ -155,7 +175,7 @@ class Dialler:
             self._refused, self.why = True, str(error)
             return False, error.introduce
         except (OSError, InvalidHandshake, InvalidURI, TimeoutError, ConnectionClosed, EOFError) as error:
-            self.why = str(error) or type(error).__name__
+            self.why = in_words(error, url)
         except Exception as error:
             self.why = str(error) or type(error).__name__
             log.exception("a link to %s failed", url)

@@ -50,14 +50,19 @@ STOP_S = 1.5  # for links to say their last words, the last seal among them
 
 @dataclass(frozen=True, slots=True)
 class PeerState:
-    """What is known of a device or of an address that is dialled. `last_seen` is ISO 8601, None when never."""
+    """What is known of a device or of an address that is dialled. `store` is "" where nobody answered yet, `last_seen`
+    ISO 8601, None when never; `why` says what was wrong with the last try, `clock_apart_ms` how far its clock is ahead
+    of ours, None where it never said."""
 
+    store: str
     name: str
     kind: str
     connected: bool
     last_seen: str | None
     behind: int
     url: str | None
+    why: str = ""
+    clock_apart_ms: int | None = None
 
 
 class Engine:
@@ -390,18 +395,27 @@ class Engine:
         """The devices a shop here has or had links with, then the addresses that are dialled in vain."""
         replica = self.hub.replica(shop)
         members = replica.store.members(shop) if replica is not None else {}
-        urls = {d.store: d.url for d in self._diallers.values() if d.shop == shop and d.store}
+        diallers = {dialler.store: dialler for dialler in self.dialled(shop) if dialler.store}
+
+        def name(store: str) -> str:
+            member = members.get(store)
+            return member.label if member is not None and member.label else store[:6]
+
         states: list[PeerState] = []
         for seen in self.hub.seen(shop):
-            member = members.get(seen.store)
+            dialler = diallers.pop(seen.store, None)
+            url, why = (None, "") if dialler is None else (dialler.url or None, dialler.why)
             connected = self.hub.linked(shop, seen.store)
-            name = member.label if member is not None and member.label else seen.store[:6]
+            at = self._iso(seen.at_s)
             states.append(
-                PeerState(name, seen.kind, connected, self._iso(seen.at_s), seen.behind, urls.get(seen.store))
+                PeerState(
+                    seen.store, name(seen.store), seen.kind, connected, at, seen.behind, url, why, seen.clock_apart_ms
+                )
             )
-        for dialler in self.dialled(shop):
-            if not dialler.store:
-                states.append(PeerState(dialler.url, "unknown", False, None, 0, dialler.url))
+        for dialler in [*diallers.values(), *(d for d in self.dialled(shop) if not d.store)]:
+            if dialler.url:
+                called = name(dialler.store) if dialler.store else dialler.url
+                states.append(PeerState(dialler.store, called, "unknown", False, None, 0, dialler.url, dialler.why))
         return states
 
     def _iso(self, at_s: float) -> str:

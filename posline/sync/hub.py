@@ -34,6 +34,7 @@ class Seen:
     at_s: float  # when it was last heard of, on the hub's clock
     connected: bool
     behind: int
+    clock_apart_ms: int | None = None  # how far its clock is ahead of ours, None where it never said
 
 
 @dataclass(slots=True)
@@ -111,7 +112,9 @@ class Hub:
             return
         shop.links.remove(link)
         if link.greeted and link.peer.store not in self._live(shop):
-            shop.seen[link.peer.store] = Seen(link.peer.store, link.peer.kind, now, False, link.behind)
+            shop.seen[link.peer.store] = Seen(
+                link.peer.store, link.peer.kind, now, False, link.behind, link.clock_apart_ms
+            )
         link.mood = Mood.CLOSED
         self._links_changed(shop)
 
@@ -143,7 +146,7 @@ class Hub:
             mine_stays = (mine < theirs) == link.dialling  # two lives of one till differ in their sessions
             loser = other if other.dialling == link.dialling or mine_stays else link
             loser.close("linked already")
-        shop.seen[link.peer.store] = Seen(link.peer.store, link.peer.kind, now, True, 0)
+        shop.seen[link.peer.store] = Seen(link.peer.store, link.peer.kind, now, True, 0, link.clock_apart_ms)
         shop.replica.seal_soon()
         if link.mood is Mood.OPEN:
             self._tell_where(shop, link)
@@ -211,6 +214,7 @@ class Hub:
                     seen = shop.seen.get(link.peer.store)
                     if seen is not None:
                         seen.at_s, seen.connected, seen.behind = now, True, link.behind
+                        seen.clock_apart_ms = link.clock_apart_ms
             clock = shop.replica.clock
             if clock is not None and clock.confirmed != shop.confirmed:
                 shop.confirmed = clock.confirmed

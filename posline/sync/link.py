@@ -140,6 +140,7 @@ class Link:
         self._marks: dict[tuple[str, int], Mark] = {}
         self._have_s = now - HAVE_S
         self._counted = 0
+        self.clock_apart_ms: int | None = None  # how far the peer's clock is ahead of ours, None until it says
         if dialling:
             self._say(AuthToken(SHOP, gate.token(), VERSION))
 
@@ -486,6 +487,7 @@ class Link:
     def _on_time(self, at_ms: int, confirmed: bool) -> None:
         if self.replica.clock is not None and at_ms:
             self.replica.clock.heard(at_ms, confirmed)
+            self.clock_apart_ms = at_ms - self.replica.clock.now().at_ms
 
     def _on_announce(self, announce: Announce) -> None:
         document, state = announce.document, announce.state

@@ -117,10 +117,14 @@ class Admitting:
         key = public_key(text_field(question, "key"))
         succeeds = text_field(question, "succeeds", optional=True)
         label = text_field(question, "label", optional=True)
-        till.invitations.take(text_field(question, "token"), author_id(key))
         fields = {"succeeds": succeeds} if succeeds else None
-        async with self._one_at_a_time:
-            given = await admit(till, key, role=Role.MANAGER, label=label, fields=fields)
+        try:
+            till.invitations.take(text_field(question, "token"), author_id(key))
+            async with self._one_at_a_time:
+                given = await admit(till, key, role=Role.MANAGER, label=label, fields=fields)
+        except PoslineError as error:
+            till.watch.refusals.note("a till that wanted to join", str(error), till.clockwork.wall_ms())
+            raise
         return {
             "shop": till.shop_id,
             "name": till.shop,

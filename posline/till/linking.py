@@ -66,6 +66,7 @@ class Links:
             authority=lambda: till.store.authority(till.shop_id),
             acts=lambda: till.store.acts(till.shop_id),
             programs=self._program,
+            refused=till.watch.refused,
         )
         self._listeners: list[Listener] = []
         self._discovery: Discovery | None = None
@@ -215,20 +216,6 @@ class Links:
         """Where each member listens, this till too, for one that joins."""
         places = self._till.engine.hub.places(self._till.shop_id)
         return {author: places.of(author) for author in places.authors()} | {self._till.id: self.addresses()}
-
-    def peers(self) -> list[dict[str, Any]]:
-        """The devices that this till has or had a link with, and the addresses that it dials in vain."""
-        return [
-            {
-                "name": peer.name,
-                "kind": peer.kind,
-                "connected": peer.connected,
-                "last_seen": peer.last_seen,
-                "behind": peer.behind,
-                "url": peer.url,
-            }
-            for peer in self._till.engine.peers(self._till.shop_id)
-        ]
 
     def invite(self, expires_s: float) -> str:
         """The one-time token of a new invitation; where nobody listens yet, it waits in the settings for a start."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import segno
 from rich.table import Table
+from rich.text import Text
 
 from posline.till.terminal import console
 
@@ -30,16 +32,48 @@ __all__ = ["print_day", "print_import", "print_invitation", "print_problems", "p
 def print_status(status: Mapping[str, Any]) -> None:
     """Who this till is, its links, what waits, what is wrong."""
     out = console()
-    out.print(f"{status['shop']}: till {status['label']} ({status['till']}), day {status['day']}", markup=False)
+    out.print(f"{status['shop']}: till {status['label']}, day {status['day']}", style="bold", markup=False)
     waiting = status["waiting"]
-    out.print(f"{waiting} entries on this till only" if waiting else "everything is on another device too")
-    for peer in status["peers"]:
-        state = f"behind by {peer['behind']}" if peer["behind"] else "up to date"
-        if not peer["connected"]:
-            state = f"not connected, last seen {peer['last_seen'] or 'never'}"
-        out.print(f"  {peer['name']} ({peer['kind'] or 'unknown'}): {state}", markup=False)
+    some = "1 entry is" if waiting == 1 else f"{waiting} entries are"
+    if not waiting:
+        out.print("everything that was rung here is on another device too", style="green")
+    elif status["peers"]:
+        out.print(f"{some} on this till's disk alone; passed on as soon as a line is up", style="yellow")
+    else:
+        out.print(f"{some} on this till's disk alone: a second till or a head office would keep a copy", style="yellow")
+    if status["peers"]:
+        out.print(_devices(status["peers"]))
     for alarm in status["alarms"]:
-        out.print(f"ALARM {alarm['kind']}: {alarm['detail']}", markup=False)
+        out.print()
+        out.print(Text.assemble((f"{alarm['kind'].upper()}  ", "bold red"), alarm["detail"]))
+        out.print(Text.assemble(("what to do  ", "bold"), alarm["do"]))
+    if status["refused"]:
+        out.print()
+        out.print("not let in:", style="bold")
+    for refused in status["refused"]:
+        times = "" if refused["times"] == 1 else f" ({refused['times']} times)"
+        out.print(f"  {_when(refused['at'])}  {refused['who']}: {refused['why']}{times}", markup=False)
+
+
+def _devices(peers: Sequence[Mapping[str, Any]]) -> Table:
+    """The other devices: how each is, and how far behind."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("device", "line", "holds", "last linked", "why not"):
+        table.add_column(heading, overflow="fold")
+    for peer in peers:
+        line = Text("up", "green") if peer["connected"] else Text("down", "red")
+        behind = peer["behind"]
+        holds = Text("everything", "green") if not behind else Text(f"all but {behind}", "yellow")
+        kind = "" if peer["kind"] in ("till", "head office") and peer["name"] else f" ({peer['kind']})"
+        office = " (head office)" if peer["kind"] == "head office" else kind
+        seen = "now" if peer["connected"] else _when(peer["last_seen"]) if peer["last_seen"] else "never"
+        table.add_row(Text(peer["name"] + office), line, holds, seen, Text(peer["why"]))
+    return table
+
+
+def _when(text: str) -> str:
+    """A time as the wall clock of this machine shows it."""
+    return datetime.fromisoformat(text).astimezone().strftime("%d %b %H:%M")
 
 
 def print_day(day: Mapping[str, Any]) -> None:

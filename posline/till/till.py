@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -30,9 +31,9 @@ from posline.storage.store import Commit, Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
+from posline.till.health import Watch
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
-from posline.till.membership import alarm_of_removal
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
 from posline.till.ringing import Ringing, Rung
 from posline.till.sale import Sale, sale_of
@@ -41,6 +42,9 @@ from posline.trust.keys import Key
 
 __all__ = ["Till", "open_till"]
 
+log = logging.getLogger("posline.till")
+
+LOOK_TURNS = 10  # ... what is missing is looked for
 MOVED_TURNS = 5  # after how many such looks the addresses of this machine are looked at
 NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
 LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
@@ -115,6 +119,7 @@ class Till:
     async def _start(self, folder: Folder) -> None:
         self._opened = open_folder(folder, self.clockwork, self._founding)
         self._reports = Reports(self.store, self.shop_id, here=self.id)
+        self.watch = Watch(self)
         self.links = Links(self)
         self._ringing = Ringing(self)
         self._products.clear()
@@ -197,6 +202,11 @@ class Till:
                 raise OutcomeUnknown("the till is going down")
             raise FolderError("this till was opened for reading only")
         return self._engine
+
+    @property
+    def running(self) -> bool:
+        """Whether it commits and links, and is not just open for reading."""
+        return self._engine is not None
 
     @property
     def folder(self) -> Folder:
@@ -379,19 +389,15 @@ class Till:
             "label": self.label,
             "day": self.day,
             "clock": self._time().trust,
-            "peers": [] if self._engine is None else self.links.peers(),
+            "peers": self.watch.peers(),
             "waiting": self.reports.waiting(self.id),
             "alarms": self.alarms(),
+            "refused": self.watch.refusals.listed(),
         }
 
     def alarms(self) -> list[dict[str, Any]]:
-        """What a person should look at; each has a `kind` and a `detail` in words."""
-        own = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in self.replica.alarms.values()]
-        if (warning := self._time().warning) is not None:
-            own.append({"kind": "clock", "detail": warning})
-        if (removed := alarm_of_removal(self)) is not None:
-            own.append(removed)
-        return own + self.reports.alarms()
+        """What a person should look at, the most urgent first: a `kind`, a `detail` in words, and what to `do`."""
+        return self.watch.alarms()
 
     async def changes(self) -> AsyncIterator[Change]:
         """What happens from now on: sales once they are committed, here or by sync, changes of status, alarms. Ends
@@ -458,21 +464,26 @@ class Till:
     async def _tell_news(self) -> None:
         """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""
         told: dict[str, Any] = {}
-        alarmed: list[dict[str, Any]] = []
         for turn in itertools.count():
             await asyncio.sleep(NEWS_S)
-            if turn % MOVED_TURNS == 0:
-                self.links.moved()
-            if not self._news.heard:
+            try:
+                if turn % MOVED_TURNS == 0:
+                    self.links.moved()
+                if turn % LOOK_TURNS == 0:
+                    self.watch.look()
+                    self.watch.keep()
+                status = self.status() if self._news.heard else told
+            except Exception:
+                log.exception("looking after the till failed; the next look goes on")
                 continue
-            status = self.status()
+            if status is told:
+                continue
             if status != told:
-                told = status
                 self._news.tell(Change("status", status))
             for alarm in status["alarms"]:
-                if alarm not in alarmed:
+                if alarm not in told.get("alarms", ()):
                     self._news.tell(Change("alarm", alarm))
-            alarmed = status["alarms"]
+            told = status
 
     def head_offices(self) -> set[str]:
         """Author ids of the relays that are members."""

@@ -39,10 +39,12 @@ class MemberDoors:
         authority: Callable[[], Shop],
         acts: Callable[[], Sequence[Entry]],
         programs: Callable[[str], Grant | None],
+        refused: Callable[[str, str], None] = lambda author, why: None,
     ) -> None:
         """`key` is this device's own, as of now; `authority` who is a member, `acts` the entries that say so;
-        `programs` what a token that was handed out may do."""
-        self.shop, self.key, self.authority, self.programs = shop, key, authority, programs
+        `programs` what a token that was handed out may do; `refused` is told which author was not let in ("" said
+        none) and why."""
+        self.shop, self.key, self.authority, self.programs, self.refused = shop, key, authority, programs, refused
         self._acts = acts
 
     def welcome(self, nonce: str, *, introduce: bool, tls: str) -> tuple[str, Gate]:
@@ -136,6 +138,13 @@ class _Incoming:
 
     def admit(self, document: str, token: str) -> Grant | str:
         """See Gate."""
+        said = read_statement(token, listener=False)
+        found = self._admit(token, said)
+        if isinstance(found, str):
+            self._doors.refused("" if said is None else said.author, found)
+        return found
+
+    def _admit(self, token: str, said: Statement | None) -> Grant | str:
         doors = self._doors
         grant = doors.programs(token)
         if grant is not None:
@@ -144,7 +153,6 @@ class _Incoming:
             if grant.author is not None:
                 self._programs.add(grant.author)
             return grant
-        said = read_statement(token, listener=False)
         if said is None:
             return "this token does not open the shop: ask for one with 'token add'"
         if said.shop != doors.shop or said.to != doors.key().id:

@@ -79,7 +79,7 @@ function showState(status, day) {
   state.className = "state " + (status.alarms.length ? "bad" : status.waiting ? "wait" : "good");
   state.textContent = status.alarms.length ? "look at the alarms" : linked ? `selling, linked with ${linked}` : "selling, on its own";
   at("alarms-box").hidden = !status.alarms.length;
-  at("alarms").replaceChildren(...status.alarms.map((alarm) => element("li", alarm.detail)));
+  at("alarms").replaceChildren(...status.alarms.map((alarm) => element("li", `${alarm.detail}. ${alarm.do}`)));
   show("provisional", day.provisional ? "provisional: the day is not closed everywhere" : "all tills have closed the day");
 }
 
