@@ -1,6 +1,7 @@
 """Sales of a till that is linked with nobody: `python -m tests.network.backlog FOLDER COUNT`.
 
-Rings that many real baskets through the Python API, many at a time, and prints as JSON what was acknowledged and how
+Rings that many real baskets through the Python API, many at a time and so many a day as a busy shop has, on a clock
+that runs ahead; and prints as JSON what was acknowledged and how
 many bytes the sales' entries take under zstd -3 in pieces of 64 KiB (0 where zstandard is not installed).
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import json
 import sqlite3
 import sys
+import time
 import uuid
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -17,10 +19,13 @@ from pathlib import Path
 
 import posline
 from examples.rig.baskets import read_baskets
+from posline.till.opening import Clockwork
 
 __all__ = ["Backlog"]
 
 AT_ONCE = 64
+A_DAY = 2000
+DAY_MS = 86_400_000
 PIECE_BYTES = 65536
 ZSTD_LEVEL = 3
 
@@ -40,6 +45,9 @@ async def ring(folder: Path, count: int) -> Backlog:
     found, baskets = Backlog(), read_baskets()
     numbers = iter(range(count))
 
+    def wall_ms() -> int:
+        return time.time_ns() // 1_000_000 + len(found.confirmed) // A_DAY * DAY_MS
+
     async def some(till: posline.Till) -> None:
         for number in numbers:
             basket = baskets[number % len(baskets)]
@@ -49,7 +57,7 @@ async def ring(folder: Path, count: int) -> Backlog:
             if sale.day not in found.days:
                 found.days.append(sale.day)
 
-    async with posline.open_till(folder) as till, asyncio.TaskGroup() as cashiers:
+    async with posline.open_till(folder, clockwork=Clockwork(wall_ms=wall_ms)) as till, asyncio.TaskGroup() as cashiers:
         for _ in range(AT_ONCE):
             cashiers.create_task(some(till))
     return found
