@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from posline.till.problems import Forbidden, problem_of
 
@@ -37,6 +38,9 @@ class LoopbackGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
+        if scope["type"] == "websocket":
+            await WebSocketClose(1008, "the page has no websocket")(scope, receive, send)
+            return
         if scope["type"] == "http":
             reason = why_refused(Headers(scope=scope))
             if reason:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.members import Role
 from posline.till.membership import alarm_of_removal
+from posline.trust.doors import REMOVED
 
 if TYPE_CHECKING:
     from posline.sync.engine import PeerState
@@ -219,7 +220,7 @@ class Watch:
         till = self._till
         found = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in till.replica.alarms.values()]
         found += self._clocks()
-        if (removed := alarm_of_removal(till)) is not None:
+        if (removed := alarm_of_removal(till) or self._shut_out()) is not None:
             found.append(removed)
         found += till.reports.alarms() + self._gap_alarms()
         urgency = list(ALARMS)
@@ -248,6 +249,18 @@ class Watch:
             detail = f"till {self.label(author)}: {count} of its entries are not here: {', '.join(words)}{more}"
             found.append({"kind": "gap", "till": author, "count": count, "missing": old, "detail": detail})
         return found
+
+    def _shut_out(self) -> dict[str, Any] | None:
+        """Others say that this till was removed, which it has not heard itself: they do not link with it to tell."""
+        own = self._till.store.members(self._till.shop_id).get(self._till.id)
+        if own is None or not self._till.running:
+            return None
+        said = f"till {own.label} {REMOVED}"
+        by = [self.label(p.store) for p in self._till.engine.peers(self._till.shop_id) if p.why == said]
+        if not by:
+            return None
+        detail = f"{' and '.join(by)} let this till in no more, since it {REMOVED}: what it sells stays on this disk"
+        return {"kind": "removed", "detail": detail}
 
     def _clocks(self) -> list[dict[str, Any]]:
         till = self._till

@@ -22,8 +22,9 @@ from posline.trust.handshake import INTRODUCTION_MAX, NONCE_BYTES, Statement, re
 if TYPE_CHECKING:
     from posline.trust.keys import Key
 
-__all__ = ["MemberDoors", "introduction"]
+__all__ = ["REMOVED", "MemberDoors", "introduction"]
 
+REMOVED = "was removed from the shop"
 UNKNOWN = "it is no member of this shop here (yet): admit it with 'posline invite', or let a till that knows it connect"
 BETWEEN = "somebody stands between the two devices, with another certificate: look at the network"
 OTHER_KEY = "its key is not the one that this shop knows: it may be a copy or a forger; remove it, and invite it anew"
@@ -94,7 +95,7 @@ class MemberDoors:
         shop = shop or self.authority()
         if author in shop.removals:
             member = shop.everyone.get(author)
-            return f"{'it' if member is None else f'till {member.label}'} was removed from the shop"
+            return f"{'it' if member is None else f'till {member.label}'} {REMOVED}"
         return None if author in shop.members else UNKNOWN
 
     def introduction(self) -> tuple[str, ...]:

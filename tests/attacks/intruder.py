@@ -14,7 +14,17 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from posline.sync.accept import INTRODUCE, LISTENER, NONCE
-from posline.sync.frames import AuthGranted, AuthRefused, AuthToken, Frame, Stateless, decode, encode
+from posline.sync.frames import (
+    AuthGranted,
+    AuthRefused,
+    AuthToken,
+    Frame,
+    Stateless,
+    SyncStatus,
+    Update,
+    decode,
+    encode,
+)
 from posline.sync.link import VERSION
 from posline.sync.messages import Hello, Message, write
 from posline.trust.certificate import dialling_context, fingerprint_of_peer
@@ -45,6 +55,20 @@ class Intruder:
         await self.connection.send(encode(AuthToken("shop", token, version)))
         answer = await self.hear(lambda frame: isinstance(frame, AuthGranted | AuthRefused))
         return answer.reason if isinstance(answer, AuthRefused) else None
+
+    async def attach(self, document: str, token: str) -> str:
+        """Ask for a document as a stock client does; the scope that is granted, or the reason of the refusal."""
+        await self.connection.send(encode(AuthToken(document, token, "4.3.0")))
+        answer = await self.hear(lambda frame: isinstance(frame, AuthGranted | AuthRefused))
+        assert isinstance(answer, AuthGranted | AuthRefused)
+        return answer.scope if isinstance(answer, AuthGranted) else answer.reason
+
+    async def update(self, document: str, update: bytes) -> bool:
+        """Send an update; whether it was applied."""
+        await self.connection.send(encode(Update(document, update)))
+        answer = await self.hear(lambda frame: isinstance(frame, SyncStatus))
+        assert isinstance(answer, SyncStatus)
+        return answer.applied
 
     async def hello(self, store: str, **changed: Any) -> None:
         """Say who we are, truly or not."""
