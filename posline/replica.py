@@ -35,6 +35,7 @@ from posline.storage.store import Commit, Head, Mark, Row, Staged, Store
 __all__ = ["Alarm", "Author", "Random", "Replica", "Successor", "found", "is_document"]
 
 SEAL_S = 180.0  # how long unsigned entries wait for a signature while nothing else calls for one
+UNHEARD_RUNS_MAX = 2000  # that one store may say it holds: far more than a till begins in a month
 NEW_RUN_S = 60.0  # between new runs that somebody else's writing provoked: a flood of forgeries must not make one each
 UNCERTAIN_KEPT = 100_000  # entries written without a confirmed clock that can be redated, 10 MB
 SIGNATURES = frozenset({"run", "seal"})  # kinds that say nothing but what their author stands by
@@ -118,6 +119,7 @@ class Replica:
         self._sealed_s: float | None = None
         self._new_run = False
         self._new_run_s: float | None = None
+        self._unheard: dict[str, set[tuple[str, int]]] = {}  # what each store says it holds of runs that are not here
         self._former: tuple[Author, Staged] | None = None  # who signed before a change of key that is not committed yet
         self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
         self._recall()
@@ -605,8 +607,18 @@ class Replica:
         return self._sign(message) if self._sign is not None else b""
 
     def heard_have(self, store_id: str, marks: Sequence[Mark]) -> None:
-        """Another store says how far it holds runs durably."""
-        self.store.have(self.shop, store_id, marks)
+        """Another store says how far it holds runs durably. Of runs that are not here it may name some, but who makes
+        them up must not fill the disk."""
+        unheard = self._unheard.setdefault(store_id, set())
+        kept = []
+        for mark in marks:
+            place = mark.author, mark.run
+            if place not in unheard and not self.store.has_run(self.shop, *place):
+                if len(unheard) >= UNHEARD_RUNS_MAX:
+                    continue
+                unheard.add(place)
+            kept.append(mark)
+        self.store.have(self.shop, store_id, kept)
 
     def equal_with(self, store_id: str) -> None:
         """A peer's committed digest over everything equals ours: it holds what we hold."""

@@ -11,9 +11,9 @@ from posline.core.entry import decode
 from posline.core.status import Status
 from posline.core.update import read_update
 from posline.errors import DiskFull, Refused
-from posline.replica import Replica
+from posline.replica import UNHEARD_RUNS_MAX, Replica
 from posline.storage.reports import Reports
-from posline.storage.store import Store
+from posline.storage.store import Mark, Store
 from posline.storage.verify import verify
 from tests.kit import DAY, JOURNAL, StillTime, commit, founded, joined, key_of, sale, send
 
@@ -399,3 +399,17 @@ def test_two_lives_of_one_till_do_not_answer_each_others_signatures_for_ever(tmp
     assert till.root() == copy.root()
     assert till.head(JOURNAL).count < 12
     assert reports(till).day(DAY)["sales"]["total"] == 1
+
+
+def test_a_store_that_makes_up_what_it_holds_fills_no_disk() -> None:
+    till = founded("alif")
+    till.write("sale", sale())
+    commit(till)
+    (own,) = till.durable()
+    liar = key_of("liar").id
+    for start in range(0, 10_000, 250):
+        till.heard_have(liar, [Mark(liar, run, 1, bytes(32)) for run in range(start + 1, start + 251)])
+    till.heard_have(liar, [own])
+    till.store.commit([])
+    (kept,) = till.store.read.execute("SELECT count(*) FROM have WHERE store = ?", (liar,)).fetchone()
+    assert kept == UNHEARD_RUNS_MAX + 1, "and what it says of runs that are here is still heard"

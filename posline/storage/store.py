@@ -463,6 +463,11 @@ class Store:
         ).fetchone()
         return None if row is None else Written(*row)
 
+    def has_run(self, shop: str, author: str, run: int) -> bool:
+        """Whether anything of a run is here."""
+        query = "SELECT 1 FROM run WHERE shop = ? AND author = ? AND run = ?"
+        return self.read.execute(query, (self._shops.get(shop), author, run)).fetchone() is not None
+
     def marks(self, shop: str, runs: Iterable[tuple[str, int]]) -> list[Mark]:
         """How far these runs, (author, run), are held here without a gap."""
         found = []

@@ -12,6 +12,8 @@ import pytest
 
 from posline.errors import FolderError
 from posline.storage.folder import Folder
+from posline.storage.verify import verify
+from posline.sync import link
 from posline.sync.accept import WebSocketProtocol
 from posline.till import joining
 from posline.till.asking import AskFailed
@@ -19,6 +21,7 @@ from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.listener import Listener
+from posline.till.opening import Clockwork
 from posline.till.settings import Settings
 from posline.till.till import Till, open_till
 from relay.api import build_app
@@ -198,6 +201,57 @@ async def test_attaching_twice_and_with_a_lost_answer_changes_nothing(tmp_path: 
         other = Invitation("attach", link.addresses, "a" * 26, relay.invitations.add())
         with pytest.raises(AskFailed, match="not from the head office"):
             await attach(a, other)
+
+
+async def test_a_till_that_wakes_up_in_1970_joins_links_and_learns_the_time(tmp_path: Path) -> None:
+    """Its clock battery is empty. Nothing between members asks a calendar: neither TLS nor tokens nor invitations."""
+    lost = Clockwork(wall_ms=lambda: 1000, synchronised=lambda: False)
+    async with open_till(tmp_path / "a", clockwork=Clockwork(synchronised=lambda: True)) as a:
+        await join(tmp_path / "b", await invitation(a))
+        async with open_till(tmp_path / "b", clockwork=lost) as b:
+            await until(lambda: a.engine.hub.linked(a.shop_id, b.id) and b.replica.clock.confirmed)
+            assert b.day == a.day and not b.alarms()
+            sale = await b.sell([TEA])
+            assert (sale.day, sale.status) == (a.day, "counted")
+    async with open_till(tmp_path / "b", clockwork=lost) as b:
+        assert b.status()["clock"] != "confirmed", "it did not last over the restart, with nobody there"
+        first = await b.sell([TEA])
+        assert any(alarm["kind"] == "clock" for alarm in b.alarms())
+        async with open_till(tmp_path / "a", clockwork=Clockwork(synchronised=lambda: True)) as a:
+            await a.listen()
+            await b.connect(a.links.addresses()[0])
+            await until(lambda: b.replica.clock.confirmed and not b.alarms())
+            await until(lambda: a.sales() and {s.day for s in a.sales()} == {a.day})
+            assert a.sale(first.id).status == "counted"
+
+
+async def test_what_a_newer_version_writes_passes_through_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A and C are of the next version, B between them of this one, which knows neither the kind nor the words."""
+    async with open_till(tmp_path / "a") as a:
+        await join(tmp_path / "b", await invitation(a))
+        await join(tmp_path / "c", await invitation(a))
+        async with open_till(tmp_path / "c") as c:
+            await until(lambda: a.engine.hub.linked(a.shop_id, c.id))
+        monkeypatch.setattr(link, "VERSION", "posline/2")
+        staged = a.replica.write("gift", {"note": "wrapped"})
+        await a.engine.durable(staged)
+        (gift,) = staged.entries
+        sale = await a.sell([TEA])
+    async with open_till(tmp_path / "b") as b:
+        async with open_till(tmp_path / "a") as a:
+            await a.listen()
+            await b.connect(a.links.addresses()[0])
+            await until(lambda: b.reports.by_id(sale.id))
+        await b.listen()
+        async with open_till(tmp_path / "c") as c:
+            await c.connect(b.links.addresses()[0])
+            await until(lambda: c.reports.by_id(sale.id))
+            for till in (b, c):
+                (kept,) = till.reports.by_id(gift.id)
+                assert kept.entry.body["note"] == "wrapped" and not list(verify(till.store, till.shop_id))
+                assert till.day_report()["sales"]["count"] == 1
 
 
 async def test_no_document_carries_a_secret(tmp_path: Path) -> None:
