@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench proof style types docs node clean
+.PHONY: help run demo test bench proof style types docs node hosts clean
 
 help:
 	@echo 'make run     a shop on this machine: one till, one relay; runs until Ctrl-C'
@@ -24,12 +24,14 @@ run: $(VENV)/.base
 demo: $(VENV)/.base
 	$(BIN)/python -m examples.demo
 
-test: style types node
+test: style types node hosts
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The random schedules of tests/simulation and the kills of tests/faults, many times over and from fresh seeds.
-proof: $(VENV)/.dev node
+# The network's last, and one by one: what they measure, they measure alone.
+proof: $(VENV)/.dev node hosts
 	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults
+	POSLINE_PROOF=1 $(BIN)/python -m pytest -s tests/network
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
@@ -68,6 +70,15 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.python
 $(VENV)/.bench: pyproject.toml $(VENV)/.python
 	$(PIP) -e '.[bench]'
 	@touch $@ $(VENV)/.base
+
+# several hosts on this machine (ip, nsenter, ss) and what checks the service's unit; without root those tests are skipped, and say so
+hosts:
+	@missing=""; command -v ip >/dev/null || missing="iproute2"; command -v nsenter >/dev/null || missing="$$missing util-linux"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+		else echo "some tests will be skipped: install $$missing" >&2; fi; fi
 
 node:
 	@command -v node >/dev/null && command -v npm >/dev/null || { \

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.network.conftest import Note, Rig
+from tests.network.conftest import PROOF, Note, Rig
 from tests.network.path import Wire
 from tests.network.shop import RELAY_PORT, SYNC_PORT, Account, Shop, Till, baskets_for_ever, until
 from tests.network.test_shop_network import (
@@ -26,6 +26,7 @@ from tests.network.test_shop_network import (
 
 QUIET_S = 3.0  # for links that were made twice to have settled
 HANG_S = 6.0
+SHARED_MAX_S = 1.0 if PROOF else 5.0  # for a sale, while another till hangs; more while other tests run too
 EVERY_S = 0.05
 
 
@@ -95,7 +96,7 @@ async def test_a_till_that_hangs_holds_nobody_up_and_catches_up(rig: Rig, note: 
     note(noticed_s=round(noticed_s, 2), shared_max_s=max(took_s), sales=len(account.confirmed), grown_bytes=grown,
          agreed_s=round(agreed_s, 2), ring_p99_ms=account.milliseconds(0.99))  # fmt: skip
     assert noticed_s <= DEAD_LAN_S + LOOK_S
-    assert max(took_s) < 1.0
+    assert max(took_s) < SHARED_MAX_S
 
 
 async def test_a_link_whose_first_address_leads_nowhere(rig: Rig, note: Note) -> None:

@@ -11,7 +11,7 @@ from itertools import islice
 import pytest
 
 from examples.rig.baskets import Basket
-from tests.network.conftest import Note, Rig
+from tests.network.conftest import PROOF, Note, Rig
 from tests.network.hosts import Port
 from tests.network.shop import SYNC_PORT, Account, Shop, Till, baskets_for_ever, until
 
@@ -20,7 +20,7 @@ FOUND_S = 20.0  # for tills that can hear each other to be linked: interfaces ar
 MOVED_S = 45.0  # the same, where only redialling finds the other
 SHARED_S = 10.0  # for a sale to cross links that are up
 DEAD_LAN_S, DEAD_FAR_S = 2.0, 10.0  # the promise
-LOOK_S = 0.35  # between two looks, and the tick of the program that is looked at
+LOOK_S = 0.35 if PROOF else 3.0  # between two looks, and the tick of the program; more while other tests run too
 HEALED_S = 15.0
 APART_S = 4.0  # long enough for strangers to have found each other, if they did
 
@@ -136,7 +136,7 @@ async def test_two_interfaces_join_two_networks_and_either_may_fail(rig: Rig, no
         took_s.append(round(await until("A has B's sale over the other network", has(a, sale), MOVED_S), 2))
         rig.network.heal()
     note(shared_s=took_s)
-    assert max(took_s) > LOOK_S  # or no link was lost at all
+    assert max(took_s) > 0.35  # or no link was lost at all
     c = rig.till("c", (wifi, "10.2.0.3/16"))
     await Shop().found(c, by=b)
     await until("C is linked with both", all_linked(a, b, c), FOUND_S)
