@@ -272,6 +272,13 @@ def role(
     print_json(found) if context.obj.json else print(f"till {found['label']} is a {found['role']} now")
 
 
+@app.command()
+def recover(context: typer.Context, code: str) -> None:
+    """Make this till a manager with the shop's recovery code: where the managers are lost, or removed it by mistake."""
+    found = _ask(context, "recover", {"code": code})
+    print_json(found) if context.obj.json else print(f"till {found['label']} is a manager of the shop")
+
+
 @key.command("rotate")
 def key_rotate(context: typer.Context) -> None:
     """Give this till a new key, where the old one may have been seen. It stays the same till."""

@@ -24,7 +24,7 @@ from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
 from posline.till.local import Command, Lines
-from posline.till.membership import accept, remove, rotate, set_role
+from posline.till.membership import accept, recover, remove, rotate, set_role
 from posline.till.opening import KEY_SEED_BYTES, base64url
 from posline.till.settings import HandedOut
 from posline.trust.gate import token_hash
@@ -174,6 +174,11 @@ async def change_role(till: Till, arguments: Mapping[str, Any]) -> Any:
     return await set_role(till, arguments["till"], arguments["role"], force=bool(arguments.get("force")))
 
 
+async def recover_till(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Make this till a manager with the recovery code."""
+    return await recover(till, arguments["code"])
+
+
 async def key_rotate(till: Till, arguments: Mapping[str, Any]) -> Any:
     """Give this till a new key."""
     return await rotate(till)
@@ -206,6 +211,7 @@ COMMANDS: dict[str, Command] = {
     "accept": accept_entries,
     "role": change_role,
     "key_rotate": key_rotate,
+    "recover": recover_till,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({"status", "report_day", "verify", "export_sales", "catalogue_export", "backup"})

@@ -18,13 +18,13 @@ from posline.core.status import Status
 from posline.errors import BadRequest, CommitFailed, NotAllowed, NotFound
 from posline.storage.ledger import CODE, STATUSES
 from posline.storage.removal import holding_of, points_of
-from posline.till.opening import KEY_SEED_BYTES, next_key, use_new_key
+from posline.till.opening import KEY_SEED_BYTES, base64url, next_key, open_replica, use_new_key
 from posline.trust.keys import Key
 
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["accept", "alarm_of_removal", "remove", "rotate", "set_role"]
+__all__ = ["accept", "alarm_of_removal", "recover", "remove", "rotate", "set_role"]
 
 PREFIX_DIGITS = 8  # hex digits of an entry's hash that may stand for it
 _HEX = re.compile(r"[0-9a-f]{8,64}")
@@ -125,6 +125,35 @@ async def rotate(till: Till) -> dict[str, Any]:
     return {"till": till.id, "key": fresh.public.hex()}
 
 
+async def recover(till: Till, code: str) -> dict[str, Any]:
+    """Make this till a manager with the shop's recovery code, where nobody else may: the managers are lost, or it was
+    removed by mistake. What it sold in between counts then, too.
+
+    Answers {till, label, role}. Raises BadRequest, CommitFailed.
+    """
+    try:
+        recovery = Key.from_code(code)
+    except ValueError as error:
+        raise BadRequest.of("code", "is no recovery code: it has 52 letters and digits, in groups of five") from error
+    shop = till.store.authority(till.shop_id)
+    if shop.recovery is None or shop.recovery.author != recovery.id:
+        raise BadRequest.of("code", "is the code of another shop")
+    own = shop.members.get(till.id)
+    if own is None or own.role is not Role.MANAGER:
+        first = shop.keys[till.id][0][1] if till.id in shop.keys else till.key.public
+        writer = open_replica(till.store, till.shop_id, recovery, till.clockwork)
+        writer.write(
+            "member",
+            {"key": base64url(first), "member": till.id, "label": till.label, "role": Role.MANAGER.value},
+            document="shop",
+        )
+        for made in writer.staged:  # it travels and is judged like anybody's
+            staged = till.replica.integrate(made.document, made.update, origin=recovery.id)
+            if staged is not None:
+                await till.engine.durable(staged)
+    return {"till": till.id, "label": till.label, "role": Role.MANAGER.value}
+
+
 def alarm_of_removal(till: Till) -> dict[str, Any] | None:
     """What a till says that was removed; None for one that was not."""
     shop = till.store.authority(till.shop_id)
@@ -148,7 +177,8 @@ def _in_charge(till: Till, doing: str) -> Shop:
     own = shop.members.get(till.id)
     if own is None or own.role is not Role.MANAGER:
         may = ", ".join(_label(till, member.author) for member in shop.in_charge())
-        where = f"do it at a till that may: {may}" if may else "nobody is: admit a till with the shop's recovery code"
+        nobody = "nobody is: make it one with 'posline recover' and the shop's recovery code"
+        where = f"do it at a till that may: {may}" if may else nobody
         raise NotAllowed(f"this till is no manager and may not {doing}: {where}")
     return shop
 

@@ -206,13 +206,17 @@ def _removed(doors: MemberDoors, author: str) -> str | None:
 
 
 def introduction(acts: Sequence[Entry], author: str) -> list[Entry]:
-    """The entries that admitted `author` and those who admitted it, the earliest first, with its own changes of key; at
-    most as many as a statement may bring."""
-    admissions = {author_id(member_key(act.body["key"])): act for act in acts if act.kind == "member" and not act.fault}
+    """The entries that admitted `author`, also again after a removal, and those who admitted it, the earliest first,
+    with its own changes of key; at most as many as a statement may bring."""
+    admissions: dict[str, list[Entry]] = {}
+    for act in acts:
+        if act.kind == "member" and not act.fault:
+            admissions.setdefault(author_id(member_key(act.body["key"])), []).append(act)
     found: list[Entry] = []
-    wanted: str | None = author
-    while wanted in admissions and len(found) < INTRODUCTION_MAX:
-        found.insert(0, admissions.pop(wanted))
-        wanted = found[0].till
+    wanted = [author]
+    while wanted and len(found) < INTRODUCTION_MAX:
+        admitted = admissions.pop(wanted.pop(0), [])
+        found = admitted + found
+        wanted += [act.till for act in admitted]
     keys = sorted((act for act in acts if act.kind == "key" and act.till == author), key=lambda act: act.seq)
     return (found + keys)[-INTRODUCTION_MAX:]

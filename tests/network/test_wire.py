@@ -167,7 +167,7 @@ def test_a_loss_is_a_stall_of_its_connection(wire: Wire, echo: Echo) -> None:
     with call(wire.road(echo.port)) as line:
         times = [ping(line) for _ in range(24)]
     stalled = sum(took > 0.09 for took in times)
-    assert stalled == wire.count()["stalls"] and 2 <= stalled <= 22
+    assert stalled <= wire.count()["stalls"] <= stalled + 2 and 2 <= stalled <= 22  # the end may stall too
     assert min(times) < 0.05
 
 

@@ -17,7 +17,7 @@ from posline.till import membership
 from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
 from posline.till.joining import request_membership
-from posline.till.membership import accept, remove, rotate, set_role
+from posline.till.membership import accept, recover, remove, rotate, set_role
 from posline.till.opening import next_key
 from posline.till.till import Till, open_till
 from posline.trust.keys import Key
@@ -145,6 +145,31 @@ async def test_only_a_manager_may_and_the_last_one_stays(tmp_path: Path) -> None
         await remove(b, "B", force=True)
         with pytest.raises(NotAllowed, match="recovery code"):
             await remove(b, "B")
+
+
+async def test_the_recovery_code_makes_a_manager_where_none_is_left(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as founder:
+        code = founder.recovery
+        assert code is not None
+    async with two(tmp_path) as (a, b):
+        await set_role(a, "B", "till")
+        await until(lambda: b.store.members(b.shop_id)[b.id].role == "till")
+        for wrong, why in (("guess", "no recovery code"), (Key(bytes(32)).code(), "another shop")):
+            with pytest.raises(BadRequest, match=why):
+                await recover(b, wrong)
+        assert (await recover(b, code)) == {"till": b.id, "label": "B", "role": "manager"}
+        await until(lambda: a.store.members(a.shop_id)[b.id].role == "manager")
+        await remove(a, "B")
+        await tell(a, b)
+        late = await b.sell([TEA])
+        assert b.sale(late.id).status == "held"
+        await COMMANDS["recover"](b, {"code": code})
+        assert b.id in b.store.members(b.shop_id) and b.sale(late.id).status == "counted"
+        await until(lambda: b.id in a.store.members(a.shop_id))  # it introduces itself with what came after
+        await until(lambda: a.day_report() == b.day_report() and not a.alarms() and not b.alarms())
+    for name in "ab":
+        async with open_till(tmp_path / name) as till:
+            assert not list(verify(till.store, till.shop_id))
 
 
 async def test_a_new_key_is_the_same_till(tmp_path: Path) -> None:
