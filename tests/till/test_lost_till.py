@@ -32,13 +32,16 @@ async def until(true: Callable[[], Any]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def invited(till: Till, path: Path) -> None:
-    """A new till in `path`, by a link of `till`."""
+async def invitation(till: Till) -> Invitation:
     if not till.links.listening:
         await till.listen()
-    link = Invitation.parse((await COMMANDS["invite"](till, {"expires_s": 60}))["link"], "join")
+    return Invitation.parse((await COMMANDS["invite"](till, {"expires_s": 60}))["link"], "join")
+
+
+async def invited(till: Till, path: Path) -> None:
+    """A new till in `path`, by a link of `till`."""
     with Folder(path) as folder:
-        await request_membership(folder, link, label="")
+        await request_membership(folder, await invitation(till), label="")
 
 
 def count(till: Till) -> int:
@@ -68,12 +71,15 @@ async def test_a_new_till_has_the_history_and_the_dead_ones_last_numbers_are_nam
             assert (await c.sell([TEA])).receipt.startswith("C-1-"), "labels of the dead are not given again"
             await until(lambda: count(a) == 4)
         # the disk turns out to be readable after all: what was on it comes, and a manager looks at it
-        async with open_till(tmp_path / "burnt") as b:
-            for document in b.replica.documents():
-                for row in b.replica.rows(document, 0, 10_000):
-                    staged = a.replica.integrate(document, row.update, origin=b.id)
-                    if staged is not None:
-                        await a.engine.durable(staged)
+        async with open_till(tmp_path / "burnt", read_only=True) as b:
+            backup(b, tmp_path / "b.backup")
+        with Folder(tmp_path / "d") as folder:
+            answer = restore(folder, tmp_path / "b.backup", recovery=None, label="")
+            await request_membership(folder, await invitation(a), label=answer["label"], succeeds=answer["succeeds"])
+        async with open_till(tmp_path / "d") as d:
+            assert d.label == "B2"
+            await until(lambda: all(a.reports.by_id(str(sale.id)) for sale in alone))
+            await until(lambda: d.day_report() == a.day_report())
         assert {a.sale(sale.id).status for sale in alone} == {"held"} and count(a) == 4
         await accept(a, [str(sale.id) for sale in alone])
         assert count(a) == 6 and not [p for p in verify(a.store, a.shop_id) if "lacks" not in p and "is held" not in p]
