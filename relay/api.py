@@ -7,6 +7,7 @@ that a person types in.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from posline.core.numbers import AUTHOR
-from posline.errors import Ambiguous, BadRequest, NotFound
+from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
 from posline.storage.feed import FeedItem
 from posline.till.admitting import text_field
 from posline.till.api import day_of, limit_of, list_answer, several
@@ -85,6 +86,7 @@ class _Api:
                     "day": branch.day,
                     "attached": branch.registered.attached,
                     "peers": self._relay.peers(branch),
+                    "refused": branch.refusals.listed(),
                 }
                 for branch in self._relay.branches()
                 if access.covers(branch.id)
@@ -134,7 +136,11 @@ class _Api:
         if not isinstance(updates, list) or len(updates) > UPDATES_MAX or not all(isinstance(u, str) for u in updates):
             raise BadRequest.of("updates", "must be a list of updates in base64url")
         async with self._one_at_a_time:
-            alias = self._relay.invitations.take(text_field(question, "token"), shop)
+            try:
+                alias = self._relay.invitations.take(text_field(question, "token"), shop)
+            except PoslineError as error:
+                self._relay.refusals.note(f"the shop {name!r}", str(error), time.time_ns() // 1_000_000)
+                raise
             branch = await self._relay.attach(shop=shop, name=name, updates=updates, alias=alias)
         return {"shop": branch.id, "name": branch.name, "key": base64url(self._relay.key.public)}
 

@@ -26,6 +26,7 @@ from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
 from posline.storage.store import Store
 from posline.sync.engine import Engine
+from posline.till.health import Refusals
 from posline.till.invitation import Invitations
 from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
@@ -39,8 +40,9 @@ __all__ = ["Branch", "Relay"]
 class Branch:
     """One shop of the head office: its replica, and what its ledger answers."""
 
-    def __init__(self, registered: RegisteredShop, replica: Replica, doors: MemberDoors) -> None:
+    def __init__(self, registered: RegisteredShop, replica: Replica, doors: MemberDoors, refusals: Refusals) -> None:
         self.id, self.registered, self.replica, self.doors = registered.id, registered, replica, doors
+        self.refusals = refusals
         self.reports = Reports(replica.store, registered.id, here=replica.store_id)
 
     @property
@@ -73,6 +75,7 @@ class Relay:
             raise FolderError(f"{folder.path} is a till's folder: name another with --data")
         self.register = Register(folder)
         self.invitations = Invitations(time.monotonic)
+        self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self._branches: dict[str, Branch] = {}
         self._engine: Engine | None = None
@@ -116,14 +119,22 @@ class Relay:
             self.store, shop.id, author=None, clock=None, random=random.SystemRandom(), documents=False,
             store_id=self.key.id, sign=self.key.sign,
         )  # fmt: skip
+        refusals = Refusals()
+
+        def refused(author: str, why: str) -> None:
+            member = self.store.authority(shop.id).everyone.get(author)
+            who = "a device that it does not know" if member is None else f"a device that says it is {member.label}"
+            refusals.note(f"{shop.name}: {who}", why, time.time_ns() // 1_000_000)
+
         doors = MemberDoors(
             shop.id,
             key=lambda: self.key,
             authority=lambda: self.store.authority(shop.id),
             acts=lambda: self.store.acts(shop.id),
             programs=lambda token: self.register.decide(shop.id, token),
+            refused=refused,
         )
-        branch = self._branches[shop.id] = Branch(shop, replica, doors)
+        branch = self._branches[shop.id] = Branch(shop, replica, doors, refusals)
         if self._engine is not None:
             self._engine.add(replica)
         return branch

@@ -39,6 +39,8 @@ log = logging.getLogger("posline.sync")
 OPEN_S = 5.0  # to connect and upgrade
 CLOSE_S = 1.0
 STEADY_S = 2.0  # a link that lasted so long was a good one, and is dialled again at once
+TELL_S = 600.0  # until the same trouble is logged again
+TOLD_KEPT = 16  # addresses
 LINKED_S = 1.0  # how often to look whether a device that is linked the other way round still is
 
 
@@ -87,6 +89,7 @@ class Dialler:
         self.shop, self.store, self.url, self.why = shop, expects, "", ""
         self._urls, self._expects, self._on_try, self._patience_s = urls, expects, on_try, patience_s
         self._engine, self._keeper = engine, keeper
+        self._told: dict[str, tuple[str, float]] = {}  # what the log says of each address, and since when
         self._refused = False  # at the last try one side would not have the other
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -161,9 +164,19 @@ class Dialler:
         if again:
             greeted, _ = await self._connect(url, introduce=True)
         self._on_try(url, greeted)
-        level = logging.WARNING if self._refused else logging.INFO
-        log.log(level, "no link to %s (%s): trying again", url, self.why)
+        self._tell(url)
         return greeted and not self._refused and self._engine.now() - began_s >= STEADY_S
+
+    def _tell(self, url: str) -> None:
+        """Log why there is no link; the same again only after a while, or a till that is switched off fills the log."""
+        now = self._engine.now()
+        said, at_s = self._told.get(url, ("", 0.0))
+        if self.why != said or now - at_s > TELL_S:
+            self._told[url] = self.why, now
+            level = logging.WARNING if self._refused else logging.INFO
+            log.log(level, "no link to %s (%s): trying again", url, self.why)
+        while len(self._told) > TOLD_KEPT:
+            self._told.pop(next(iter(self._told)))
 
     async def _connect(self, url: str, *, introduce: bool) -> tuple[bool, bool]:
         """One connection to its end: (whether the peer said who it is, whether an introduction may help)."""

@@ -21,6 +21,7 @@ from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.listener import Listener
+from posline.till.membership import remove
 from posline.till.opening import Clockwork
 from posline.till.settings import Settings
 from posline.till.till import Till, open_till
@@ -201,6 +202,28 @@ async def test_attaching_twice_and_with_a_lost_answer_changes_nothing(tmp_path: 
         other = Invitation("attach", link.addresses, "a" * 26, relay.invitations.add())
         with pytest.raises(AskFailed, match="not from the head office"):
             await attach(a, other)
+
+
+async def test_the_head_office_says_whom_it_did_not_let_in(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a, head_office(tmp_path / "office") as (relay, front):
+        with pytest.raises(AskFailed):
+            await attach(a, Invitation("attach", (front.address,), relay.key.id, "guess"))
+        assert "not from here" in relay.refusals.listed()[0]["why"]
+        await attach(a, attaching(relay, front))
+        await join(tmp_path / "b", await invitation(a))
+        async with open_till(tmp_path / "b") as b:
+            await until(lambda: b.store.members(b.shop_id) and b.reports.setting("relay"))
+        await remove(a, "B")
+        branch = relay.branch(a.shop_id)
+        await until(lambda: b_removed(branch))
+        async with open_till(tmp_path / "b"):
+            await until(branch.refusals.listed)
+        refused = branch.refusals.listed()[0]
+        assert refused["who"].endswith("a device that says it is B") and "removed" in refused["why"]
+
+
+def b_removed(branch: Any) -> bool:
+    return len(branch.replica.store.authority(branch.id).removals) == 1
 
 
 async def test_a_till_that_wakes_up_in_1970_joins_links_and_learns_the_time(tmp_path: Path) -> None:
