@@ -21,6 +21,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 from posline.sync.accept import INTRODUCE, LISTENER, NONCE
 from posline.sync.frames import MAX_MESSAGE_BYTES
+from posline.sync.link import SILENT
 from posline.sync.liveness import FAR_RETRY_S, INTERNET, LAN, NEAR_RETRY_S, PENALTY_S, backoff_s
 from posline.sync.places import is_loopback
 from posline.sync.shell import REFUSED, run_link
@@ -163,7 +164,7 @@ class Dialler:
         greeted, again = await self._connect(url, introduce=False)
         if again:
             greeted, _ = await self._connect(url, introduce=True)
-        self._on_try(url, greeted)
+        self._on_try(url, greeted and SILENT not in self.why)  # a network may be dead where another one is not
         self._tell(url)
         return greeted and not self._refused and self._engine.now() - began_s >= STEADY_S
 

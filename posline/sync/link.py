@@ -67,8 +67,9 @@ from posline.sync.repair import Repair
 from posline.sync.sending import InFlight, Sending, Window, covers
 from posline.trust.gate import Gate, Grant, Scope
 
-__all__ = ["VERSION", "Link"]
+__all__ = ["SILENT", "VERSION", "Link"]
 
+SILENT = "the other side went silent"
 VERSION = "posline/1"  # in our Auth messages: how a listener tells a replica from a stock client
 SHOP = "shop"
 
@@ -201,7 +202,7 @@ class Link:
         if not self.greeted and self.mood is not Mood.STOCK and now - self._begun > HANDSHAKE_S:
             self.close("the other side did not say who it is in time")
         elif self._liveness.dead(now):
-            self.close("the other side went silent")
+            self.close(SILENT)
         elif self._liveness.ask(now):
             self._say(Ping())
         self._decide()
