@@ -279,6 +279,30 @@ def recover(context: typer.Context, code: str) -> None:
     print_json(found) if context.obj.json else print(f"till {found['label']} is a manager of the shop")
 
 
+@app.command("set-time")
+def set_time(
+    context: typer.Context,
+    time: Annotated[str, typer.Argument(help="Such as 2026-11-24T15:30, by the shop's own time zone.")],
+) -> None:
+    """Say what time it is, to a running till that cannot know. What it filed under a wrong day is moved."""
+    found = _ask(context, "set_time", {"time": time})
+    print_json(found) if context.obj.json else print(f"it is {found['at']}, business day {found['day']}")
+
+
+@app.command()
+def redate(
+    context: typer.Context,
+    run: Annotated[int, typer.Argument(help="The run, as a sale's JSON has it.")],
+    first: Annotated[int, typer.Argument(help="The first entry's number in it (seq).")],
+    last: Annotated[int, typer.Argument(help="The last one's.")],
+    day: Annotated[str, typer.Argument(help="YYYY-MM-DD")],
+) -> None:
+    """Move entries to the business day that they belong to, where a wrong clock filed them under another."""
+    arguments = {"run": run, "first": first, "last": last, "day": checked(day_of, day)}
+    found = _ask(context, "redate", arguments)
+    print_json(found) if context.obj.json else print(f"{found['entries']} entries count on {found['day']}")
+
+
 @key.command("rotate")
 def key_rotate(context: typer.Context) -> None:
     """Give this till a new key, where the old one may have been seen. It stays the same till."""

@@ -19,6 +19,7 @@ from posline.errors import BadRequest
 from posline.storage.verify import verify
 from posline.till.admitting import NotAdmitted, admit, public_key
 from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
+from posline.till.dating import redate, set_time
 from posline.till.exporting import FORMATS
 from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
@@ -174,6 +175,17 @@ async def change_role(till: Till, arguments: Mapping[str, Any]) -> Any:
     return await set_role(till, arguments["till"], arguments["role"], force=bool(arguments.get("force")))
 
 
+async def say_time(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Say what time it is."""
+    return await set_time(till, arguments["time"])
+
+
+async def move_entries(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """Move entries to another business day."""
+    run, first, last = (int(arguments[name]) for name in ("run", "first", "last"))
+    return await redate(till, run, first, last, str(arguments["day"]))
+
+
 async def recover_till(till: Till, arguments: Mapping[str, Any]) -> Any:
     """Make this till a manager with the recovery code."""
     return await recover(till, arguments["code"])
@@ -212,6 +224,8 @@ COMMANDS: dict[str, Command] = {
     "role": change_role,
     "key_rotate": key_rotate,
     "recover": recover_till,
+    "set_time": say_time,
+    "redate": move_entries,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({"status", "report_day", "verify", "export_sales", "catalogue_export", "backup"})

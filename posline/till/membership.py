@@ -24,7 +24,7 @@ from posline.trust.keys import Key
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["accept", "alarm_of_removal", "recover", "remove", "rotate", "set_role"]
+__all__ = ["accept", "alarm_of_removal", "in_charge", "recover", "remove", "rotate", "set_role"]
 
 PREFIX_DIGITS = 8  # hex digits of an entry's hash that may stand for it
 _HEX = re.compile(r"[0-9a-f]{8,64}")
@@ -39,7 +39,7 @@ async def remove(till: Till, who: str, *, vouched_only: bool = False, force: boo
     Answers what is here of it: {till, label, entries, last_seq, last_receipt, detail}. Raises NotAllowed, NotFound,
     BadRequest, CommitFailed.
     """
-    shop = _in_charge(till, "remove others")
+    shop = in_charge(till, "remove others")
     author = _author(till, shop, who).author
     _leave_one(shop, author, force, "removed")
     points = await asyncio.to_thread(points_of, till.store, till.shop_id, author, vouched_only=vouched_only)
@@ -69,7 +69,7 @@ async def accept(till: Till, entries: Sequence[str]) -> dict[str, Any]:
 
     Answers {accepted: [{hash, id, kind, till, amount}...]}. Raises NotAllowed, NotFound, BadRequest, CommitFailed.
     """
-    _in_charge(till, "accept entries")
+    in_charge(till, "accept entries")
     if not entries:
         raise BadRequest.of("entries", "names none")
     found: dict[str, dict[str, Any]] = {}
@@ -89,7 +89,7 @@ async def set_role(till: Till, who: str, role: str, *, force: bool = False) -> d
     """
     if role not in (Role.MANAGER, Role.TILL):
         raise BadRequest.of("role", "is manager or till")
-    shop = _in_charge(till, "say what others may do")
+    shop = in_charge(till, "say what others may do")
     member = _author(till, shop, who)
     label = _label(till, member.author)
     if member.author in shop.removals:
@@ -171,7 +171,7 @@ def alarm_of_removal(till: Till) -> dict[str, Any] | None:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def _in_charge(till: Till, doing: str) -> Shop:
+def in_charge(till: Till, doing: str) -> Shop:
     """The shop, if this till is a manager of it."""
     shop = till.store.authority(till.shop_id)
     own = shop.members.get(till.id)

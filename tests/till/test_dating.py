@@ -1,0 +1,63 @@
+"""A manager says what time it is, and where entries of a wrong clock belong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posline.errors import BadRequest, NotFound
+from posline.storage.verify import verify
+from posline.till.commands import COMMANDS
+from posline.till.dating import redate, set_time
+from posline.till.opening import Clockwork
+from posline.till.till import open_till
+from tests.till.shop import TEA
+
+LOST = Clockwork(wall_ms=lambda: 1000, synchronised=lambda: False)
+NOW, DAY = "2027-03-05T15:30", "2027-03-05"
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110  # what is waited for happens by itself
+            await asyncio.sleep(0.02)
+
+
+async def test_a_till_that_is_told_the_time_moves_what_it_misfiled(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", clockwork=LOST) as a:
+        sale = await a.sell([TEA])
+        assert sale.day != DAY and any(alarm["kind"] == "clock" for alarm in a.alarms())
+        for wrong in ("now", "1999-01-01", "2027-13-01", ""):
+            with pytest.raises(BadRequest):
+                await set_time(a, wrong)
+        found = await COMMANDS["set_time"](a, {"time": NOW})
+        assert found["day"] == DAY and found["at"].startswith(NOW) and found["at"].endswith("+05:00")
+        await until(lambda: a.sale(sale.id).day == DAY and not a.alarms())
+        assert a.day_report(DAY)["sales"]["count"] == 1 and (await a.sell([TEA])).day == DAY
+        with pytest.raises(BadRequest, match="is known"):
+            await set_time(a, NOW)
+
+
+async def test_entries_are_moved_by_hand(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a:
+        sales = [await a.sell([TEA]) for _ in range(3)]
+        run = sales[0].run
+        answer = await COMMANDS["redate"](
+            a, {"run": run, "first": sales[0].seq, "last": sales[1].seq, "day": DAY}
+        )  # fmt: skip
+        assert (answer["entries"], answer["day"]) == (2, DAY)
+        await until(lambda: a.day_report(DAY)["sales"]["count"] == 2)
+        assert a.sale(sales[2].id).day == sales[2].day and a.day_report(sales[2].day)["sales"]["count"] == 1
+        await redate(a, run, sales[0].seq, sales[1].seq, sales[2].day)
+        await until(lambda: a.day_report(sales[2].day)["sales"]["count"] == 3)
+        with pytest.raises(NotFound, match="no entry"):
+            await redate(a, run + 1, 1, 2, DAY)
+        with pytest.raises(BadRequest):
+            await redate(a, run, 3, 2, DAY)
+        with pytest.raises(BadRequest):
+            await COMMANDS["redate"](a, {"run": run, "first": 1, "last": 2, "day": "tomorrow"})
+        assert not list(verify(a.store, a.shop_id))
