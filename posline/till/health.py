@@ -92,8 +92,8 @@ ALARMS: Mapping[str, Advice] = {
     ),
     "clock": Advice(
         "This till's clock is wrong, or differs from another device's.",
-        "Set date and time on the device that is wrong, or say 'posline set-time' there, or link it with one that knows "
-        "the time. Sales go on, and are moved to the right day afterwards.",
+        "Set date and time on the device that is wrong, or say 'posline set-time' there, or link it with one that "
+        "knows. Sales go on, and are moved to the right day afterwards.",
     ),
     "refused": Advice(
         "Another device does not take entries that this one has.",
