@@ -16,7 +16,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -289,6 +289,13 @@ class _Acts:
                 self._about[act.subject].append(act)
             if act.revokes:
                 self._revoking[act.subject].append(act)
+        self._past_at = {act.place: act.past for act in self.acts}
+        self._about_bits = {who: _as_bits(acts) for who, acts in self._about.items()}
+        self._revoking_bits = {who: _as_bits(acts) for who, acts in self._revoking.items()}
+        self._gives: dict[tuple[str, Role], int] = defaultdict(int)
+        for act in self.acts:
+            if act.role is not None:
+                self._gives[act.subject, act.role] |= 1 << act.place
 
     def _act(self, entry: Entry) -> _Act:
         body: Mapping[str, Any] = entry.body
@@ -304,22 +311,29 @@ class _Acts:
         return _Act(entry, self._places[entry.hash], past, subject, role, signed, revokes)
 
     # -- what one act needs ------------------------------------------------------------------------
-    # `sure` are the acts that support, `taken` those that speak against: while things are open, the two differ.
+    # `sure` are the acts that support, `taken` those that speak against: while things are open, the two differ. Sets of
+    # acts are sets of places (bits of an int), so that a flood of acts costs bits and not loops.
 
-    def _has(self, who: str, roles: Sequence[Role], within: int, sure: set[_Act], taken: set[_Act]) -> bool:
+    def _has(self, who: str, roles: Sequence[Role], within: int, sure: int, taken: int) -> bool:
         """Whether `who` is a member with one of these roles by the acts in `within`: somebody gave it one, and whatever
         took it away was seen by somebody who gave it again."""
-        about = [act for act in self._about.get(who, ()) if within >> act.place & 1]
-        giving = [act for act in about if act.role in roles and act in sure]
-        against = [act for act in about if act.role not in roles and act in taken]
+        about = self._about_bits.get(who, 0) & within
+        given = 0
+        for role in roles:
+            given |= self._gives.get((who, role), 0)
+        giving, against = about & given & sure, about & ~given & taken
         if not giving and who != self._founder:
             return False
-        return all(any(act.saw(other) for act in giving) for other in against)
+        while against and giving.bit_length() > against.bit_length():  # who saw something comes behind it
+            last = giving.bit_length() - 1
+            against &= ~self._past_at[last]
+            giving ^= 1 << last
+        return not against
 
-    def _in_charge(self, who: str, within: int, sure: set[_Act], taken: set[_Act]) -> bool:
+    def _in_charge(self, who: str, within: int, sure: int, taken: int) -> bool:
         return who == self._recovery.author or self._has(who, (Role.MANAGER,), within, sure, taken)
 
-    def _may(self, act: _Act, sure: set[_Act], taken: set[_Act]) -> bool:
+    def _may(self, act: _Act, sure: int, taken: int) -> bool:
         """Whether its author may do this, by what it had seen."""
         if not act.signed or act.subject == self._recovery.author:
             return False
@@ -327,39 +341,41 @@ class _Acts:
             return False
         return act.entry.kind != "role" or self._has(act.subject, _BY_ROLE, act.past, sure, taken)
 
-    def _in_time(self, act: _Act, sure: set[_Act], taken: set[_Act]) -> bool:
+    def _in_time(self, act: _Act, sure: int, taken: int) -> bool:
         """Whether no removal or demotion of its author that it had not seen takes effect on it."""
         return self._timely(act.entry, act.place, act.past, sure, taken)
 
-    def _timely(self, entry: Entry, place: int, past: int, sure: set[_Act], taken: set[_Act]) -> bool:
-        unseen = [d for d in self._revoking.get(entry.till, ()) if not past >> d.place & 1 and d.place != place]
-        if not any(d in taken and not d.past >> place & 1 for d in unseen):
+    def _timely(self, entry: Entry, place: int, past: int, sure: int, taken: int) -> bool:
+        unseen = self._revoking_bits.get(entry.till, 0) & ~past & ~(1 << place)
+        if all(self._past_at[d] >> place & 1 for d in _bits(unseen & taken)):
             return True
-        if any(d in sure and d.past >> place & 1 for d in unseen):
+        if any(self._past_at[d] >> place & 1 for d in _bits(unseen & sure)):
             return True
-        return any(accept in sure for accept in self._accepting.get(entry.hash, ()))
+        return any(sure >> accept.place & 1 for accept in self._accepting.get(entry.hash, ()))
 
     # -- which stand -------------------------------------------------------------------------------
 
     def settle(self) -> tuple[set[_Act], set[_Act]]:
         """(the acts that stand, with their author's right; those that take effect since they stood in a circle)."""
-        forced: set[_Act] = set()
-        fallen: set[_Act] = set()
+        forced = fallen = 0
         while True:
             sure, possible = self._well_founded(forced, fallen)
             if sure == possible:
-                return sure, forced
+                return self._chosen(sure), self._chosen(forced)
             for circle in _sources(self._waits(sure, possible, forced)):
-                removals = {act for act in circle if act.revokes} - forced
-                accepts = {act for act in circle if act.entry.kind == "accept"}
+                removals = _as_bits(act for act in circle if act.revokes) & ~forced
+                accepts = _as_bits(act for act in circle if act.entry.kind == "accept")
                 if removals:
                     forced |= removals
                 else:
-                    fallen |= accepts or circle
+                    fallen |= accepts or _as_bits(circle)
 
-    def _well_founded(self, forced: set[_Act], fallen: set[_Act]) -> tuple[set[_Act], set[_Act]]:
+    def _chosen(self, places: int) -> set[_Act]:
+        return {act for act in self.acts if places >> act.place & 1}
+
+    def _well_founded(self, forced: int, fallen: int) -> tuple[int, int]:
         """(what stands whatever the open ones do, what may stand at all)."""
-        sure: set[_Act] = set()
+        sure = 0
         while True:
             possible = self._derive(sure | forced, forced, fallen)
             more = self._derive(possible | forced, forced, fallen)
@@ -367,30 +383,31 @@ class _Acts:
                 return sure, possible
             sure = more
 
-    def _derive(self, taken: set[_Act], forced: set[_Act], fallen: set[_Act]) -> set[_Act]:
+    def _derive(self, taken: int, forced: int, fallen: int) -> int:
         """What stands if just `taken` speak against anything: built up from nothing, so that no act supports itself."""
-        stand: set[_Act] = set()
-        grew = True
-        while grew:
-            grew = False
-            for act in self.acts:  # in an order in which the past comes first
-                if act in stand or act in fallen or not self._may(act, stand, taken):
-                    continue
-                if act in forced or self._in_time(act, stand, taken):
-                    stand.add(act)
-                    grew = True
-        return stand
+        stand = 0
+        left = [act for act in self.acts if not fallen >> act.place & 1]
+        while True:
+            rest = []
+            for act in left:  # in an order in which the past comes first
+                if self._may(act, stand, taken) and (forced >> act.place & 1 or self._in_time(act, stand, taken)):
+                    stand |= 1 << act.place
+                else:
+                    rest.append(act)
+            if len(rest) == len(left):
+                return stand
+            left = rest
 
-    def _waits(self, sure: set[_Act], possible: set[_Act], forced: set[_Act]) -> dict[_Act, set[_Act]]:
+    def _waits(self, sure: int, possible: int, forced: int) -> dict[_Act, set[_Act]]:
         """For each open act the open ones that it hangs on."""
-        taken, still = possible | forced, possible - sure
+        taken, still = possible | forced, self._chosen(possible & ~sure)
         waits: dict[_Act, set[_Act]] = {}
         for act in still:
             on: set[_Act] = set()
             if not self._may(act, sure, taken):
                 about = [*self._about.get(act.entry.till, ()), *self._about.get(act.subject, ())]
                 on |= {other for other in about if act.saw(other)}
-            if act not in forced and not self._in_time(act, sure, taken):
+            if not forced >> act.place & 1 and not self._in_time(act, sure, taken):
                 on |= {d for d in self._revoking.get(act.entry.till, ()) if not act.saw(d) and d is not act}
                 on |= set(self._accepting.get(act.entry.hash, ()))
             waits[act] = on & still
@@ -402,6 +419,7 @@ class _Acts:
         """The shop as it stands; `unfit` are the foundings of others."""
         sure, forced = self.settle()
         taken = sure | forced
+        sure_bits, taken_bits = _as_bits(sure), _as_bits(taken)
         everyone: dict[str, Member] = {}
         removals: dict[str, Removal] = {}
         late: dict[bytes, str] = {}
@@ -410,7 +428,7 @@ class _Acts:
         admitted = [act.subject for act in self.acts if act in sure and act.entry.kind == "member"]
         for who in dict.fromkeys((self._founder, *admitted)):
             if who != self._recovery.author:
-                keys[who], good = self._keys(who, sure, taken, late)
+                keys[who], good = self._keys(who, sure_bits, taken_bits, late)
                 stand |= good
             everyone[who] = Member(who, keys[who][-1][1], self._label(who, sure), self._role(who, sure, taken))
             standing = self._unseen([a for a in self._about.get(who, ()) if a in taken and a.role is None], who, sure)
@@ -427,11 +445,11 @@ class _Acts:
                 unfit[act.entry.hash] = WRONG_SIGNATURE
             elif act.subject == self._recovery.author:
                 unfit[act.entry.hash] = "the recovery key is no till, and nobody changes what it may"
-            elif act.entry.hash in self._gaps and not self._may(act, sure, taken):
+            elif act.entry.hash in self._gaps and not self._may(act, sure_bits, taken_bits):
                 late[act.entry.hash] = GAP
-            elif not self._in_charge(act.entry.till, act.past, sure, taken):
+            elif not self._in_charge(act.entry.till, act.past, sure_bits, taken_bits):
                 unfit[act.entry.hash] = NOT_MANAGER
-            elif not self._may(act, sure, taken):
+            elif not self._may(act, sure_bits, taken_bits):
                 unfit[act.entry.hash] = "whom it names has no role that can be changed"
             else:
                 late[act.entry.hash] = LATE
@@ -453,7 +471,7 @@ class _Acts:
         )
 
     def _keys(
-        self, who: str, sure: set[_Act], taken: set[_Act], late: dict[bytes, str]
+        self, who: str, sure: int, taken: int, late: dict[bytes, str]
     ) -> tuple[list[tuple[int, bytes]], set[bytes]]:
         """An author's keys and the entries that brought them; those beyond its removal are put among the late ones."""
         changes = []
@@ -481,6 +499,22 @@ class _Acts:
         """Those of `acts` about `who` that nobody had seen who gave it a role after them."""
         giving = [a for a in self._about.get(who, ()) if a.role is not None and a in sure]
         return [act for act in acts if not any(other.saw(act) for other in giving)]
+
+
+def _as_bits(acts: Iterable[_Act]) -> int:
+    """Acts as the set of their places."""
+    bits = 0
+    for act in acts:
+        bits |= 1 << act.place
+    return bits
+
+
+def _bits(places: int) -> Iterator[int]:
+    """The places in a set of them, the highest first."""
+    while places:
+        last = places.bit_length() - 1
+        yield last
+        places ^= 1 << last
 
 
 def _points(removal: Entry) -> frozenset[Point]:
