@@ -164,14 +164,17 @@ class Watch:
     # -- devices -------------------------------------------------------------------------------------------------------
 
     def peers(self) -> list[dict[str, Any]]:
-        """The shop's other devices, then programs that are linked, then addresses that are dialled in vain."""
+        """The shop's other devices, then programs that are linked, then addresses that are dialled in vain. Who was
+        removed is none of them any more."""
         till = self._till
         linked = {} if not till.running else {state.store: state for state in till.engine.peers(till.shop_id)}
+        members = till.store.members(till.shop_id)
+        gone = till.store.authority(till.shop_id).everyone.keys() - members.keys()
         found = []
-        for member in sorted(till.store.members(till.shop_id).values(), key=lambda m: (m.label, m.author)):
+        for member in sorted(members.values(), key=lambda m: (m.label, m.author)):
             if member.author != till.id and member.role is not Role.READER:
                 found.append(self._member(member.author, member.role, linked.pop(member.author, None)))
-        return found + [self._stranger(state) for state in linked.values()]
+        return found + [self._stranger(state) for state in linked.values() if state.store not in gone]
 
     def _member(self, author: str, role: Role, state: PeerState | None) -> dict[str, Any]:
         connected = state is not None and state.connected
@@ -256,7 +259,7 @@ class Watch:
         if own is None or not self._till.running:
             return None
         said = f"till {own.label} {REMOVED}"
-        by = [self.label(p.store) for p in self._till.engine.peers(self._till.shop_id) if p.why == said]
+        by = [self.label(p.store) for p in self._till.engine.peers(self._till.shop_id) if said in p.why]
         if not by:
             return None
         detail = f"{' and '.join(by)} let this till in no more, since it {REMOVED}: what it sells stays on this disk"

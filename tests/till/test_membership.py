@@ -98,6 +98,21 @@ async def test_a_till_that_learns_of_its_removal_says_so(tmp_path: Path) -> None
         assert not [problem for problem in verify(a.store, a.shop_id) if "held" not in problem]
 
 
+async def test_a_till_that_is_shut_out_says_so_though_nobody_tells_it_more(tmp_path: Path) -> None:
+    async with two(tmp_path) as (a, b):
+        await remove(a, "B")
+        await until(lambda: "removed" in kinds(b))
+        told = [alarm["detail"] for alarm in b.alarms() if alarm["kind"] == "removed"]
+        assert told == ["A let this till in no more, since it was removed from the shop: what it sells stays on this disk"]
+        (row,) = b.status()["peers"]
+        assert (row["name"], row["connected"]) == ("A", False) and "B was removed" in row["why"]
+        await until(lambda: a.status()["refused"])
+        assert a.status()["peers"] == [], "who was removed is none of the shop's devices"
+        assert a.status()["refused"][0]["why"] == "till B was removed from the shop"
+        await b.sell([TEA])
+        assert b.status()["waiting"] > 0
+
+
 async def test_held_sales_are_accepted_by_id_hash_or_prefix(tmp_path: Path) -> None:
     async with two(tmp_path) as (a, b):
         sales = [await b.sell([TEA]) for _ in range(3)]
