@@ -1,7 +1,8 @@
 """Who may speak to a listener on loopback: only pages and programs of this machine.
 
 A web page anywhere can make a browser send requests to 127.0.0.1. What it cannot do is choose the `Host` header (a name
-rebound to 127.0.0.1 still stands in it) or hide its `Origin`. So both are checked before anything else is.
+rebound to 127.0.0.1 still stands in it), hide its `Origin`, or, for the requests that carry none (pictures, scripts),
+the `Sec-Fetch-Site` of today's browsers. So these are checked before anything else is.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def why_refused(headers: Mapping[str, str]) -> str | None:
     origin = headers.get("origin")
     if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
         return f"a page of {origin[:100]!r} may not use the till"
+    if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
+        return "a page of another site may not use the till"  # to follow a link to the till's page is fine
     return None
 
 

@@ -64,6 +64,18 @@ async def test_a_page_of_somebody_else_posts_a_sale(page: tuple[Till, Listener],
     assert till.day_report()["sales"]["count"] == 0
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_page_of_somebody_else_shows_a_picture_or_script_of_the_till(
+    page: tuple[Till, Listener], site: str
+) -> None:
+    _, listener = page
+    for path in ("/api/status", "/api/events", "/api/sales", "/metrics"):
+        assert await status(listener, "GET", path, {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}) == 403
+    assert await status(listener, "GET", "/", {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}) == 200, "a link"
+    for own in ("same-origin", "none"):
+        assert await status(listener, "GET", "/api/status", {"sec-fetch-site": own, "sec-fetch-mode": "cors"}) == 200
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", None])
 async def test_a_page_of_somebody_else_opens_a_websocket(page: tuple[Till, Listener], origin: str | None) -> None:
     _, listener = page
