@@ -102,8 +102,8 @@ async def test_a_till_that_is_shut_out_says_so_though_nobody_tells_it_more(tmp_p
     async with two(tmp_path) as (a, b):
         await remove(a, "B")
         await until(lambda: "removed" in kinds(b))
-        told = [alarm["detail"] for alarm in b.alarms() if alarm["kind"] == "removed"]
-        assert told == ["A let this till in no more, since it was removed from the shop: what it sells stays on this disk"]
+        (alarm,) = [alarm for alarm in b.alarms() if alarm["kind"] == "removed"]
+        assert alarm["detail"].startswith("A let this till in no more, since it was removed from the shop")
         (row,) = b.status()["peers"]
         assert (row["name"], row["connected"]) == ("A", False) and "B was removed" in row["why"]
         await until(lambda: a.status()["refused"])
