@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from posline.sync.engine import Engine
     from posline.trust.gate import Doorkeeper, Gate
 
-__all__ = ["CONNECTIONS_MAX", "INTRODUCE", "LISTENER", "NONCE", "WebSocketProtocol", "accept_routes"]
+__all__ = ["CONNECTIONS_MAX", "INTRODUCE", "LISTENER", "NONCE", "WebSocketProtocol", "accept_routes", "proof_of"]
 
 log = logging.getLogger("posline.sync")
 
 # headers of the upgrade, by which both sides prove who they are (posline.trust.handshake)
 NONCE, INTRODUCE, LISTENER = "Posline-Nonce", "Posline-Introduce", "Posline-Listener"
 NONCE_CHARS_MAX = 100
+HEADER_CHARS = 4096  # of a proof in one header: clients take lines of 8 KiB, and an introduction is longer
 MAPPED = "::ffff:"  # before an IPv4 address on a socket that takes both
 
 CONNECTIONS_MAX = 10_000  # on one device; a head office of 2,000 shops of four tills has 8,000
@@ -111,12 +113,21 @@ def accept_routes(
         proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=tls)
         live += 1
         try:
-            await socket.accept(headers=[(LISTENER.encode(), proof.encode())] if proof else None)
+            await socket.accept(headers=[(LISTENER.encode(), piece) for piece in _pieces(proof.encode())])
             await _serve(engine, socket, replica, gate)
         finally:
             live -= 1
 
     return [WebSocketRoute("/sync", sync), WebSocketRoute("/sync/{shop}", sync)]
+
+
+def proof_of(headers: Headers) -> str:
+    """What a listener said of itself in the upgrade response, which may be in several headers; "" for nothing."""
+    return "".join("".join(headers.get_all(LISTENER)).split(", "))  # a proxy may have made one of them
+
+
+def _pieces(proof: bytes) -> list[bytes]:
+    return [proof[at : at + HEADER_CHARS] for at in range(0, len(proof), HEADER_CHARS)]
 
 
 async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate) -> None:

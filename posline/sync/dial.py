@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from posline.sync.accept import INTRODUCE, LISTENER, NONCE
+from posline.sync.accept import INTRODUCE, NONCE, proof_of
 from posline.sync.frames import MAX_MESSAGE_BYTES
 from posline.sync.link import SILENT
 from posline.sync.liveness import FAR_RETRY_S, INTERNET, LAN, NEAR_RETRY_S, PENALTY_S, backoff_s
@@ -214,7 +214,7 @@ class Dialler:
             proxy=None,
         ) as connection:
             tls = fingerprint_of_peer(connection.transport.get_extra_info("ssl_object"))
-            proof = connection.response.headers.get(LISTENER, "") if connection.response is not None else ""
+            proof = proof_of(connection.response.headers) if connection.response is not None else ""
             gate = self._keeper.approach(proof, nonce, introduce=introduce, tls=tls, expects=self._expects)
             link = self._engine.hub.connect(
                 self.shop, gate, dialling=True, now=self._engine.now(), pace=LAN if near else INTERNET,

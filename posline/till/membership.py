@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["accept", "alarm_of_removal", "in_charge", "recover", "remove", "rotate", "set_role"]
 
+KEYS_UNHEARD_MAX = 8  # an introduction brings every one of them, and has to fit into one proof
 PREFIX_DIGITS = 8  # hex digits of an entry's hash that may stand for it
 _HEX = re.compile(r"[0-9a-f]{8,64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -112,6 +113,11 @@ async def rotate(till: Till) -> dict[str, Any]:
     shop = till.store.authority(till.shop_id)
     if till.id not in shop.members:
         raise NotAllowed("only a till that belongs to the shop can change its key: this one does not, or not yet")
+    if len(shop.members) > 1 and _unheard_keys(till) >= KEYS_UNHEARD_MAX:
+        raise NotAllowed(
+            f"{KEYS_UNHEARD_MAX} new keys of this till have reached no other device yet, and with more of them "
+            "none would know it again. Let it link with another till or the head office first"
+        )
     fresh = Key(secrets.token_bytes(KEY_SEED_BYTES), till.id)
     path = next_key(till.folder)
     await asyncio.to_thread(fresh.save, path)
@@ -123,6 +129,13 @@ async def rotate(till: Till) -> dict[str, Any]:
     use_new_key(till.folder)
     till.use_key(fresh)
     return {"till": till.id, "key": fresh.public.hex()}
+
+
+def _unheard_keys(till: Till) -> int:
+    """How many of this till's changes of key are on no other device's disk, as far as is known here."""
+    own = [act for act in till.store.acts(till.shop_id) if act.kind == "key" and act.till == till.id]
+    holders = [till.reports.durable(act) for act in own]
+    return sum(not (held["tills"] or held["head_office"]) for held in holders)
 
 
 async def recover(till: Till, code: str) -> dict[str, Any]:

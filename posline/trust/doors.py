@@ -17,7 +17,15 @@ from posline.core.entry import Entry, decode, verify
 from posline.core.members import Role, Shop, member_key, read_shop
 from posline.core.numbers import author_id
 from posline.trust.gate import Gate, Grant, Scope, Stranger
-from posline.trust.handshake import INTRODUCTION_MAX, NONCE_BYTES, Statement, read_statement, state, vouches
+from posline.trust.handshake import (
+    INTRODUCTION_CHARS_MAX,
+    INTRODUCTION_MAX,
+    NONCE_BYTES,
+    Statement,
+    read_statement,
+    state,
+    vouches,
+)
 
 if TYPE_CHECKING:
     from posline.trust.keys import Key
@@ -101,31 +109,35 @@ class MemberDoors:
     def introduction(self) -> tuple[str, ...]:
         """The entries that say who admitted this device, for somebody who does not know it."""
         found = introduction(self._acts(), self.key().id)
-        return tuple(base64.urlsafe_b64encode(entry.raw).decode() for entry in found)
+        texts = [base64.urlsafe_b64encode(entry.raw).decode() for entry in found]
+        while sum(map(len, texts)) > INTRODUCTION_CHARS_MAX:
+            del texts[0]  # the other side is likelier to know what is older
+        return tuple(texts)
 
     def _as_introduced(self, said: Statement) -> Shop:
         """The shop with what the statement brings, where that leads to its author from a member known here."""
         shop = self.authority()
+        if not said.introduction:
+            return shop
+        acts = self._acts()
+        here = {act.hash for act in acts}
         try:
             brought = [decode("shop", base64.urlsafe_b64decode(text)) for text in said.introduction]
         except (binascii.Error, ValueError):
             return shop
         # signatures first: evaluating a shop is dear, and nobody but a member's friend gets that far
-        keys = {author: key for author in shop.everyone if (key := shop.key_of(author)) is not None}
-        if shop.recovery is not None:
-            keys[shop.recovery.author] = shop.recovery.key
+        keys = {author: {of[-1][1]} for author, of in shop.keys.items()}  # none that is known to be an old one
         sound = []
-        for entry in brought:
-            key = keys.get(entry.till)
-            if entry.fault is not None or key is None or not verify(key, entry):
+        for entry in (entry for entry in brought if entry.hash not in here):
+            if entry.fault is not None or not any(verify(key, entry) for key in keys.get(entry.till, ())):
                 return shop
             sound.append(entry)
             if entry.kind == "member":
                 admitted = member_key(entry.body["key"])
-                keys.setdefault(author_id(admitted), admitted)
+                keys.setdefault(author_id(admitted), {admitted})
             elif entry.kind == "key":
-                keys[entry.till] = member_key(entry.body["key"])
-        return read_shop([*self._acts(), *sound], self.shop) if sound else shop
+                keys[entry.till].add(member_key(entry.body["key"]))
+        return read_shop([*acts, *sound], self.shop) if sound else shop
 
 
 class _Incoming:
@@ -206,17 +218,22 @@ def _removed(doors: MemberDoors, author: str) -> str | None:
 
 
 def introduction(acts: Sequence[Entry], author: str) -> list[Entry]:
-    """The entries that admitted `author`, also again after a removal, and those who admitted it, the earliest first,
-    with its own changes of key; at most as many as a statement may bring."""
+    """The entries that admitted `author`, also again after a removal, and its changes of key; before them those of who
+    admitted it, and so on; at most as many as a statement may bring, the oldest left out."""
     admissions: dict[str, list[Entry]] = {}
+    changes: dict[str, list[Entry]] = {}
     for act in acts:
         if act.kind == "member" and not act.fault:
             admissions.setdefault(author_id(member_key(act.body["key"])), []).append(act)
+        elif act.kind == "key" and not act.fault:
+            changes.setdefault(act.till, []).append(act)
     found: list[Entry] = []
-    wanted = [author]
+    wanted, done = [author], set[str]()
     while wanted and len(found) < INTRODUCTION_MAX:
-        admitted = admissions.pop(wanted.pop(0), [])
-        found = admitted + found
-        wanted += [act.till for act in admitted]
-    keys = sorted((act for act in acts if act.kind == "key" and act.till == author), key=lambda act: act.seq)
-    return (found + keys)[-INTRODUCTION_MAX:]
+        who = wanted.pop(0)
+        if who not in done:
+            done.add(who)
+            admitted = admissions.get(who, [])
+            found = admitted + sorted(changes.get(who, ()), key=lambda act: act.seq) + found
+            wanted += [act.till for act in admitted]
+    return found[-INTRODUCTION_MAX:]

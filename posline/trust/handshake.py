@@ -26,9 +26,9 @@ __all__ = ["NONCE_BYTES", "Statement", "read_statement", "state", "vouches"]
 
 NONCE_BYTES = 24
 DIALLER, LISTENER = "posline-dialler+jwt", "posline-listener+jwt"
-STATEMENT_CHARS_MAX = 32_768
-INTRODUCTION_MAX = 8  # entries: who admitted whom, from somebody the other side knows
-INTRODUCTION_CHARS_MAX = 5_000  # a listener's travels in a header, and clients take lines of 8 KiB
+STATEMENT_CHARS_MAX = 131_072
+INTRODUCTION_MAX = 32  # entries: who admitted whom, from somebody the other side knows, and changes of key
+INTRODUCTION_CHARS_MAX = 60_000  # of them in base64url; in the statement they are a third more
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def state(key: Key, statement: Statement) -> str:
         claims["next"] = statement.next
     else:
         claims["aud"] = statement.to
-    if statement.introduction and len("".join(statement.introduction)) <= INTRODUCTION_CHARS_MAX:
+    if statement.introduction:
         claims["intro"] = list(statement.introduction)
     headers = {"typ": LISTENER if statement.listener else DIALLER}
     return jwt.encode(claims, key.private, algorithm="EdDSA", headers=headers)

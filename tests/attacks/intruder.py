@@ -13,7 +13,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from posline.sync.accept import INTRODUCE, LISTENER, NONCE
+from posline.sync.accept import INTRODUCE, NONCE, proof_of
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,
@@ -114,7 +114,7 @@ async def intruding(
         ping_interval=None, close_timeout=1,
     ) as connection:  # fmt: skip
         assert connection.response is not None
-        proof = connection.response.headers[LISTENER]
+        proof = proof_of(connection.response.headers)
         said = read_statement(proof, listener=True)
         assert said is not None
         tls = fingerprint_of_peer(connection.transport.get_extra_info("ssl_object"))

@@ -246,6 +246,32 @@ async def test_a_new_key_that_does_not_reach_the_disk_is_none(tmp_path: Path, mo
         assert {sale.status for sale in a.sales()} == {"counted"} and list(verify(a.store, a.shop_id)) == []
 
 
+@pytest.mark.parametrize("dials", ["itself", "the other"])
+async def test_new_keys_of_a_till_that_is_alone_are_known_again_and_are_bounded(tmp_path: Path, dials: str) -> None:
+    async with two(tmp_path) as (a, b):
+        await b.sell([TEA])
+        await until(lambda: len(a.sales()) == 1)
+    async with open_till(tmp_path / "b") as b:
+        for _ in range(membership.KEYS_UNHEARD_MAX):
+            await rotate(b)
+            await b.sell([TEA])
+        with pytest.raises(NotAllowed, match="Let it link with another till"):
+            await rotate(b)
+    async with open_till(tmp_path / "a") as a, open_till(tmp_path / "b") as b:
+        listener, dialler = (a, b) if dials == "itself" else (b, a)
+        await dialler.connect(await listener.listen())
+        await until(lambda: len(a.sales()) == 1 + membership.KEYS_UNHEARD_MAX)
+        assert a.store.authority(a.shop_id).key_of(b.id) == b.key.public
+        await until(lambda: not b.status()["waiting"])
+        await rotate(b)
+
+
+async def test_a_till_that_has_nobody_changes_its_key_as_often_as_it_likes(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a:
+        for _ in range(membership.KEYS_UNHEARD_MAX + 2):
+            await rotate(a)
+
+
 async def test_the_commands_answer_what_the_functions_do(tmp_path: Path) -> None:
     async with two(tmp_path) as (a, b):
         sale = await b.sell([TEA])
