@@ -32,6 +32,7 @@ REMEMBERED = 64  # commits of a document whose state and digest are kept, so tha
 HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the most
 DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
 SQUASH_ROWS = 256  # rows looked at in one squashing transaction
+READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,14 +256,22 @@ class Store:
         return Head(document, state, row[1], total, row[0], ((encode_state(state), row[1], total),))
 
     def rows(self, shop: str, document: str, after: int, limit: int) -> list[Row]:
-        """Up to `limit` rows behind row `after`, in commit order; neighbours from one origin are joined up to a
-        message's limits."""
-        found = self.read.execute(
+        """Up to `limit` rows and about READ_BYTES behind row `after`, in commit order; neighbours from one origin are
+        joined up to a message's limits. None are left when it is empty."""
+        rows = self.read.execute(
             "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
             " ORDER BY n LIMIT ?",
             (self._shops.get(shop), self.document_key(shop, document), after, limit),
-        ).fetchall()
-        return join_rows([Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in found])
+        )
+        found: list[Row] = []
+        size = 0
+        for n, before, state, data, origin in rows:
+            found.append(Row(n, decode_state(before), decode_state(state), data, origin))
+            size += len(data)
+            if size >= READ_BYTES:
+                rows.close()
+                break
+        return join_rows(found)
 
     def first_uncovered(self, shop: str, document: str, state: Mapping[int, int]) -> int:
         """The number of the first row that brings something beyond `state`; one past the last when none does."""

@@ -581,14 +581,13 @@ class Link:
         while sending.cursor < head.n:
             if not self._room():
                 return False
-            rows = self.replica.rows(document, sending.cursor, ROWS_A_READ)
-            if not rows:
-                break
-            for row in rows:
-                if not self._room():
-                    return False
-                sending.cursor = row.n
-                self._send_row(document, sending, row)
+            if not sending.ahead:
+                sending.ahead.extend(self.replica.rows(document, sending.cursor, ROWS_A_READ))
+                if not sending.ahead:
+                    break
+            row = sending.ahead.popleft()
+            sending.cursor = row.n
+            self._send_row(document, sending, row)
         if sending.final:
             sending.final = False
             self._say(SyncStep2(document, EMPTY))

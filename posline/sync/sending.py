@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from posline.core.update import StateVector
+from posline.storage.store import Row
 
 __all__ = ["WINDOW_BYTES", "WINDOW_UPDATES", "InFlight", "Sending", "Window", "covers"]
 
@@ -32,6 +33,7 @@ class Sending:
     peer: StateVector | None
     catching_up: bool = False
     final: bool = False  # a stock client waits for a SyncStep2 when its catch-up is through
+    ahead: deque[Row] = field(default_factory=deque)  # read and not yet sent: the window opens one row at a time
 
 
 @dataclass(frozen=True, slots=True)

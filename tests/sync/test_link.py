@@ -9,6 +9,7 @@ import pytest
 from posline.core.document import lone_update
 from posline.core.update import EMPTY, decode_state, encode_state, read_update
 from posline.replica import Replica
+from posline.storage.store import Row
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,
@@ -196,6 +197,30 @@ def test_3_a_replica_is_sent_a_window_and_no_more_until_it_answers() -> None:
     assert said(link) == []
     link.receive(encode(SyncStatus(JOURNAL, True)), 0.0)
     assert len([f for f in said(link) if isinstance(f, Update)]) == 1
+
+
+def test_the_log_is_read_once_however_slowly_the_peer_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    till = founded()
+    for n in range(300):  # rows of two origins by turns are not joined
+        till.integrate(JOURNAL, lone_update(n + 1, ALIEN, [f"{n}"]), origin=f"o{n}")
+    commit(till)
+    link = open_link(till)
+    read: list[int] = []
+    rows = Replica.rows
+
+    def counted(self: Replica, document: str, after: int, limit: int) -> list[Row]:
+        found = rows(self, document, after, limit)
+        read.extend(row.n for row in found)
+        return found
+
+    monkeypatch.setattr(Replica, "rows", counted)
+    lacks_all(link)
+    sent = len([f for f in said(link) if isinstance(f, Update)])
+    while link.behind:
+        link.receive(encode(SyncStatus(JOURNAL, True)), 0.0)
+        sent += len([f for f in said(link) if isinstance(f, Update)])
+    assert sent >= 300
+    assert len(read) == len(set(read)), "rows were read again for each answer"
 
 
 def test_4_a_stock_client_gets_one_step_1_and_its_step_2_behind_all_it_lacked() -> None:
