@@ -150,35 +150,21 @@ def test_what_changes_is_reported_again(loop: str) -> None:
 def test_who_stopped_is_found_again_when_back(loop: str) -> None:
     async def test() -> None:
         ann, bob = Till(ANN, 8701), Till(BOB, 8702)
-
-        async def both_find() -> None:
-            heard = len(ann.found), len(bob.found)
-            await until(lambda: len(ann.found) > heard[0] and len(bob.found) > heard[1])
-
-        async def found() -> None:
-            heard = len(ann.found)
-            await until(lambda: len(ann.found) > heard)
-
-        async def forgotten() -> None:  # an answer that was under way may follow the first of three goodbyes
-            await until(lambda: BOB not in ann.discovery._found)
-
         async with running(ann):
-            for _ in range(2):
+            for times in (1, 2):
                 async with running(bob):
-                    await both_find()
-                await forgotten()
+                    await until(lambda times=times: len(ann.found) == len(bob.found) == times)  # type: ignore[misc]
+            assert ann.found == [(BOB, ["127.0.0.1:8702"])] * 2
             bob.hosts = ["till.example"]
             async with running(bob):
-                heard = len(ann.found), len(bob.found)
-                await until(lambda: len(bob.found) > heard[1])
-                assert len(ann.found) == heard[0], "who listens nowhere looks for others and says nothing"
+                await until(lambda: len(bob.found) == 3)
+                assert len(ann.found) == 2, "who listens nowhere looks for others and says nothing"
                 bob.hosts = LOOPBACK
-                await found()
+                await until(lambda: len(ann.found) == 3)
                 bob.hosts = []
-                await forgotten()
+                await until(lambda: bob.discovery._said == (8702, []))
                 bob.hosts = LOOPBACK
-                await found()
-        assert {(who, *where) for who, where in ann.found} == {(BOB, "127.0.0.1:8702")}
+                await until(lambda: len(ann.found) == 4)
 
     run(loop, test)
 
