@@ -13,7 +13,6 @@ chain"); what entries are worth is the ledger's business.
 
 from __future__ import annotations
 
-import base64
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+from posline.core.base64url import base64url
 from posline.core.clock import Clock, Reading, business_day, iso, parse_iso
 from posline.core.document import Document, lone_update
 from posline.core.entry import Entry, compose, decode
@@ -201,7 +201,7 @@ class Replica:
             self._begin_run(reading, day)
         prev = self._last[2].hex()[:SHORT] if self._last is not None else ""
         proof = successor.sign(key_proof(self.author.id, self._seq + 1, prev))
-        fields = {"key": _base64url(successor.public), "proof": _base64url(proof)}
+        fields = {"key": base64url(successor.public), "proof": base64url(proof)}
         staged = self._append("key", fields, reading, day, document="shop")
         self._former, self.author = (self.author, staged), successor
         return staged
@@ -623,10 +623,6 @@ class Replica:
     def equal_with(self, store_id: str) -> None:
         """A peer's committed digest over everything equals ours: it holds what we hold."""
         self.store.have(self.shop, store_id, self.store.all_marks(self.shop, unless=store_id))
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _pieces(texts: Sequence[str]) -> list[list[str]]:

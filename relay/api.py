@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from posline.core.base64url import base64url
 from posline.core.numbers import AUTHOR
 from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
 from posline.storage.feed import FeedItem
@@ -23,7 +24,6 @@ from posline.till.admitting import text_field
 from posline.till.api import day_of, limit_of, list_answer, several
 from posline.till.asking import answering
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
-from posline.till.opening import base64url
 from posline.till.pages import page_routes
 from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer
 from posline.till.sale import Sale

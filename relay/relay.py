@@ -10,7 +10,6 @@ wrote. Knows nothing of HTTP.
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
 import random
 import secrets
@@ -19,6 +18,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from posline.core.base64url import from_base64url
 from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, OutcomeUnknown, Refused
 from posline.replica import Replica
 from posline.storage.feed import FeedItem, read_feed
@@ -196,7 +196,7 @@ class Relay:
         branch.registered = registered
         for update in updates:
             try:
-                raw = base64.urlsafe_b64decode(update + "=" * (-len(update) % 4))
+                raw = from_base64url(update)
                 staged = branch.replica.integrate("shop", raw, origin="")
             except Hole:
                 break  # the rest comes by sync

@@ -25,6 +25,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from posline.core.base64url import from_base64url
 from posline.core.entry import Entry, verify
 from posline.core.kinds import MEMBERSHIP
 from posline.core.numbers import author_id
@@ -120,7 +121,7 @@ class Shop:
 
 def member_key(text: str) -> bytes:
     """The 32 bytes of a public key written in base64url."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return from_base64url(text)
 
 
 def shop_id(founding: Entry) -> str:
@@ -216,7 +217,7 @@ def _follows(keys: Iterable[tuple[int, bytes]], change: Entry) -> bool:
     """Whether a `key` entry is signed by a key from before it, and its new key agrees."""
     if not any(_stands(_Signed(key, change)) for after, key in keys if change.seq > after):
         return False
-    proof = base64.urlsafe_b64decode(change.body["proof"] + "==")
+    proof = from_base64url(change.body["proof"])
     try:
         Ed25519PublicKey.from_public_bytes(member_key(change.body["key"])).verify(
             proof, key_proof(change.till, change.seq, change.prev)

@@ -6,14 +6,13 @@ that a newer peer may say more.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 
+from posline.core.base64url import base64url, from_base64url
 from posline.core.numbers import AUTHOR
 from posline.core.update import StateVector, decode_state, encode_state
 from posline.errors import Refused
@@ -150,21 +149,17 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
 def _bytes(text: object) -> bytes:
     if not isinstance(text, str):
         raise Refused("a message from the peer has something else where bytes belong")
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
+        return from_base64url(text)
+    except ValueError:
         raise Refused("a message from the peer has bytes that cannot be read") from None
 
 
 def _marks(marks: Sequence[Mark]) -> list[list[object]]:
-    return [[m.author, m.run, m.seq, _b64(m.hash)] for m in marks]
+    return [[m.author, m.run, m.seq, base64url(m.hash)] for m in marks]
 
 
 def _cut(data: bytes) -> tuple[bytes, ...]:
@@ -184,13 +179,13 @@ def write(message: Message) -> str:
             fields = {"t": "tree", "node": message.node, "children": message.children}
         case Announce():
             fields = {
-                "t": "announce", "document": message.document, "state": _b64(encode_state(message.state)),
+                "t": "announce", "document": message.document, "state": base64url(encode_state(message.state)),
                 "count": message.count, "digest": message.digest,
             }  # fmt: skip
         case Have():
             fields = {
                 "t": "have", "store": message.store, "counter": message.counter, "marks": _marks(message.marks),
-                "sig": _b64(message.signature),
+                "sig": base64url(message.signature),
             }  # fmt: skip
         case Links():
             fields = {"t": "links", "links": message.links, "at": message.at_ms, "known": message.confirmed}
@@ -201,11 +196,11 @@ def write(message: Message) -> str:
         case Prefixes():
             fields = {
                 "t": "prefixes", "document": message.document, "author": message.author,
-                "prefixes": _b64(b"".join(message.prefixes)), "last": message.last,
+                "prefixes": base64url(b"".join(message.prefixes)), "last": message.last,
             }  # fmt: skip
         case Missing():
             fields = {
-                "t": "missing", "document": message.document, "prefixes": _b64(b"".join(message.prefixes)),
+                "t": "missing", "document": message.document, "prefixes": base64url(b"".join(message.prefixes)),
             }  # fmt: skip
         case Where():
             fields = {"t": "where", "own": message.own, "others": message.others}

@@ -12,10 +12,10 @@ import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from posline.core.base64url import base64url
 from posline.core.members import Role
 from posline.core.numbers import author_id, next_label, valid_label
 from posline.errors import BadRequest, PoslineError
-from posline.till.opening import base64url
 
 if TYPE_CHECKING:
     from posline.till.till import Till

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posline.core.base64url import base64url
 from posline.core.members import Role
 from posline.core.numbers import author_id
 from posline.errors import BadRequest
@@ -26,7 +27,7 @@ from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
 from posline.till.local import Command, Lines
 from posline.till.membership import accept, recover, remove, rotate, set_role
-from posline.till.opening import KEY_SEED_BYTES, base64url
+from posline.till.opening import KEY_SEED_BYTES
 from posline.till.settings import HandedOut
 from posline.trust.gate import token_hash
 from posline.trust.keys import Key

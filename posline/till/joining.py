@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from posline.core.base64url import base64url
 from posline.core.members import Role
 from posline.core.numbers import author_id
 from posline.errors import FolderError, Refused
@@ -20,7 +21,7 @@ from posline.till.admitting import admit, public_key, shop_updates
 from posline.till.asking import AskFailed, ask_first
 from posline.till.invitation import Invitation
 from posline.till.linking import RELAY_SETTING
-from posline.till.opening import KEY_SEED_BYTES, base64url, take_updates
+from posline.till.opening import KEY_SEED_BYTES, take_updates
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posline.core.base64url import base64url
 from posline.core.members import Role
 from posline.core.numbers import author_id, next_label, valid_label
 from posline.errors import BadRequest, FolderDamaged, FolderError, PoslineError
@@ -21,7 +22,7 @@ from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.sync.places import Places, Source
-from posline.till.opening import KEY_SEED_BYTES, PLACES, Clockwork, base64url, open_replica
+from posline.till.opening import KEY_SEED_BYTES, PLACES, Clockwork, open_replica
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 

@@ -12,13 +12,14 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from posline.core.base64url import base64url
 from posline.core.kinds import MAX_POINTS
 from posline.core.members import Member, Role, Shop
 from posline.core.status import Status
 from posline.errors import BadRequest, CommitFailed, NotAllowed, NotFound
 from posline.storage.ledger import CODE, STATUSES
 from posline.storage.removal import holding_of, points_of
-from posline.till.opening import KEY_SEED_BYTES, base64url, next_key, open_replica, use_new_key
+from posline.till.opening import KEY_SEED_BYTES, next_key, open_replica, use_new_key
 from posline.trust.keys import Key
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ each step finds what the one before it left.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import random
@@ -16,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from posline.core.base64url import base64url, from_base64url
 from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
@@ -34,7 +34,6 @@ __all__ = [
     "Clockwork",
     "Founding",
     "Opened",
-    "base64url",
     "close_store",
     "next_key",
     "open_folder",
@@ -90,11 +89,6 @@ class Opened:
     store: Store
     replica: Replica
     recovery: str | None = None
-
-
-def base64url(raw: bytes) -> str:
-    """Bytes as base64url without padding."""
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None) -> Opened:
@@ -279,7 +273,7 @@ def take_updates(store: Store, shop: str, updates: Sequence[str], *, origin: str
         store, shop, author=None, clock=None, random=random.SystemRandom(), documents=False, store_id="a" * 26
     )
     for update in updates:
-        replica.integrate("shop", base64.urlsafe_b64decode(update + "=="), origin=origin)
+        replica.integrate("shop", from_base64url(update), origin=origin)
     if replica.staged:
         store.commit(replica.staged)
 

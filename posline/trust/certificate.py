@@ -8,7 +8,6 @@ So nothing between members depends on a calendar: with a clock at 1970 an ordina
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import ipaddress
 import ssl
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from posline.core.base64url import base64url
 from posline.errors import FolderDamaged
 from posline.storage.files import write_atomically
 
@@ -66,7 +66,7 @@ def fingerprint_of(der: bytes) -> str:
     """SHA-256 over the public key (SubjectPublicKeyInfo) of a certificate, in base64url. Raises ValueError."""
     key = x509.load_der_x509_certificate(der).public_key()
     spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return base64.urlsafe_b64encode(hashlib.sha256(spki).digest()).decode().rstrip("=")
+    return base64url(hashlib.sha256(spki).digest())
 
 
 def fingerprint_of_peer(connection: object) -> str:

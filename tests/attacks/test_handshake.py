@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from posline.core.base64url import base64url
 from posline.core.entry import sign
 from posline.errors import BadRequest
 from posline.storage.folder import Folder
@@ -28,7 +29,6 @@ from posline.till.commands import COMMANDS
 from posline.till.invitation import TRIES_MAX, Invitation
 from posline.till.joining import request_membership
 from posline.till.linking import sync_url
-from posline.till.opening import base64url
 from posline.till.till import Till, open_till
 from posline.trust.certificate import dialling_context, own_certificate
 from tests.attacks.intruder import Intruder, intruding, stranger

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from posline.core.base64url import base64url
 from posline.core.document import lone_update
 from posline.core.entry import compose
 from posline.storage.folder import Folder
@@ -14,7 +15,6 @@ from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
 from posline.till.joining import request_membership
 from posline.till.membership import accept, remove, set_role
-from posline.till.opening import base64url
 from posline.till.till import Till, open_till
 from posline.trust.keys import Key
 from tests.attacks.intruder import intruding
