@@ -30,7 +30,8 @@ from posline.core.segment import elements
 from posline.core.status import SHORT
 from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, decode_state, read_update
 from posline.errors import Mismatch, Refused
-from posline.storage.store import Commit, Head, Mark, Row, Staged, Store
+from posline.storage.records import Commit, Head, Mark, Row, Staged
+from posline.storage.store import Store
 
 __all__ = ["Alarm", "Author", "Random", "Replica", "Successor", "found", "is_document"]
 

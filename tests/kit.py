@@ -17,7 +17,8 @@ from posline.core.members import key_proof, shop_id
 from posline.core.status import Status
 from posline.core.update import read_update
 from posline.replica import Replica, found
-from posline.storage.store import Staged, Store
+from posline.storage.records import Staged
+from posline.storage.store import Store
 from posline.trust.keys import Key
 
 DAY = "2026-11-23"

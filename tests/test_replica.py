@@ -12,8 +12,9 @@ from posline.core.status import Status
 from posline.core.update import read_update
 from posline.errors import DiskFull, Refused
 from posline.replica import UNHEARD_RUNS_MAX, Replica
+from posline.storage.records import Mark
 from posline.storage.reports import Reports
-from posline.storage.store import Mark, Store
+from posline.storage.store import Store
 from posline.storage.verify import verify
 from tests.kit import DAY, JOURNAL, StillTime, commit, founded, joined, key_of, sale, send
 
@@ -351,7 +352,7 @@ def test_lights_turn_on_only_for_our_own_hash() -> None:
     sold = till.write("sale", sale(100)).entries[0]
     commit(till)
     assert reports(till).waiting(till.store_id) > 0
-    from posline.storage.store import Mark
+    from posline.storage.records import Mark
 
     till.heard_have(peer.store_id, [Mark(till.store_id, sold.run, sold.seq, bytes(32))])
     assert reports(till).durable(sold) == {"here": True, "tills": 0, "head_office": False}

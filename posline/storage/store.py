@@ -12,20 +12,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from posline.core.entry import Entry, decode
 from posline.core.members import Member, Shop, read_shop
-from posline.core.segment import squash
-from posline.core.update import StateVector, decode_state, encode_state
+from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, FolderDamaged
 from posline.storage.connection import Connection, Error, connect, is_full, reader
 from posline.storage.ledger import Arrival, Change, Ledger
+from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
 from posline.storage.schema import migrate
 
-__all__ = ["Commit", "Head", "Mark", "Row", "ShopChange", "Staged", "Store", "Written", "join_rows"]
+__all__ = ["Store"]
 
 MODULUS = 1 << 256
 REMEMBERED = 64  # commits of a document whose state and digest are kept, so that a peer's slightly older one is known
@@ -33,89 +32,6 @@ HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the mos
 DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
 SQUASH_ROWS = 256  # rows looked at in one squashing transaction
 READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A document as of one commit: its state vector, and its set of elements as count and sum of hashes."""
-
-    document: str
-    state: StateVector
-    count: int
-    sum: int
-    n: int  # number of the last row
-    past: tuple[tuple[bytes, int, int], ...] = ()  # (encoded state, count, sum) of the last commits, this one last
-
-    @property
-    def digest(self) -> str:
-        """The set hash, 64 hex digits."""
-        return f"{self.sum:064x}"
-
-
-@dataclass(slots=True, eq=False)
-class Staged:
-    """One update waiting for its commit. `before` and `after` hold only the clients that it advances."""
-
-    shop: str
-    document: str
-    update: bytes
-    before: StateVector
-    after: StateVector
-    entries: list[Entry]
-    origin: str
-    own: bool = False
-    id: str | None = None  # with `request`: the normal form of what was asked, kept to recognise a retry
-    request: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a document's log, or several squashed into one; `n` is the number of the last."""
-
-    n: int
-    before: StateVector
-    after: StateVector
-    update: bytes
-    origin: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a run is held without a gap: its number there and the hash of that entry."""
-
-    author: str
-    run: int
-    seq: int
-    hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What this disk wrote last as an author, and how far others wrote under that name and are vouched for."""
-
-    run: int
-    seq: int
-    hash: bytes
-    number: int
-    foreign_seq: int
-    foreign_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class ShopChange:
-    """A status change and the shop it happened in."""
-
-    shop: str
-    change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What one transaction wrote."""
-
-    released: list[Staged]
-    changes: list[ShopChange]
-    documents: dict[tuple[str, str], Head] = field(default_factory=dict)
 
 
 class Store:
@@ -613,28 +529,3 @@ class Store:
             (size, self._shops.get(shop), self.document_key(shop, document), author),
         )
         return [prefix for (prefix,) in rows]
-
-
-def join_rows(rows: Sequence[Row], *, keep_origin: bool = True) -> list[Row]:
-    """Neighbouring rows written as few, each within a message's limits. With `keep_origin`, only rows that came from
-    the same place are joined, since forwarding asks where a row came from."""
-    joined: list[Row] = []
-    start = 0
-    while start < len(rows):
-        end = start + 1
-        while end < len(rows) and (not keep_origin or rows[end].origin == rows[start].origin):
-            end += 1
-        at = start
-        for update, count in squash([r.update for r in rows[start:end]]):
-            group = rows[at : at + count]
-            before: StateVector = {}
-            after: StateVector = {}
-            for row in group:
-                after.update(row.after)
-                for client, clock in row.before.items():
-                    before.setdefault(client, clock)
-            same = len({r.origin for r in group}) == 1
-            joined.append(Row(group[-1].n, before, after, update, group[0].origin if same else ""))
-            at += count
-        start = end
-    return joined

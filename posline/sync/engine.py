@@ -23,7 +23,8 @@ from starlette.routing import BaseRoute
 
 from posline.errors import CommitFailed, OutcomeUnknown
 from posline.replica import Random, Replica
-from posline.storage.store import Commit, Staged, Store
+from posline.storage.records import Commit, Staged
+from posline.storage.store import Store
 from posline.sync.accept import accept_routes
 from posline.sync.dial import Dialler
 from posline.sync.hub import Hub

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from posline.core.entry import verify_bytes
 from posline.replica import Random, Replica
-from posline.storage.store import Commit, Mark, Staged
+from posline.storage.records import Commit, Mark, Staged
 from posline.sync.link import Link
 from posline.sync.liveness import Pace
 from posline.sync.messages import Have, Where

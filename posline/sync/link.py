@@ -26,7 +26,7 @@ from dataclasses import replace
 from posline.core.update import EMPTY, StateVector, clip, decode_state, encode_state
 from posline.errors import Hole, PoslineError, Refused
 from posline.replica import Random, Replica, is_document
-from posline.storage.store import Mark, Row
+from posline.storage.records import Mark, Row
 from posline.sync.comparing import Comparing, first_things_first
 from posline.sync.frames import (
     AuthGranted,

@@ -16,7 +16,7 @@ from posline.core.base64url import base64url, from_base64url
 from posline.core.numbers import AUTHOR
 from posline.core.update import StateVector, decode_state, encode_state
 from posline.errors import Refused
-from posline.storage.store import Mark
+from posline.storage.records import Mark
 from posline.sync.places import ADDRESSES_MAX, AUTHORS_MAX, read_address
 
 __all__ = [

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
-from posline.storage.store import Staged
+from posline.storage.records import Staged
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from posline.core.update import StateVector
-from posline.storage.store import Row
+from posline.storage.records import Row
 
 __all__ = ["WINDOW_BYTES", "WINDOW_UPDATES", "InFlight", "Sending", "Window", "covers"]
 

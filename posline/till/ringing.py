@@ -18,8 +18,8 @@ from posline.core.pricing import PricedSale, price_sale, request_key
 from posline.core.status import Status
 from posline.errors import BadRequest, Conflict, PoslineError
 from posline.storage.ledger import Change
+from posline.storage.records import Commit, Staged
 from posline.storage.reports import Recorded
-from posline.storage.store import Commit, Staged
 from posline.till.sale import Sale, sale_of
 
 if TYPE_CHECKING:

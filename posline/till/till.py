@@ -26,8 +26,9 @@ from posline.core.pricing import Product
 from posline.errors import Ambiguous, BadRequest, FolderError, NotFound, OutcomeUnknown
 from posline.replica import Replica
 from posline.storage.folder import Folder
+from posline.storage.records import Commit
 from posline.storage.reports import Recorded, Reports
-from posline.storage.store import Commit, Store
+from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News

@@ -17,8 +17,9 @@ from posline.core.document import lone_update
 from posline.core.entry import Entry, decode
 from posline.core.status import Status
 from posline.errors import DiskFull, Refused
+from posline.storage.records import Staged
 from posline.storage.reports import Reports
-from posline.storage.store import Staged, Store
+from posline.storage.store import Store
 from posline.storage.verify import verify
 from tests.kit import DAY, key_of, statuses
 from tests.simulation.world import MESSAGE_BYTES_MAX, Line, Machine, World

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from posline.replica import Replica
+from posline.storage.records import Staged
 from posline.storage.reports import Reports
-from posline.storage.store import Staged, Store
+from posline.storage.store import Store
 from posline.sync.hub import Hub
 from posline.sync.link import Link
 from posline.trust.gate import TokenGate

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from posline.core.entry import Entry
+from posline.storage.records import Mark
 from posline.storage.reports import Reports
-from posline.storage.store import Mark, Store
+from posline.storage.store import Store
 from tests.kit import Writer, shop_of, take
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from posline.errors import CommitFailed, DiskFull, OutcomeUnknown
 from posline.replica import Replica
+from posline.storage.records import Commit, Staged
 from posline.storage.reports import Reports
-from posline.storage.store import Commit, Staged, Store
+from posline.storage.store import Store
 from posline.storage.verify import verify
 from posline.sync import dial, engine
 from posline.sync.dial import is_near

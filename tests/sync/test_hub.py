@@ -10,8 +10,9 @@ import msgspec
 
 from posline.core.document import lone_update
 from posline.replica import Replica
+from posline.storage.records import Mark
 from posline.storage.reports import Reports
-from posline.storage.store import Mark, Store
+from posline.storage.store import Store
 from posline.sync.frames import Stateless, encode
 from posline.sync.hub import Hub
 from posline.sync.link import Link

@@ -9,7 +9,7 @@ import pytest
 from posline.core.document import lone_update
 from posline.core.update import EMPTY, decode_state, encode_state, read_update
 from posline.replica import Replica
-from posline.storage.store import Row
+from posline.storage.records import Row
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,

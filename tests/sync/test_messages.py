@@ -8,7 +8,7 @@ import random
 import pytest
 
 from posline.errors import Refused
-from posline.storage.store import Mark
+from posline.storage.records import Mark
 from posline.sync.messages import (
     MARKS_MAX,
     MAX_PAYLOAD_BYTES,
