@@ -33,6 +33,7 @@ from posline.core.status import (
 )
 from posline.storage.connection import Connection
 from posline.storage.effects import Effects
+from posline.storage.runs import Run, RunKey, Runs
 
 __all__ = ["CODE", "STATUSES", "Arrival", "Change", "Ledger", "in_pieces"]
 
@@ -42,7 +43,6 @@ COUNTED, DUPLICATE, DISPUTED, HELD, INVALID = range(5)
 UNSIGNED, SIGNED, UNVERIFIED, FORGED = range(4)  # `entry.signed`; unverified: its author's key is not known here
 
 IN_A_QUERY = 250  # values in one `IN (...)`, well under SQLite's limit of variables
-RUNS_KEPT = 4096  # runs whose tips stay in memory, about 1 MB
 STRANGER = Judgement(False, Status.HELD, NO_MEMBER)
 DUPLICATED = "the same is recorded once already"
 
@@ -66,23 +66,6 @@ class Change:
     author: str
     before: Status | None
     status: Status
-
-
-@dataclass(slots=True)
-class Run:
-    """What is known of a run as a whole. `whole` is how far it reaches from its start without a gap."""
-
-    begun: bool = False
-    plain: bool = False
-    tip: int = 0
-    tip_hash: bytes = b""
-    whole: int = 0
-    whole_hash: bytes = b""
-    vouched: int = 0
-    label: str | None = None
-
-
-RunKey = tuple[int, str, int]  # shop, author, run
 
 
 @dataclass(slots=True)
@@ -140,7 +123,7 @@ class Ledger:
         """With `feed`, new entries and later changes of status are numbered for integrators."""
         self._db = db
         self._feed = feed
-        self._runs: dict[RunKey, Run] = {}
+        self._runs = Runs(db)
         self._shops: dict[int, Shop] = {}
         self._of_shops: dict[int, dict[bytes, Entry]] = {}  # what lies in each shop's document
         self._effects = Effects(db)
@@ -148,7 +131,7 @@ class Ledger:
 
     def forget(self) -> None:
         """The transaction was rolled back: what is in memory may be ahead of the disk."""
-        self._runs.clear()
+        self._runs.forget()
         self._shops.clear()
         self._of_shops.clear()
         self._effects = Effects(self._db)
@@ -196,9 +179,11 @@ class Ledger:
             )
         if joins:
             for place, run in take.touched.items():  # so that what follows finds the new runs too
-                self._save_run(place, run)
+                self._runs.save(place, run)
             self._readmit(take, shop_id, joins)
-        self._save_runs(take)
+        for place, run in take.touched.items():
+            if place not in take.dirty:
+                self._runs.save(place, run)
         while take.dirty:
             key = next(iter(take.dirty))
             del take.dirty[key]
@@ -254,7 +239,7 @@ class Ledger:
         place = (take.shop, entry.till, entry.run)
         run = take.touched.get(place)
         if run is None:
-            run = take.touched[place] = self._run(place)
+            run = take.touched[place] = self._runs.get(place)
         plain = known and not barred and not patient and entry.fault is None and signed in (UNSIGNED, SIGNED)
         if plain and entry.kind == "run" and signed == SIGNED and run.tip == 0 and place not in take.dirty:
             self._begin(take, place, run, entry)
@@ -302,7 +287,7 @@ class Ledger:
             (shop, author, after["run"], after["seq"], hash, number),
         ).rowcount
         named = (shop, author, after["run"])
-        earlier = take.touched.get(named) or self._run(named)
+        earlier = take.touched.get(named) or self._runs.get(named)
         if not added or earlier.tip == 0:  # known before, or nothing of that run is here
             return
         take.touched[named] = earlier
@@ -431,7 +416,7 @@ class Ledger:
     ) -> None:
         """Note what a run looks like as a whole. How far it reaches is followed along what is vouched for wherever two
         entries claim one number: a forged one must not keep the lights of the true ones off."""
-        run = take.touched.get(place) or self._run(place)
+        run = take.touched.get(place) or self._runs.get(place)
         take.touched[place] = run
         starts = [c for c in chain if c.kind == "run" and c.signed and not c.faulty]
         removed = place[1] in take.authority.removals
@@ -465,7 +450,7 @@ class Ledger:
             and len(chain) == run.tip - chain[0].seq + 1
             and not any(c.faulty for c in chain)
         )
-        self._save_run(place, run)
+        self._runs.save(place, run)
 
     def _end_earlier(self, take: _Take, place: RunKey, entry: Entry) -> None:
         """A removed author's `run` entry lies behind an end: so does what it went on from."""
@@ -478,7 +463,7 @@ class Ledger:
             (shop, author, after["run"], after["seq"], bytes.fromhex(after["hash"])),
         ).rowcount
         earlier = (shop, author, after["run"])
-        if added and (take.touched.get(earlier) or self._run(earlier)).tip:
+        if added and (take.touched.get(earlier) or self._runs.get(earlier)).tip:
             take.dirty[earlier] = None
 
     def _rejudge_id(self, take: _Take, id: str) -> None:
@@ -560,36 +545,6 @@ class Ledger:
                 [(take.shop, c.n, "entry" if c.before is None else "status", CODE[c.status]) for c in changes],
             )
         return changes
-
-    # -- runs in memory ----------------------------------------------------------------------------
-
-    def _run(self, place: RunKey) -> Run:
-        run = self._runs.get(place)
-        if run is None:
-            row = self._db.execute(
-                "SELECT begun, plain, tip, tip_hash, whole, whole_hash, vouched, label FROM run"
-                " WHERE shop = ? AND author = ? AND run = ?",
-                place,
-            ).fetchone()
-            run = Run() if row is None else Run(bool(row[0]), bool(row[1]), *row[2:])
-            if len(self._runs) >= RUNS_KEPT:
-                self._runs.clear()  # all are saved; the busy ones come back at once
-            self._runs[place] = run
-        return run
-
-    def _save_runs(self, take: _Take) -> None:
-        for place, run in take.touched.items():
-            if place not in take.dirty:
-                self._save_run(place, run)
-
-    def _save_run(self, place: RunKey, run: Run) -> None:
-        self._db.execute(
-            "INSERT INTO run (shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash, vouched, label)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (shop, author, run) DO UPDATE SET begun = excluded.begun,"
-            " plain = excluded.plain, tip = excluded.tip, tip_hash = excluded.tip_hash, whole = excluded.whole,"
-            " whole_hash = excluded.whole_hash, vouched = excluded.vouched, label = excluded.label",
-            (*place, run.begun, run.plain, run.tip, run.tip_hash, run.whole, run.whole_hash, run.vouched, run.label),
-        )
 
 
 def _signature(shop: Shop, entry: Entry) -> int:
