@@ -23,11 +23,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from posline.core.update import EMPTY, StateVector, clip, decode_state, encode_state
+from posline.core.update import EMPTY, StateVector, decode_state, encode_state
 from posline.errors import Hole, PoslineError, Refused
 from posline.replica import Random, Replica, is_document
-from posline.storage.records import Mark, Row
-from posline.sync.comparing import Comparing, first_things_first
+from posline.storage.records import Mark
+from posline.sync.comparing import Comparing
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,
@@ -64,7 +64,7 @@ from posline.sync.messages import (
 )
 from posline.sync.moods import MOVES, Answer, Mood, Patience, Peer
 from posline.sync.repair import Repair
-from posline.sync.sending import InFlight, Sending, Window, covers
+from posline.sync.sending import Sender, covers
 from posline.trust.gate import Gate, Grant, Scope
 
 __all__ = ["SILENT", "VERSION", "Link"]
@@ -80,12 +80,7 @@ REFUSALS_A_MINUTE = 3
 DENIALS_A_MINUTE = 300  # a program that may only read and writes: each is answered, a flood is not
 DOCUMENTS_MAX = 400  # that one stock client may follow at once: a year of days
 UNANSWERED_MAX = 64  # updates that arrived and wait for their commit; the shell stops reading beyond
-ROWS_A_READ = 64  # of the log, at a time
-DEFER_S = 0.25  # others' rows, to peers that reach their sender themselves; then until the peer's next `have`
-DEFER_MOST_S = 1.5  # but no longer: such a peer says what it has once a second
 HAVE_S = 1.0  # between two `have` to links that did not bring what is had
-DEFERRED_MAX = 10_000  # rows that wait for their turn; beyond, they go out at once
-HAVE_KEPT = 20_000  # runs of which it is remembered how far the peer has them
 
 
 class Link:
@@ -128,13 +123,16 @@ class Link:
         self._grants: dict[str, Grant] = {}
         self._to_ask: set[str] = set()  # documents of a stock client whose state was not asked for yet
         self._answers: deque[Answer] = deque()
-        self._sending: dict[str, Sending] = {}
-        self._window = Window()
-        self._brought: dict[str, StateVector] = {}  # what came over this very link
+        self._sender = Sender(
+            replica,
+            random,
+            now,
+            room=lambda: self._out_bytes < OUTBOX_BYTES,
+            reaches=lambda store: store in self.peer.links,
+            put=self._put,
+            caught_up=self._caught_up,
+        )
         self._comparing = Comparing(replica, self._tell, now)
-        self._deferred: deque[tuple[float, float, str, int]] = deque()  # when due, since when, the row
-        self._have_heard_s = now
-        self._poison: set[tuple[str, int]] = set()  # rows that the peer refuses
         self._last_refusal: RefusedUpdate | None = None
         self._refusals = Patience(REFUSALS_A_MINUTE)
         self._denials = Patience(DENIALS_A_MINUTE)
@@ -165,8 +163,7 @@ class Link:
     @property
     def behind(self) -> int:
         """How many rows the peer is not known to hold durably."""
-        waiting = sum(max(0, self.replica.head(name).n - s.cursor) for name, s in self._sending.items())
-        return waiting + len(self._window.waiting) + len(self._deferred)
+        return self._sender.behind
 
     def close(self, reason: str) -> None:
         """End the link; the shell closes the socket with this reason."""
@@ -210,8 +207,8 @@ class Link:
     def committed(self, rows: dict[str, int]) -> None:
         """Commits added rows: {document: number of the last row before them}."""
         for document, before in rows.items():
-            if self.mood is Mood.OPEN and self.greeted and document not in self._sending:
-                self._sending[document] = Sending(before, None)
+            if self.mood is Mood.OPEN and self.greeted:
+                self._sender.added(document, before)
         self._decide()
 
     def released(self, done: set[int]) -> None:
@@ -279,7 +276,7 @@ class Link:
                 self._on_status(frame)
             case CloseDocument():
                 self._grants.pop(frame.document, None)
-                self._sending.pop(frame.document, None)
+                self._sender.drop(frame.document)
             case Ping():
                 self._say(Pong())
             case _:
@@ -312,9 +309,10 @@ class Link:
             return
         if self.mood is Mood.WAITING:
             self.mood, self._liveness = Mood.STOCK, Liveness(STOCK, self._now)
+            self._sender.windowed = False
         scope = Scope.READER if grant.scope is Scope.READER else Scope.WRITER
         self._grants[document] = grant
-        self._sending.pop(document, None)
+        self._sender.drop(document)
         self._say(AuthGranted(document, scope.value))
         self._to_ask.add(document)
 
@@ -343,8 +341,7 @@ class Link:
     def _on_step1(self, frame: SyncStep1) -> None:
         if frame.document not in self._grants:
             raise Refused("a document was asked for before its token was shown")
-        state = decode_state(frame.state)
-        self._sending[frame.document] = Sending(self._first_lacking(frame.document, state), state, True, True)
+        self._sender.begin(frame.document, decode_state(frame.state), final=True)
 
     def _on_update(self, frame: SyncStep2 | Update) -> None:
         """Stage what an update brings; its answer waits for the commit."""
@@ -371,13 +368,10 @@ class Link:
         if staged is None:  # known, but perhaps not on the disk yet
             waits_for = next((s for s in reversed(self.replica.staged) if s.document == document), None)
         if self.mood is Mood.OPEN:
-            self._they_have(self.replica.marks_of(frame.update))
+            self._sender.they_have(self.replica.marks_of(frame.update))
             self._comparing.stirred(self._now)
             if staged is not None:
-                self._brought.setdefault(document, {}).update(staged.after)
-                sending = self._sending.get(document)
-                if sending is not None and sending.peer is not None:
-                    sending.peer.update(staged.after)
+                self._sender.brought(document, staged.after)
         self._answers.append(Answer(document, waits_for, True))
 
     @property
@@ -403,25 +397,8 @@ class Link:
     def _on_status(self, frame: SyncStatus) -> None:
         if self.mood is Mood.STOCK:
             return
-        update = self._window.answered()
-        if update is None or update.document != frame.document:
-            raise Refused("an answer to nothing that was asked")
-        refusal, self._last_refusal = self._last_refusal, None
-        if frame.applied:
-            sending = self._sending.get(frame.document)
-            if sending is not None and sending.peer is not None:
-                for client, clock in update.after.items():
-                    sending.peer[client] = max(clock, sending.peer.get(client, 0))
-            return
-        if refusal is not None and refusal.hole:
-            if any(document == update.document for document, _ in self._poison):
-                self._poison.add((update.document, update.n))  # it leans on what is refused: no more of it here
-        else:
-            self._poison.add((update.document, update.n))
-            reason = refusal.reason if refusal is not None else "without a word why"
-            self.replica.alarm(
-                "refused", f"another device refuses entries of {update.document} ({reason}): is its version older?"
-            )
+        self._sender.answered(frame.document, frame.applied, self._last_refusal)
+        self._last_refusal = None
 
     # -- messages between replicas ---------------------------------------------------------------------
 
@@ -496,7 +473,7 @@ class Link:
             return
         self.replica.clone_suspected(document, state)
         head = self.replica.head(document)
-        self._sending[document] = Sending(self._first_lacking(document, state), dict(state), True)
+        self._sender.begin(document, state)
         if not covers(head.state, state):
             self._comparing.announce(document)
             return
@@ -512,17 +489,8 @@ class Link:
 
     def _on_have(self, have: Have) -> None:
         if have.store == self.peer.store:
-            self._have_heard_s = self._now
-            self._they_have(have.marks)
+            self._sender.heard_have(have.marks, self._now)
         self.heard.append(have)
-
-    def _they_have(self, marks: Iterable[Mark]) -> None:
-        """The peer holds these runs that far. Only a hint that saves sending, so it may be forgotten."""
-        if len(self.peer.have) > HAVE_KEPT:
-            self.peer.have.clear()
-        for mark in marks:
-            place = mark.author, mark.run
-            self.peer.have[place] = max(self.peer.have.get(place, 0), mark.seq)
 
     # -- what goes out -----------------------------------------------------------------------------------
 
@@ -540,12 +508,7 @@ class Link:
             self._marks.clear()
         self._comparing.announce_holes(self._now)
         self._compare()
-        self._send_deferred()
-        for document in sorted(self._sending, key=first_things_first):
-            if not self._send(document, self._sending[document]):
-                break
-            if self.mood is Mood.OPEN:
-                del self._sending[document]  # the next commit puts it back, where that commit begins
+        self._sender.send(self._now)
         if self._out_bytes > OUTBOX_BYTES_MAX:
             self.close("the other side asks and does not listen")
         if len(self._out) > before:
@@ -555,7 +518,7 @@ class Link:
         """Compare digests once more where the line has come to rest."""
         if not self._comparing.due(self._now):
             return
-        if not (self._answers or self._window.waiting or self._sending or self._deferred):
+        if not self._answers and self._sender.idle:
             self._comparing.again(self._now)
 
     def _answer(self) -> None:
@@ -568,84 +531,24 @@ class Link:
             if answer.then is not None:
                 self._say(answer.then)
                 self._grants.pop(answer.document, None)
-                self._sending.pop(answer.document, None)
+                self._sender.drop(answer.document)
 
     def _counter(self) -> int:
         clock = self.replica.clock
         self._counted = max(self._counted + 1, clock.now().at_ms if clock is not None else 0)
         return self._counted
 
-    def _send(self, document: str, sending: Sending) -> bool:
-        """Send rows behind the cursor as far as there is room; False when there is none."""
-        head = self.replica.head(document)
-        while sending.cursor < head.n:
-            if not self._room():
-                return False
-            if not sending.ahead:
-                sending.ahead.extend(self.replica.rows(document, sending.cursor, ROWS_A_READ))
-                if not sending.ahead:
-                    break
-            row = sending.ahead.popleft()
-            sending.cursor = row.n
-            self._send_row(document, sending, row)
-        if sending.final:
-            sending.final = False
-            self._say(SyncStep2(document, EMPTY))
-            if document in self._to_ask:  # only now: a stock client whose answer is answered thinks it has all
-                self._to_ask.discard(document)
-                self._say(SyncStep1(document, encode_state(head.state)))
-        sending.catching_up = False
-        return True
-
-    def _room(self) -> bool:
-        return self._out_bytes < OUTBOX_BYTES and (self.mood is Mood.STOCK or self._window.open)
-
-    def _send_row(self, document: str, sending: Sending, row: Row) -> None:
-        """Send one row, or what of it the peer lacks, or leave it for later."""
-        if (document, row.n) in self._poison:
-            return
-        update = row.update
-        if sending.peer is not None:
-            if covers(sending.peer, row.after):
-                return
-            if not covers(row.before, {c: k for c, k in sending.peer.items() if c in row.after}):
-                update = clip(update, sending.peer)
-        elif covers(self._brought.get(document, {}), row.after):
-            return  # not by its origin: two lives of one till have the same
-        live = not sending.catching_up and self.mood is Mood.OPEN and row.origin != self.replica.store_id
-        if live and row.origin in self.peer.links and len(self._deferred) < DEFERRED_MAX:
-            wait = DEFER_S * (1 + self._random.getrandbits(8) / 256)
-            self._deferred.append((self._now + wait, self._now, document, row.n))
-            return
-        self._put(document, row, update)
-        if sending.peer is not None and self.mood is Mood.STOCK:
-            sending.peer.update(row.after)
-
-    def _put(self, document: str, row: Row, update: bytes) -> None:
+    def _put(self, document: str, update: bytes) -> None:
         self._say(Update(document, update))
         if self.mood is Mood.OPEN:
-            self._window.sent(InFlight(document, row.n, len(update), row.after))
             self._comparing.stirred(self._now)
 
-    def _send_deferred(self) -> None:
-        """Others' rows whose sender should have brought them to the peer by now, and has not."""
-        joined: dict[str, range] = {}  # rows that were squashed into one meanwhile go out once
-        while self._deferred and self._room():
-            due, since, document, n = self._deferred[0]
-            if due > self._now or (self._have_heard_s <= since and self._now - since < DEFER_MOST_S):
-                return
-            self._deferred.popleft()
-            if n in joined.get(document, ()):
-                continue
-            for row in self.replica.rows(document, n - 1, 1):
-                joined[document] = range(n, row.n + 1)
-                marks = self.replica.marks_of(row.update)
-                if any(self.peer.have.get((m.author, m.run), 0) < m.seq for m in marks):
-                    self._put(document, row, row.update)
-
-    def _first_lacking(self, document: str, state: StateVector) -> int:
-        """The number of the row before the first that `state` does not cover."""
-        return self.replica.store.first_uncovered(self.replica.shop, document, state) - 1
+    def _caught_up(self, document: str, state: StateVector) -> None:
+        """A stock client has been sent all that it lacked."""
+        self._say(SyncStep2(document, EMPTY))
+        if document in self._to_ask:  # only now: a stock client whose answer is answered thinks it has all
+            self._to_ask.discard(document)
+            self._say(SyncStep1(document, encode_state(state)))
 
     def _tell_all(self, messages: Iterable[Message], document: str) -> None:
         if is_document(document):

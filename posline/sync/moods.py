@@ -76,7 +76,6 @@ class Peer:
     kind: str = ""
     version: str = ""
     links: frozenset[str] = frozenset()
-    have: dict[tuple[str, int], int] = field(default_factory=dict)  # author, run -> seq
 
 
 @dataclass(slots=True)
