@@ -18,19 +18,19 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 from posline.core.base64url import base64url
-from posline.core.clock import Clock, Reading, business_day, iso, parse_iso
+from posline.core.clock import Clock, Reading, iso, parse_iso
 from posline.core.document import Document, lone_update
 from posline.core.entry import Entry, compose, decode
 from posline.core.kinds import SIGNED_KINDS
 from posline.core.members import key_proof, shop_id
 from posline.core.segment import elements
 from posline.core.status import SHORT
-from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, decode_state, read_update
+from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, read_update
 from posline.errors import Mismatch, Refused
-from posline.storage.records import Commit, Head, Mark, Row, Staged
+from posline.storage.committed import Committed
+from posline.storage.records import Commit, Mark, Staged
 from posline.storage.store import Store
 
 __all__ = ["Alarm", "Author", "Random", "Replica", "Successor", "found", "is_document"]
@@ -79,7 +79,7 @@ def is_document(name: str) -> bool:
     return _DOCUMENT.fullmatch(name) is not None
 
 
-class Replica:
+class Replica(Committed):
     """One shop's documents and ledger on this device."""
 
     def __init__(
@@ -98,7 +98,8 @@ class Replica:
         """`author` and `clock` are None at a head office that writes nothing in this shop; `sign` is its key's, for
         what it says of itself. With `documents`, the documents that this device writes are kept in memory; without,
         none is (2,000 shops' days would be 1.6 GB)."""
-        self.store, self.shop, self.author, self.clock = store, shop, author, clock
+        super().__init__(store, shop)
+        self.author, self.clock = author, clock
         self._sign = sign
         self.store_id = author.id if author is not None else store_id or ""
         self.alarms: dict[str, Alarm] = {}
@@ -108,7 +109,6 @@ class Replica:
         self._open: dict[str, Document] = {}
         self._ahead: dict[str, StateVector] = {}  # states that include what is staged
         self._touched: dict[tuple[str, int], None] = {}
-        self._founding: Mapping[str, Any] | None = None
         self._run: int | None = None
         self._run_day = ""
         self._last: tuple[int, int, bytes] | None = None  # run, seq, hash of the last own entry
@@ -125,36 +125,7 @@ class Replica:
         self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
         self._recall()
 
-    # -- what the shop is --------------------------------------------------------------------------
-
-    @property
-    def founding(self) -> Mapping[str, Any]:
-        """The founding entry's fields; {} until it is here. Holds name, currency, zone and day_start."""
-        if self._founding is None:
-            row = self.store.read.execute(
-                "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL AND kind = 'founding'"
-                " AND status = 0",
-                (self.store.shop_key(self.shop), self.store.document_key(self.shop, "shop")),
-            ).fetchone()
-            if row is None:
-                return {}
-            self._founding = decode("shop", row[0]).body
-        return self._founding
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The shop's time zone; UTC until its founding is here."""
-        return ZoneInfo(str(self.founding.get("zone", "UTC")))
-
-    @property
-    def day_start_min(self) -> int:
-        """Minutes after midnight at which a business day starts."""
-        hours, minutes = str(self.founding.get("day_start", "04:00")).split(":")
-        return int(hours) * 60 + int(minutes)
-
-    def day(self, at_ms: int) -> str:
-        """The business day of a time."""
-        return business_day(at_ms, self.zone, self.day_start_min)
+    # -- writing -----------------------------------------------------------------------------------
 
     @property
     def label(self) -> str:
@@ -168,8 +139,6 @@ class Replica:
         """Use another label from the next run on."""
         self._label = label
         self._run = None
-
-    # -- writing -----------------------------------------------------------------------------------
 
     def write(
         self,
@@ -376,6 +345,27 @@ class Replica:
             self.clock.heard(parse_iso(entries[-1].at), False)
         return staged
 
+    def append_again(self, document: str, elements: Sequence[str]) -> list[Staged]:
+        """Stage elements that a peer lost, once more, under client ids of their own."""
+        groups: dict[str, list[str]] = {}
+        for text in elements:
+            root = decode(document, text.encode()).till or self.store_id
+            groups.setdefault(root, []).append(text)
+        made: list[Staged] = []
+        for root, texts in groups.items():
+            for piece in _pieces(texts):
+                client = self._random.getrandbits(CLIENT_BITS) or 1
+                update = lone_update(client, root, piece)
+                entries = [decode(document, text.encode()) for text in piece]
+                read = read_update(update, self._known(document))
+                live = self._open.get(document)
+                if live is not None:
+                    live.apply(update, read)
+                staged = Staged(self.shop, document, update, read.before, read.after, entries, self.store_id)
+                self._stage(staged)
+                made.append(staged)
+        return made
+
     def clone_suspected(self, document: str, state: StateVector) -> bool:
         """Whether a peer's state is ahead of our own live client id: then another process runs with our memory."""
         live = self._open.get(document)
@@ -508,82 +498,6 @@ class Replica:
                 moves.append((run, seq, seq, true_day))
         for run, first, last, true_day in moves:
             self.write("redate", {"author": self.author.id, "of": run, "first": first, "last": last, "to": true_day})
-
-    # -- committed reads, for links ----------------------------------------------------------------
-
-    def head(self, document: str) -> Head:
-        """A document as of its last commit."""
-        return self.store.head(self.shop, document)
-
-    def known(self, document: str) -> bool:
-        """Whether anything of the document was committed here."""
-        return self.store.document_key(self.shop, document) is not None
-
-    def documents(self) -> list[str]:
-        """The documents that are here."""
-        return self.store.documents(self.shop)
-
-    def rows(self, document: str, after: int, limit: int) -> list[Row]:
-        """Rows behind row `after`, in commit order, each within a message's limits."""
-        return self.store.rows(self.shop, document, after, limit)
-
-    def children(self, node: str) -> dict[str, str]:
-        """The ladder of digests below a node: "" has the shop, the catalogues and the years; a year its months; a month
-        its journals."""
-        answer: dict[str, int] = {}
-        for name, total in list(self.store.sums(self.shop).items()):
-            if name.startswith("journal/"):
-                day = name[8:]
-                path = {"": day[:4], day[:4]: day[:7], day[:7]: name}.get(node)
-            else:
-                path = name if node == "" else None
-            if path is not None:
-                answer[path] = (answer.get(path, 0) + total) % (1 << 256)
-        return {name: f"{total:064x}" for name, total in sorted(answer.items())}
-
-    def root(self) -> str:
-        """The digest over everything that is here."""
-        return f"{sum(self.store.sums(self.shop).values()) % (1 << 256):064x}"
-
-    def remembered(self, document: str, state: StateVector) -> tuple[int, str] | None:
-        """(count, digest) at the last of the remembered commits whose state was `state`."""
-        for encoded, count, total in reversed(self.head(document).past):
-            if decode_state(encoded) == state:
-                return count, f"{total:064x}"
-        return None
-
-    def authors(self, document: str) -> dict[str, tuple[int, str]]:
-        """Count and digest of each author's elements in a document."""
-        return self.store.authors(self.shop, document)
-
-    def prefixes(self, document: str, author: str) -> list[bytes]:
-        """The first 8 bytes of the hash of each of an author's elements."""
-        return self.store.prefixes(self.shop, document, author, 8)
-
-    def elements(self, document: str, prefixes: Sequence[bytes]) -> list[str]:
-        """The elements whose hashes begin so."""
-        return [raw.decode() for raw in self.store.entries_by_hash(self.shop, document, prefixes)]
-
-    def append_again(self, document: str, elements: Sequence[str]) -> list[Staged]:
-        """Stage elements that a peer lost, once more, under client ids of their own."""
-        groups: dict[str, list[str]] = {}
-        for text in elements:
-            root = decode(document, text.encode()).till or self.store_id
-            groups.setdefault(root, []).append(text)
-        made: list[Staged] = []
-        for root, texts in groups.items():
-            for piece in _pieces(texts):
-                client = self._random.getrandbits(CLIENT_BITS) or 1
-                update = lone_update(client, root, piece)
-                entries = [decode(document, text.encode()) for text in piece]
-                read = read_update(update, self._known(document))
-                live = self._open.get(document)
-                if live is not None:
-                    live.apply(update, read)
-                staged = Staged(self.shop, document, update, read.before, read.after, entries, self.store_id)
-                self._stage(staged)
-                made.append(staged)
-        return made
 
     # -- what others hold --------------------------------------------------------------------------
 

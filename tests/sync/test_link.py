@@ -185,12 +185,16 @@ def test_2_a_known_update_says_nothing_of_what_else_the_peer_holds() -> None:
     assert state == till.head(JOURNAL).state
 
 
-def test_3_a_replica_is_sent_a_window_and_no_more_until_it_answers() -> None:
-    till = filled(400)
-    for n in range(40):  # rows of two origins by turns are not joined
-        peer_update = lone_update(n + 1, ALIEN, [f"{n}"])
-        till.integrate(JOURNAL, peer_update, origin=f"o{n}")
+def scatter(till: Replica, rows: int) -> Replica:
+    """Give `till` rows of as many origins, which are not joined."""
+    for n in range(rows):
+        till.integrate(JOURNAL, lone_update(n + 1, ALIEN, [f"{n}"]), origin=f"o{n}")
     commit(till)
+    return till
+
+
+def test_3_a_replica_is_sent_a_window_and_no_more_until_it_answers() -> None:
+    till = scatter(filled(400), 40)
     link = open_link(till)
     lacks_all(link)
     assert len([f for f in said(link) if isinstance(f, Update)]) == WINDOW_UPDATES
@@ -200,17 +204,13 @@ def test_3_a_replica_is_sent_a_window_and_no_more_until_it_answers() -> None:
 
 
 def test_the_log_is_read_once_however_slowly_the_peer_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    till = founded()
-    for n in range(300):  # rows of two origins by turns are not joined
-        till.integrate(JOURNAL, lone_update(n + 1, ALIEN, [f"{n}"]), origin=f"o{n}")
-    commit(till)
-    link = open_link(till)
-    read: list[int] = []
+    link = open_link(scatter(founded(), 300))
+    numbers: list[int] = []
     rows = Replica.rows
 
     def counted(self: Replica, document: str, after: int, limit: int) -> list[Row]:
         found = rows(self, document, after, limit)
-        read.extend(row.n for row in found)
+        numbers.extend(row.n for row in found)
         return found
 
     monkeypatch.setattr(Replica, "rows", counted)
@@ -220,7 +220,7 @@ def test_the_log_is_read_once_however_slowly_the_peer_answers(monkeypatch: pytes
         link.receive(encode(SyncStatus(JOURNAL, True)), 0.0)
         sent += len([f for f in said(link) if isinstance(f, Update)])
     assert sent >= 300
-    assert len(read) == len(set(read)), "rows were read again for each answer"
+    assert len(numbers) == len(set(numbers)), "rows were read again for each answer"
 
 
 def test_4_a_stock_client_gets_one_step_1_and_its_step_2_behind_all_it_lacked() -> None:
