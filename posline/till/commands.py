@@ -128,6 +128,12 @@ async def join(till: Till, arguments: Mapping[str, Any]) -> Any:
     invitation = Invitation.parse(arguments["link"], "join")
     label = await request_membership(till.folder, invitation, label=arguments.get("label") or "", store=till.store)
     await till.reopen()
+    if till.shop_id != invitation.of:
+        raise BadRequest.of(
+            "link",
+            "this till sold while it waited for the answer, and joining would take those sales away: it goes on in its "
+            f"own shop. Remove {label} there, and join with an empty folder",
+        )
     return {"shop": till.shop, "shop_id": till.shop_id, "label": label}
 
 

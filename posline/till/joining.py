@@ -21,7 +21,7 @@ from posline.till.admitting import admit, public_key, shop_updates
 from posline.till.asking import AskFailed, ask_first
 from posline.till.invitation import Invitation
 from posline.till.linking import RELAY_SETTING
-from posline.till.opening import KEY_SEED_BYTES, take_updates
+from posline.till.opening import KEY_SEED_BYTES, take_updates, written_since_founding
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["attach", "request_membership"]
 
 HEAD_OFFICE_LABEL = "HQ"
-_FOUNDING_KINDS = ("run", "founding", "seal", "setting")
 
 
 async def request_membership(
@@ -103,14 +102,10 @@ def _key_for(folder: Folder, settings: Settings, invitation: Invitation, opened:
 
 def _check_fresh(store: Store, folder: Folder, shop: str, own: str) -> None:
     """Refuse to give up a shop in which anything was done."""
-    marks = ",".join("?" * len(_FOUNDING_KINDS))
-    row = store.read.execute(
-        f"SELECT count(*) FROM entry WHERE shop = ? AND (author <> ? OR kind NOT IN ({marks}))",
-        (store.shop_key(shop), own, *_FOUNDING_KINDS),
-    ).fetchone()
-    if row[0]:
+    written = written_since_founding(store, shop, own)
+    if written:
         raise FolderError(
-            f"{folder.path} holds a shop with {row[0]} entries, which joining would take away: name an empty folder "
+            f"{folder.path} holds a shop with {written} entries, which joining would take away: name an empty folder "
             "with --data, or take the other tills into this shop with 'posline invite'"
         )
 

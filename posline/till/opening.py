@@ -40,6 +40,7 @@ __all__ = [
     "open_replica",
     "open_store",
     "use_new_key",
+    "written_since_founding",
 ]
 
 log = logging.getLogger("posline.till")
@@ -51,6 +52,7 @@ LOOKED_THROUGH = 20_000  # entries, at a start, for one with a clock that was be
 CURRENCY, ZONE, DAY_START = "PKR", "Asia/Karachi", "04:00"
 SHOP, LABEL = "Shop", "A"
 RECOVERY_FILE = "recovery-code"
+_FOUNDING_KINDS = ("run", "founding", "seal", "setting")
 _RECOVERY_TEXT = (
     "{code}\n\n"
     "This is the shop's recovery code. With it anybody can admit a till to the shop: write it down, keep it away from\n"
@@ -278,12 +280,47 @@ def take_updates(store: Store, shop: str, updates: Sequence[str], *, origin: str
         store.commit(replica.staged)
 
 
+def written_since_founding(store: Store, shop: str, own: str) -> int:
+    """How many entries of a shop go beyond its founding by `own`: what giving up the shop would take away."""
+    marks = ",".join("?" * len(_FOUNDING_KINDS))
+    row = store.read.execute(
+        f"SELECT count(*) FROM entry WHERE shop = ? AND (author <> ? OR kind NOT IN ({marks}))",
+        (store.shop_key(shop), own, *_FOUNDING_KINDS),
+    ).fetchone()
+    return int(row[0])
+
+
+def _stay(folder: Folder, settings: Settings, written: int) -> None:
+    """Give up joining another shop: sales were rung here since it was asked."""
+    assert settings.joining is not None
+    log.error(
+        "did not join the shop %s: %d entries were written here meanwhile, and joining would take them away. This till "
+        "goes on in its own shop; remove the device that was admitted over there",
+        json.dumps(settings.joining["name"]),
+        written,
+    )
+    settings.joining = None
+    settings.save(folder)
+    (folder.path / "key.new").unlink(missing_ok=True)
+
+
 def finish_joining(folder: Folder, settings: Settings) -> None:
-    """Put the folder under the shop that admitted it. Every step may have been done already."""
+    """Put the folder under the shop that admitted it, unless something was sold here since. Every step may have been
+    done already."""
     joining = settings.joining
     assert joining is not None
     fresh = folder.path / "key.new"
     if fresh.exists():
+        if folder.database.exists() and folder.key.exists():
+            # asked once more, now that the folder is closed: the till sold on while it waited for the answer
+            store = open_store(folder)
+            try:
+                written = written_since_founding(store, settings.shop, Key.load(folder.key).id)
+            finally:
+                store.close()
+            if written:
+                _stay(folder, settings, written)
+                return
         for suffix in ("", "-wal", "-shm"):
             (folder.path / (folder.database.name + suffix)).unlink(missing_ok=True)
         (folder.path / RECOVERY_FILE).unlink(missing_ok=True)

@@ -130,6 +130,7 @@ class Till:
     async def reopen(self) -> None:
         """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
         folder, bound, looking = self.folder, self.links.bound(), self.links.looking
+        self._wanted_label = None  # asked for in the shop that is left; the one that is joined gave another
         await self._end()
         self._news = News()
         await self._start(folder)

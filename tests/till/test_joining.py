@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from posline.errors import FolderError
+from posline.errors import BadRequest, FolderError
 from posline.storage.folder import Folder
 from posline.storage.verify import verify
 from posline.sync import link
@@ -177,6 +177,37 @@ async def test_a_shop_with_sales_is_not_given_up(tmp_path: Path) -> None:
             async with open_till(tmp_path / "c"):
                 pass
             await join(tmp_path / "c", await invitation(a))
+
+
+async def test_what_is_sold_while_a_join_waits_for_its_answer_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = joining.ask_first
+    async with open_till(tmp_path / "a", shop="Corner shop") as a, open_till(tmp_path / "b") as b:
+
+        async def slow(*arguments: Any) -> Any:
+            answer = await ask(*arguments)
+            await b.sell([TEA])
+            return answer
+
+        monkeypatch.setattr(joining, "ask_first", slow)
+        shop = b.shop_id
+        with pytest.raises(BadRequest, match="sold while it waited"):
+            await COMMANDS["join"](b, {"link": str(await invitation(a)), "label": ""})
+        assert b.shop_id == shop != a.shop_id
+        await b.sell([TEA])
+        assert b.day_report()["sales"]["count"] == 2
+    async with open_till(tmp_path / "b") as b:
+        assert b.shop_id == shop and b.day_report()["sales"]["count"] == 2
+
+
+async def test_a_till_that_runs_with_a_label_joins_where_that_is_taken(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", label="A") as a, open_till(tmp_path / "b", label="A") as b:
+        await b.listen()
+        found: dict[str, str] = await COMMANDS["join"](b, {"link": str(await invitation(a)), "label": ""})
+        assert (found["shop_id"], b.label) == (a.shop_id, found["label"])
+        sale = await b.sell([TEA])
+        await until(lambda: a.reports.by_id(sale.id))
 
 
 async def test_a_till_that_runs_joins_and_goes_on_at_its_addresses(tmp_path: Path) -> None:
