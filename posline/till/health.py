@@ -82,7 +82,8 @@ ALARMS: Mapping[str, Advice] = {
         "Let their till link once. For a removed till: compare with the paper, then 'posline accept' the true ones.",
     ),
     "conflict": Advice(
-        "One sale id is used for different sales, by a program that makes its ids badly. All of them count.",
+        "One sale id is used for different sales: a program makes its ids badly, or repeated a sale at a till whose "
+        "prices or taxes differ. All of them count.",
         "Compare them with the paper, void what is wrong, and have the program's author give each sale a fresh id.",
     ),
     "gap": Advice(
