@@ -1,7 +1,8 @@
 """What a receipt consists of: typed blocks, one below the other, and the paper that they go on.
 
 Every text in a block is clean by construction: no control character, none that turns the direction of writing. So a
-product's name can carry no printer command, and cannot swap the digits of an amount beside it. Pure: knows nothing of sales or printers.
+product's name can carry no printer command, and cannot swap the digits of an amount beside it. Pure: knows nothing of
+sales or printers.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 MAX_TEXT = 400  # characters of one text: a footer of a few sentences
+_ARABIC = (("\u0600", "\u06ff"), ("\u0750", "\u077f"), ("\ufb50", "\ufdff"), ("\ufe70", "\ufefc"))
 _INVISIBLE = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
@@ -50,7 +52,7 @@ def has_urdu(text: str) -> bool:
 
 
 def _arabic(c: str) -> bool:
-    return "\u0600" <= c <= "\u06ff" or "\u0750" <= c <= "\u077f" or "\ufb50" <= c <= "\ufdff" or "\ufe70" <= c <= "\ufefc"
+    return any(first <= c <= last for first, last in _ARABIC)
 
 
 class Align(Enum):
@@ -133,8 +135,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A QR code. `inch` asks for one inch square where the code's size allows it (what fiscal services want); `error` is the level
-    of correction: L, M, Q or H."""
+    """A QR code. `inch` asks for one inch square where the code's size allows it (what fiscal services want); `error`
+    is the level of correction: L, M, Q or H."""
 
     text: str
     inch: bool = False
@@ -169,7 +171,8 @@ class Receipt:
 
 def shared_out(cells: tuple[Cell, ...], natural: list[int], total: int, gap: int) -> list[int]:
     """The width of each cell, in whatever unit `natural` (what each would like), `total` and `gap` are in. Cells with a
-    share get it. Of the others those at the end of the line get what they like, up to two thirds, and the rest goes to the rest."""
+    share get it. Of the others those at the end of the line get what they like, up to two thirds, and the rest goes
+    to the rest."""
     widths = [total * cell.share // 100 for cell in cells]
     left = total - gap * (len(cells) - 1) - sum(widths)
     open_ = [i for i, cell in enumerate(cells) if not cell.share]

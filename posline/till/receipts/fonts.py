@@ -1,8 +1,9 @@
-"""Letters as ink: the fonts that come with Posline, which of them has which letter, and how a line of mixed writing is ordered.
+"""Letters as ink: the fonts that come with Posline, which of them has which letter, and how a line of mixed writing
+is ordered.
 
 The Urdu fonts hold Arabic letters only, so a text is cut into pieces of one font and one direction, and the pieces are
-put in order here (the Unicode bidirectional algorithm, without embeddings: marks of direction never get this far). Shaping
-inside a piece is raqm's. Each piece is drawn once and kept. Reads the font files; knows nothing of receipts.
+put in order here (the Unicode bidirectional algorithm, without embeddings: marks of direction never get this far).
+Shaping inside a piece is raqm's. Each piece is drawn once and kept. Reads the font files; knows nothing of receipts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 from posline.till.receipts.blocks import has_urdu
 
-__all__ = ["Face", "Line", "Piece", "Stamp", "can_shape", "lines_of", "stamp", "width_of"]
+__all__ = ["Face", "Line", "Piece", "Stamp", "advance", "can_shape", "lines_of", "stamp", "width_of"]
 
 HERE = Path(__file__).parent / "fonts"
 FILES = {
@@ -28,10 +29,14 @@ FILES = {
     "sans bold": "noto-sans-latin-600-normal.woff",
 }
 SCALE = {"nastaliq": 1.05, "naskh": 1.12}  # of the Latin letters beside them, so that both read alike
+SPACES = {" ": 0.26, "  ": 0.36}  # of the em: between Latin words, and beside Urdu, whose words lean over
 STAMPS_MAX = 4096  # pieces kept: a receipt has some hundred, and a shop's words come again
 _LATIN = frozenset(
-    [*map(chr, range(0x20, 0x7F)), *map(chr, range(0xA1, 0x100))]
-    + list("ıŒœʻʼˆ˚˜\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e•…′″‹›⁄€™−")
+    [
+        *map(chr, range(0x20, 0x7F)),
+        *map(chr, range(0xA1, 0x100)),
+        *"ıŒœʻʼˆ˚˜\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e•…′″‹›⁄€™−",
+    ]
 )
 _MIRROR = str.maketrans("()[]{}<>«»‹›", ")(][}{><»«›‹")
 _SPELT = {"₨": "Rs", "₹": "Rs", "№": "No", "\u200b": "", "\u00ad": "", "‐": "-", "‑": "-", "‒": "-", "➔": ">"}
@@ -64,7 +69,8 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of a text in one font. `way` is L, R, N (a number), S (a space) or O; `level` its depth of embedding."""
+    """A stretch of a text in one font. `way` is L, R, N (a number), S (a space) or O; `level` its depth of
+    embedding."""
 
     text: str
     way: str
@@ -73,7 +79,8 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is set: its pieces from left to right, its width, and how far its ink goes above and below the base line."""
+    """A line that is set: its pieces from left to right, its width, and how far its ink goes above and below the base
+    line."""
 
     pieces: tuple[Piece, ...]
     width: float
@@ -96,24 +103,26 @@ def _font(name: str, px: int) -> ImageFont.FreeTypeFont:
 @lru_cache(maxsize=STAMPS_MAX)
 def stamp(text: str, face: Face) -> Stamp:
     """A piece of one writing, drawn."""
-    if has_urdu(text):
+    urdu = has_urdu(text)
+    if urdu:
         font = _font(face.urdu, round(face.px * SCALE[face.urdu]))
-        options: dict[str, str] = {"direction": "rtl", "language": "ur"}
     else:
         font = _font("sans bold" if face.bold else "sans", face.px)
-        options = {}
-    advance = font.getlength(text, **options)
-    left, top, right, bottom = (int(edge) for edge in font.getbbox(text, anchor="ls", **options))
-    heavy = int(face.bold and bool(options))  # there is no second weight of the Urdu fonts here: they are struck twice
+    direction, language = ("rtl", "ur") if urdu else (None, None)
+    length = font.getlength(text, direction=direction, language=language)
+    left, top, right, bottom = map(int, font.getbbox(text, anchor="ls", direction=direction, language=language))
+    heavy = int(face.bold and urdu)  # there is no second weight of the Urdu fonts here: they are struck twice
     ink = Image.new("L", (max(right - left, 1) + 2 + heavy, max(bottom - top, 1) + 2))
+    draw = ImageDraw.Draw(ink)
     for step in range(heavy + 1):
-        ImageDraw.Draw(ink).text((1 - left + step, 1 - top), text, fill=255, font=font, anchor="ls", **options)
-    return Stamp(ink, left - 1, top - 1, advance + heavy)
+        at = (1 - left + step, 1 - top)
+        draw.text(at, text, fill=255, font=font, anchor="ls", direction=direction, language=language)
+    return Stamp(ink, left - 1, top - 1, length + heavy)
 
 
 def width_of(text: str, face: Face) -> float:
     """How wide a text is on one line, in dots."""
-    return sum(_advance(piece, face) for piece in _pieces(text))
+    return sum(advance(piece, face) for piece in _pieces(text))
 
 
 def lines_of(text: str, face: Face, width: int, *, rtl: bool) -> list[Line]:
@@ -125,8 +134,8 @@ def lines_of(text: str, face: Face, width: int, *, rtl: bool) -> list[Line]:
         if word[0].way == "S":
             pending = word
             continue
-        needs = sum(_advance(piece, face) for piece in word)
-        room = sum(_advance(piece, face) for piece in pending)
+        needs = sum(advance(piece, face) for piece in word)
+        room = sum(advance(piece, face) for piece in pending)
         if reached and reached + room + needs > width:
             lines.append([])
             reached, room, pending = 0.0, 0.0, []
@@ -135,7 +144,7 @@ def lines_of(text: str, face: Face, width: int, *, rtl: bool) -> list[Line]:
                 if lines[-1]:
                     lines.append([])
                 lines[-1] = part
-                reached = sum(_advance(piece, face) for piece in part)
+                reached = sum(advance(piece, face) for piece in part)
         else:
             lines[-1] += pending + word
             reached += room + needs
@@ -143,8 +152,9 @@ def lines_of(text: str, face: Face, width: int, *, rtl: bool) -> list[Line]:
     return [_set(line, face, rtl=rtl) for line in lines if line]
 
 
-def _advance(piece: Piece, face: Face) -> float:
-    return face.px * 0.26 * len(piece.text) if piece.way == "S" else stamp(piece.text, face).advance
+def advance(piece: Piece, face: Face) -> float:
+    """How far the pen goes on over a piece, in dots."""
+    return face.px * SPACES[piece.text] if piece.way == "S" else stamp(piece.text, face).advance
 
 
 def _pieces(text: str) -> list[Piece]:
@@ -159,6 +169,9 @@ def _pieces(text: str) -> list[Piece]:
             shown = "".join(map(_drawable, atom))
             if shown:
                 found.append(Piece(shown, {"number": "N", "latin": "L"}.get(kind or "", "O")))
+    for i, piece in enumerate(found):
+        if piece.way == "S" and any(beside.way == "R" for beside in found[max(i - 1, 0) : i + 2]):
+            found[i] = Piece("  ", "S")
     return found
 
 
@@ -195,7 +208,7 @@ def _broken(word: Sequence[Piece], face: Face, width: int) -> list[list[Piece]]:
                 grown[-1] = replace(grown[-1], text=grown[-1].text + c)
             else:
                 grown.append(replace(piece, text=c))
-            reached = sum(_advance(part, face) for part in grown)
+            reached = sum(advance(part, face) for part in grown)
             if reached > width and parts[-1]:
                 parts.append([replace(piece, text=c)])
             else:
@@ -208,7 +221,7 @@ def _set(line: Sequence[Piece], face: Face, *, rtl: bool) -> Line:
     above, below = round(face.px * 0.8), round(face.px * 0.24)
     width = 0.0
     for piece in ordered:
-        width += _advance(piece, face)
+        width += advance(piece, face)
         if piece.way != "S":
             drawn = stamp(piece.text, face)
             above, below = max(above, -drawn.top), max(below, drawn.top + drawn.ink.height)
@@ -224,6 +237,9 @@ def _ordered(line: Sequence[Piece], *, rtl: bool) -> list[Piece]:
         if piece.way in "LR":
             strong = piece.way
         ways.append("L" if piece.way == "N" and strong == "L" else piece.way)  # a number goes on where Latin was before
+    for i in range(len(ways) - 2):  # beyond the algorithm: "800 ml" stays as it is within Urdu
+        if ways[i : i + 3] == ["N", "S", "L"]:
+            ways[i] = "L"
     levels: list[int] = []
     for i, way in enumerate(ways):
         if way in "SO":  # what has no direction takes that of both its neighbours, where they agree

@@ -1,7 +1,7 @@
 """What stands on a receipt, and in which order: sales, refunds, payments on account, X and Z reports.
 
-Takes the dicts that the API answers and gives blocks. Pure: the time is in the sale, and whether Urdu can be drawn here is said
-by the caller. The list of what a fiscal receipt must show is that of SRO 1006(I)/2021.
+Takes the dicts that the API answers and gives blocks. Pure: the time is in the sale, and whether Urdu can be drawn
+here is said by the caller. The list of what a fiscal receipt must show is that of SRO 1006(I)/2021.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from posline.till.text import money
 __all__ = ["NO_URDU", "Fiscal", "Made", "Udhaar", "receipt_of", "report_of"]
 
 NO_URDU = (
-    "Urdu cannot be drawn on this machine, so it is left out: install fribidi (libfribidi0 on Debian and Ubuntu) and start "
-    "the till again"
+    "Urdu cannot be drawn on this machine, so it is left out: install fribidi (libfribidi0 on Debian and Ubuntu) and "
+    "start the till again"
 )
 Row = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Fiscal:
-    """What the fiscal service said: `state` is `accepted`, `offline` (not yet filed) or `none`; `qr` is the text of its code,
-    by default its number."""
+    """What the fiscal service said: `state` is `accepted`, `offline` (not yet filed) or `none`; `qr` is the text of
+    its code, by default its number."""
 
     state: str = "none"
     number: str = ""
@@ -64,8 +64,8 @@ class Udhaar:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """How it is made: `copy` of one printed before; `drawer` opens it; `language` as asked for, else the shop's first; `urdu`
-    False where Urdu cannot be drawn; `currency` for the decimals; `cut` for printers with a knife."""
+    """How it is made: `copy` of one printed before; `drawer` opens it; `language` as asked for, else the shop's
+    first; `urdu` False where Urdu cannot be drawn; `currency` for the decimals; `cut` for printers with a knife."""
 
     copy: bool = False
     drawer: bool = False
@@ -78,14 +78,14 @@ class Made:
 def receipt_of(
     sale: Mapping[str, Any],
     settings: ReceiptSettings,
-    made: Made = Made(),  # noqa: B008  (frozen)
+    made: Made = Made(),
     *,
-    fiscal: Fiscal = Fiscal(),  # noqa: B008
+    fiscal: Fiscal = Fiscal(),
     customer: Udhaar | None = None,
     proof: Sequence[str] = (),
 ) -> Receipt:
-    """The receipt of a sale or a refund (told by its `sale_receipt`), in the shape that the API answers. `proof` are the codes
-    of posline.core.proof, printed where the shop wants them."""
+    """The receipt of a sale or a refund (told by its `sale_receipt`), in the shape that the API answers. `proof` are
+    the codes of posline.core.proof, printed where the shop wants them."""
     page = _Page(settings, made)
     page.heading()
     refund = "sale_receipt" in sale
@@ -111,13 +111,14 @@ def report_of(
     title: str,
     rows: Iterable[Row | None],
     settings: ReceiptSettings,
-    made: Made = Made(),  # noqa: B008
+    made: Made = Made(),
     *,
     facts: Iterable[Row] = (),
     totals: Iterable[Row] = (),
 ) -> Receipt:
-    """Anything of a title and rows of (label, value): an X or Z report, a payment on account, a pay-in. A row of None draws a
-    line; `facts` stand above, `totals` large below. Amounts are given as text, in the language of the labels."""
+    """Anything of a title and rows of (label, value): an X or Z report, a payment on account, a pay-in. A row of None
+    draws a line; `facts` stand above, `totals` large below. Amounts are given as text, in the language of the
+    labels."""
     page = _Page(settings, made)
     page.heading(short=True)
     page.title(title)
@@ -210,7 +211,7 @@ def _fiscal(fiscal: Fiscal, page: _Page) -> None:
 def _proof(codes: Sequence[str], page: _Page) -> None:
     for number, code in enumerate(codes, 1):
         page.add(Space())
-        page.add(Code(code, error="L"))
+        page.add(Code(code))
         single = len(codes) == 1
         page.centre(page.word("proof") if single else page.word("proof_part").format(number, len(codes)))
 
@@ -295,7 +296,9 @@ class _Page:
     def lines(self, lines: Sequence[Mapping[str, Any]], *, without_tax: bool) -> None:
         for line in lines:
             self.add(Text(self.named(line), bold=True))
-            quantity = f"{line['quantity']} × {self.amount(line['price'])}" if "price" in line else f"× {line['quantity']}"
+            quantity = f"{line['quantity']} ×"
+            if "price" in line:
+                quantity += f" {self.amount(line['price'])}"
             unit = str(line.get("unit") or "")
             if unit and unit not in ("piece", "each") and not has_urdu(unit):
                 quantity = quantity.replace(" ×", f" {clean(unit)[:8]} ×", 1)
@@ -306,10 +309,10 @@ class _Page:
             if line.get("rate") or line.get("tax"):
                 rate = f"{line['rate']}% " if line.get("rate") else ""
                 extras.append(f"{self.word('tax_short')} {rate}{self.amount(line.get('tax', 0))}")
+            if without_tax and "price" in line and (plain := _price_without_tax(line)) != line["price"]:
+                extras.append(f"{self.word('each_without_tax')} {self.amount(plain)}")
             if extras:
                 self.add(Text(", ".join(extras) if self.language == "en" else "، ".join(extras)))
-            if without_tax and "price" in line:
-                self.pair(self.word("each_without_tax"), self.amount(_price_without_tax(line)))
 
     def named(self, line: Mapping[str, Any]) -> str:
         name, sku = clean(str(line.get("name") or "")), clean(str(line.get("sku", "")))

@@ -13,7 +13,7 @@ __all__ = ["QUIET", "Matrix", "dots_a_module", "matrix"]
 
 QUIET = 4  # modules of white around a code
 INCH = 203  # dots
-SIDE_DOTS = 320  # 4 cm: what a phone reads in one go, and what fits either paper
+SIDE_DOTS = 344  # 43 mm: what a phone reads in one go, and what fits either paper
 DOTS_MIN, DOTS_MAX = 3, 8  # 3 dots are 0.375 mm, the least that worn print heads and cheap scanners manage
 
 
@@ -32,8 +32,8 @@ class Matrix:
 
 @lru_cache(maxsize=64)
 def matrix(text: str, error: str) -> Matrix:
-    """The code of `text` at this level of correction, or a better one where that costs no module. Raises ValueError where it is
-    too long for any."""
+    """The code of `text` at this level of correction, or a better one where that costs no module. Raises ValueError
+    where it is too long for any."""
     try:
         code = segno.make(text, error=error, micro=False, boost_error=True)
     except segno.DataOverflowError as overflow:
@@ -43,9 +43,6 @@ def matrix(text: str, error: str) -> Matrix:
 
 def dots_a_module(code: Code, found: Matrix, width: int) -> int:
     """How many dots across a module is printed on a paper of `width` dots."""
-    if code.inch:
-        wanted = INCH // found.side
-    else:
-        wanted = SIDE_DOTS // (found.side + 2 * QUIET)
+    wanted = INCH // found.side if code.inch else SIDE_DOTS // (found.side + 2 * QUIET)
     wanted = min(max(wanted, DOTS_MIN), DOTS_MAX)
     return max(1, min(wanted, width // (found.side + 2)))

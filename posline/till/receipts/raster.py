@@ -1,6 +1,8 @@
-"""Receipts as pictures, dot for dot as a thermal head of 203 dpi prints them: for Urdu, logos, QR codes, and for looking at.
+"""Receipts as pictures, dot for dot as a thermal head of 203 dpi prints them: for Urdu, logos, QR codes, and for
+looking at.
 
-Draws blocks; knows nothing of sales. A block is drawn alone, so that a printer's bytes can mix pictures and its own letters.
+Draws blocks; knows nothing of sales. A block is drawn alone, so that a printer's bytes can mix pictures and its own
+letters.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from posline.till.receipts.blocks import (
     Text,
     shared_out,
 )
-from posline.till.receipts.fonts import Face, Line, lines_of, stamp, width_of
+from posline.till.receipts.fonts import Face, Line, advance, lines_of, stamp, width_of
 from posline.till.receipts.qr import QUIET, dots_a_module, matrix
 
 __all__ = ["draw_block", "picture", "png"]
@@ -126,18 +128,13 @@ def _write(
     ink: Image.Image, line: Line, face: Face, left: int, width: int, align: Align, base: int, *, rtl: bool
 ) -> None:
     room = width - line.width
-    if align is Align.CENTER:
-        x = left + room / 2
-    else:
-        x = left + (room if (align is Align.END) != rtl else 0)
+    x = left + {Align.CENTER: room / 2, Align.END: 0 if rtl else room}.get(align, room if rtl else 0)
     for piece in line.pieces:
-        if piece.way == "S":
-            x += face.px * 0.26 * len(piece.text)
-            continue
-        drawn = stamp(piece.text, face)
-        at = (min(max(round(x) + drawn.left, 0), max(ink.width - drawn.ink.width, 0)), base + drawn.top)
-        ink.paste(255, at, drawn.ink)
-        x += drawn.advance
+        if piece.way != "S":
+            drawn = stamp(piece.text, face)
+            at = (min(max(round(x) + drawn.left, 0), max(ink.width - drawn.ink.width, 0)), base + drawn.top)
+            ink.paste(255, at, drawn.ink)
+        x += advance(piece, face)
 
 
 def _burnt(ink: Image.Image) -> Image.Image:
@@ -169,7 +166,8 @@ def _code(block: Code, paper: Paper) -> Image.Image:
 
 
 def _logo(block: Picture, paper: Paper) -> Image.Image | None:
-    """A logo in the middle, shrunk to fit and dithered; None where it is no picture after all: a receipt goes without."""
+    """A logo in the middle, shrunk to fit and dithered; None where it is no picture after all: a receipt goes
+    without."""
     try:
         with Image.open(io.BytesIO(block.png), formats=("PNG",)) as opened:
             rgba = opened.convert("RGBA")
@@ -178,7 +176,8 @@ def _logo(block: Picture, paper: Paper) -> Image.Image | None:
     white = Image.new("RGBA", rgba.size, "white")
     grey = Image.alpha_composite(white, rgba).convert("L")
     ratio = min(1.0, paper.dots * 0.8 / grey.width, LOGO_HEIGHT / grey.height)
-    grey = grey.resize((max(round(grey.width * ratio), 1), max(round(grey.height * ratio), 1)), Image.Resampling.LANCZOS)
+    size = (max(round(grey.width * ratio), 1), max(round(grey.height * ratio), 1))
+    grey = grey.resize(size, Image.Resampling.LANCZOS)
     sheet = Image.new("1", (paper.dots, grey.height + 10), 1)
     sheet.paste(grey.convert("1"), ((paper.dots - grey.width) // 2, 0))
     return sheet

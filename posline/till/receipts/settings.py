@@ -1,6 +1,7 @@
 """What a shop sets for its receipts: heading, numbers, footer, logo, languages, paper. The shared setting `receipt`.
 
-Reading what somebody types names each wrong field; reading what came by sync leaves out what is wrong and goes on. Pure.
+Reading what somebody types names each wrong field; reading what came by sync leaves out what is wrong and goes on.
+Pure.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _LISTS = ("header", "header_ur", "address", "address_ur", "footer", "footer_ur")
 
 @dataclass(frozen=True, slots=True)
 class ReceiptSettings:
-    """A shop's receipts. `pos` is its registration with the fiscal service; fields in `_ur` are printed in Urdu, where they are
-    given; `logo` is a PNG or empty; the first of `languages` is used where nobody asks for another; `proof` prints the
-    QR code that carries the signed sale."""
+    """A shop's receipts. `pos` is its registration with the fiscal service; fields in `_ur` are printed in Urdu,
+    where they are given; `logo` is a PNG or empty; the first of `languages` is used where nobody asks for another;
+    `proof` prints the QR code that carries the signed sale."""
 
     name: str = ""
     name_ur: str = ""

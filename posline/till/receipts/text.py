@@ -23,8 +23,8 @@ CODE_SHOWN = 60  # characters of a code that a person may want to type
 
 
 def text(receipt: Receipt, columns: int | None = None) -> str:
-    """The receipt in lines of `columns` (by default what its paper takes), each ended by a newline. Logos, cuts and drawers leave
-    nothing; a code is written out where it is short."""
+    """The receipt in lines of `columns` (by default what its paper takes), each ended by a newline. Logos, cuts and
+    drawers leave nothing; a code is written out where it is short."""
     width = columns or receipt.paper.columns
     lines = [line for block in receipt.blocks for line in block_lines(block, width, rtl=receipt.language == "ur")]
     return "".join(f"{line.rstrip()}\n" for line in lines)

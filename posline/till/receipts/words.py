@@ -17,7 +17,7 @@ _WORDS = {
     "date": ("Date", "تاریخ"),
     "discount": ("Discount", "رعایت"),
     "discount_short": ("disc.", "رعایت"),
-    "each_without_tax": ("before tax, each", "بغیر ٹیکس فی عدد"),
+    "each_without_tax": ("each before tax", "فی عدد بغیر ٹیکس"),
     "fee": ("POS fee", "پی او ایس فیس"),
     "fiscal": ("Fiscal invoice", "ٹیکس انوائس"),
     "fiscal_offline": (
