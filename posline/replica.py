@@ -23,13 +23,14 @@ from posline.core.base64url import base64url
 from posline.core.clock import Clock, Reading, iso, parse_iso
 from posline.core.document import Document, lone_update
 from posline.core.entry import Entry, compose, decode
-from posline.core.kinds import SIGNED_KINDS
+from posline.core.kinds import NUMBERED, SIGNED_KINDS
 from posline.core.members import key_proof, shop_id
 from posline.core.segment import elements
 from posline.core.status import SHORT
 from posline.core.update import MAX_UPDATE_BYTES, MAX_UPDATE_ELEMENTS, StateVector, clip, read_update
 from posline.errors import Mismatch, Refused
 from posline.storage.committed import Committed
+from posline.storage.effects import CUSTOMERS
 from posline.storage.records import Commit, Mark, Staged
 from posline.storage.store import Store
 
@@ -39,6 +40,11 @@ SEAL_S = 180.0  # how long unsigned entries wait for a signature while nothing e
 UNHEARD_RUNS_MAX = 2000  # that one store may say it holds: far more than a till begins in a month
 NEW_RUN_S = 60.0  # between new runs that somebody else's writing provoked: a flood of forgeries must not make one each
 UNCERTAIN_KEPT = 100_000  # entries written without a confirmed clock that can be redated, 10 MB
+JOURNAL_EDITS = {  # kinds of edits that lie in the journals, and how the last ones of each author are found
+    "redate": "SELECT writer, lower(hex(hash)), max(seq) FROM redate WHERE shop = ? GROUP BY writer",
+    "customer": "SELECT author, lower(hex(hash)), max(seq) FROM edit WHERE shop = ?"
+    f" AND document = {CUSTOMERS} GROUP BY author",
+}
 SIGNATURES = frozenset({"run", "seal"})  # kinds that say nothing but what their author stands by
 CLIENT_BITS = 53  # what Yjs can hold
 _DOCUMENT = re.compile(r"shop|catalog/[1-9][0-9]{0,5}|journal/20[2-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -222,20 +228,21 @@ class Replica(Committed):
         }
         if reading.trust != "confirmed":
             envelope["clock"] = reading.trust
-        if kind == "sale":
+        if kind in NUMBERED:
             envelope |= {"number": self._number + 1, "label": self.label}
         envelope |= fields
-        if name == "shop" or name.startswith("catalog/") or kind == "redate":
-            envelope["seen"] = self._seen_in(name, kind)
+        edited = kind if kind in JOURNAL_EDITS else name
+        if edited == "shop" or edited.startswith("catalog/") or edited in JOURNAL_EDITS:
+            envelope["seen"] = self._seen_in(edited)
         signed = kind in SIGNED_KINDS or name == "shop"
         entry = compose(name, envelope, self.author.sign if signed else None)
         staged = self._stage_own(name, entry, id, request)
         self._seq += 1
-        self._number += kind == "sale"
+        self._number += kind in NUMBERED
         self._last = (self._run, self._seq, entry.hash)
         self._unsealed = 0 if signed else self._unsealed + 1
         if "seen" in envelope:
-            self._seen.setdefault(name if kind != "redate" else kind, {})[self.author.id] = entry.hash.hex()
+            self._seen.setdefault(edited, {})[self.author.id] = entry.hash.hex()
         if reading.trust != "confirmed" and len(self._uncertain) < UNCERTAIN_KEPT and name.startswith("journal/"):
             self._uncertain.append((self._run, self._seq, day, self._monotonic()))
         assert self.clock is not None
@@ -263,21 +270,20 @@ class Replica(Committed):
         ahead = self._ahead.get(document)
         return ahead if ahead is not None else self.store.head(self.shop, document).state
 
-    def _seen_in(self, document: str, kind: str) -> dict[str, str]:
-        """{author: hash} of the last such entry of each author that is held here: causality, with no clock in it."""
+    def _seen_in(self, edited: str) -> dict[str, str]:
+        """{author: hash} of the last such entry of each author that is held here: causality, with no clock in it.
+        `edited` is a document whose entries are edits, or the kind of those that lie in the journals."""
         key = self.store.shop_key(self.shop)
-        if kind == "redate":
-            rows = self.store.read.execute(
-                "SELECT writer, lower(hex(hash)), max(seq) FROM redate WHERE shop = ? GROUP BY writer", (key,)
-            )
+        if edited in JOURNAL_EDITS:
+            rows = self.store.read.execute(JOURNAL_EDITS[edited], (key,))
         else:
             rows = self.store.read.execute(
                 "SELECT author, lower(hex(hash)), max(seq) FROM entry WHERE shop = ? AND document = ? AND day IS NULL"
                 " AND status = 0 GROUP BY author",
-                (key, self.store.document_key(self.shop, document)),
+                (key, self.store.document_key(self.shop, edited)),
             )
         seen = {author: hash for author, hash, _ in rows}
-        return seen | self._seen.get(kind if kind == "redate" else document, {})
+        return seen | self._seen.get(edited, {})
 
     # -- the documents in memory -------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from posline.core.kinds import KINDS, SIGNED_KINDS, check_body, content_of
+from posline.core.kinds import KINDS, NUMBERED, SIGNED_KINDS, check_body, content_of
 from posline.core.numbers import AUTHOR
 from posline.core.update import MAX_ELEMENT_BYTES
 from posline.errors import BadEntry
@@ -55,6 +55,7 @@ def _nested(depth: int) -> Any:
 _decoder = msgspec.json.Decoder(dict[str, _nested(USUAL_DEPTH - 1)])  # type: ignore[misc]
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _encode = msgspec.json.Encoder().encode
+_AMOUNTS = {"sale": 1, "refund": -1, "void": -1}
 
 
 @dataclass(slots=True)
@@ -62,8 +63,8 @@ class Entry:
     """An element of a document, read. Where `placed` is False only document, raw, hash and fault mean anything.
 
     `hash` is the SHA-256 of `raw`; `fault` says why it is invalid whatever else is held (None when it is not); `newer`
-    that its kind is not known here; `amount` is what it adds to the day's sales, in minor units; `number` its place in
-    its till's receipts.
+    that its kind is not known here; `amount` is what it adds to the day's net, in minor units (below 0 for refunds and
+    voids); `number` its place in its till's receipts.
     """
 
     document: str
@@ -118,8 +119,10 @@ def decode(document: str, raw: bytes) -> Entry:
     entry.placed = True
     entry.newer = entry.kind not in KINDS
     entry.fault = _signature(entry) or _placement(entry) or check_body(entry.kind, entry.till, body)
-    if entry.kind == "sale" and entry.fault is None:
-        entry.amount, entry.number = body["total"], body["number"]
+    if entry.fault is None and (sign := _AMOUNTS.get(entry.kind)):
+        entry.amount = sign * body["total"]
+        if entry.kind in NUMBERED:
+            entry.number = body["number"]
     return entry
 
 

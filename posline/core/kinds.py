@@ -9,32 +9,45 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from posline.core.checks import MAX_LINES, MAX_TENDERS, MAX_TEXT, TENDER, Body
+from posline.core.checks import amount as _amount
+from posline.core.checks import hash_text as _hash
+from posline.core.checks import named as _named
+from posline.core.checks import place as _place
+from posline.core.checks import seen as _seen
+from posline.core.checks import text as _text
+from posline.core.counter import (
+    check_cash,
+    check_customer,
+    check_day_closed,
+    check_hold,
+    check_payment,
+    check_shift_closed,
+    check_shift_opened,
+    check_stock,
+    check_unhold,
+)
 from posline.core.money import MAX_MONEY, inclusive_tax, line_total, parse_quantity, parse_rate
 from posline.core.numbers import AUTHOR, author_id, valid_label
 
 __all__ = [
     "KINDS",
-    "MAX_LINES",
     "MAX_POINTS",
     "MAX_PRODUCTS",
-    "MAX_TEXT",
     "MEMBERSHIP",
+    "NUMBERED",
     "ROLES",
     "SIGNED_KINDS",
     "check_body",
     "content_of",
 ]
 
-MAX_TEXT = 200  # characters of any text
-MAX_LINES = 500
 MAX_PRODUCTS = 200  # in one entry
-MAX_TENDERS = 20
 MAX_POINTS = 300  # that a removal names, and entries that an `accept` names: some 27 kB
 ROLES = ("manager", "till", "head office", "reader")
 
@@ -43,6 +56,18 @@ KINDS = {  # kind -> the sort of document that it belongs in
     "seal": "journal",
     "sale": "journal",
     "redate": "journal",
+    "refund": "journal",
+    "void": "journal",
+    "cash": "journal",
+    "payment": "journal",
+    "customer": "journal",
+    "stock": "journal",
+    "hold": "journal",
+    "unhold": "journal",
+    "shift opened": "journal",
+    "shift closed": "journal",
+    "day closed": "journal",
+    "filing": "journal",
     "founding": "shop",
     "member": "shop",
     "role": "shop",
@@ -53,15 +78,13 @@ KINDS = {  # kind -> the sort of document that it belongs in
     "products": "catalog",
 }
 MEMBERSHIP = frozenset({"founding", "member", "role", "remove", "accept", "key"})  # the shop's document alone decides
-SIGNED_KINDS = MEMBERSHIP | {"run", "seal", "setting"}
+SIGNED_KINDS = MEMBERSHIP | {"run", "seal", "setting", "shift closed", "day closed"}
+NUMBERED = frozenset({"sale", "refund"})  # kinds that take a number of the till's receipts
 
-Body = Mapping[str, Any]
 _WHOLE = {str(pieces): pieces for pieces in range(1, 100)}
-_HASH = re.compile(r"[0-9a-f]{64}")
 _PROOF = re.compile(r"[A-Za-z0-9_-]{86}")
 _DAY_START = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_TENDER = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _DAY = re.compile(r"20[2-9][0-9]-[0-9]{2}-[0-9]{2}|2100-[0-9]{2}-[0-9]{2}")
 
 
@@ -72,18 +95,6 @@ def check_body(kind: str, till: str, body: Body) -> str | None:
         return "it does not say how far its clock is to be believed"
     check = _CHECKS.get(kind)
     return None if check is None else check(till, body)
-
-
-def _text(value: object, least: int = 1) -> bool:
-    return type(value) is str and least <= len(value) <= MAX_TEXT
-
-
-def _amount(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_MONEY
-
-
-def _place(value: object) -> bool:
-    return type(value) is int and value >= 1
 
 
 def _sale(_: str, body: Body) -> str | None:
@@ -160,7 +171,7 @@ def _paid(body: Body, total: int) -> str | None:
         return "its tenders are no list"
     paid = 0
     for tender in tenders:
-        if type(tender) is not dict or type(kind := tender.get("kind")) is not str or not _TENDER.fullmatch(kind):
+        if type(tender) is not dict or type(kind := tender.get("kind")) is not str or not TENDER.fullmatch(kind):
             return "a tender has no kind"
         if not _amount(tender.get("amount")) or not _text(tender.get("reference", ""), 0):
             return "a tender's amount or reference is out of range"
@@ -176,7 +187,7 @@ def _run(_: str, body: Body) -> str | None:
         if type(after) is not dict or type(after.get("run")) is not int or not _place(after.get("seq")):
             return "it does not say from where it goes on"
         hash = after.get("hash")
-        if type(hash) is not str or not _HASH.fullmatch(hash) or hash[:24] != body["prev"]:
+        if not isinstance(hash, str) or not _hash(hash) or hash[:24] != body["prev"]:
             return "it does not say from where it goes on"
     elif body["prev"] != "":
         return "it goes on from nothing and yet names an entry before it"
@@ -195,15 +206,6 @@ def _key(value: object) -> bytes | None:
     except ValueError:
         return None
     return key if len(key) == 32 and base64.urlsafe_b64encode(key).decode()[:43] == value else None
-
-
-def _seen(body: Body) -> str | None:
-    seen = body.get("seen")
-    if type(seen) is not dict or not all(
-        AUTHOR.fullmatch(author) and type(hash) is str and _HASH.fullmatch(hash) for author, hash in seen.items()
-    ):
-        return "it does not say what its author had seen"
-    return None
 
 
 def _founding(till: str, body: Body) -> str | None:
@@ -233,14 +235,6 @@ def _member(_: str, body: Body) -> str | None:
     if not valid_label(str(body.get("label"))) or body.get("role") not in ROLES:
         return "it gives no label or role"
     return _seen(body)
-
-
-def _named(value: object) -> bool:
-    return type(value) is str and AUTHOR.fullmatch(value) is not None
-
-
-def _hash(value: object) -> bool:
-    return type(value) is str and _HASH.fullmatch(value) is not None
 
 
 def _role(_: str, body: Body) -> str | None:
@@ -319,6 +313,15 @@ _CHECKS: dict[str, Callable[[str, Body], str | None]] = {
     "seal": _seal,
     "sale": _sale,
     "redate": _redate,
+    "cash": check_cash,
+    "payment": check_payment,
+    "customer": check_customer,
+    "stock": check_stock,
+    "hold": check_hold,
+    "unhold": check_unhold,
+    "shift opened": check_shift_opened,
+    "shift closed": check_shift_closed,
+    "day closed": check_day_closed,
     "founding": _founding,
     "member": _member,
     "role": _role,

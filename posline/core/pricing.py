@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from posline.core.kinds import MAX_LINES, MAX_TEXT
+from posline.core.checks import MAX_LINES, MAX_TEXT
 from posline.core.money import (
     MAX_MONEY,
     format_quantity,

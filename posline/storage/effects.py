@@ -1,6 +1,6 @@
-"""What counted entries do beyond being counted: edits of products and settings, and entries moved to another day.
+"""Edits of products, settings and customers, and entries moved to another day: the projection that decides which of
+several is current.
 
-Called by the ledger inside its transaction, with `apply` when an entry becomes counted and `undo` when it ceases to be.
 Which edit is current is decided by what each had seen (`posline.core.edits`), never by arrival or clocks.
 """
 
@@ -14,23 +14,21 @@ from posline.core.entry import Entry
 from posline.core.members import Role, Shop
 from posline.storage.connection import Connection
 
-__all__ = ["ROLE_RANK", "Effects"]
+__all__ = ["CUSTOMERS", "ROLE_RANK", "Effects"]
 
 ROLE_RANK = {Role.HEAD_OFFICE: 3, Role.MANAGER: 2, Role.TILL: 1, Role.READER: 0}
-KINDS = frozenset({"products", "setting", "redate"})
+CUSTOMERS = -1  # stands in table `edit` for a document: edits of customers lie in the journals of their days
+_ENVELOPE = frozenset({"v", "id", "kind", "till", "run", "seq", "prev", "at", "day", "by", "clock", "seen", "sig"})
 
 
 class Effects:
-    """Effects over one writing connection."""
+    """Edits and redates over one writing connection."""
+
+    kinds = frozenset({"products", "setting", "redate", "customer"})
 
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._moved: dict[tuple[int, str, int], bool] = {}  # runs that any redate names
-
-    @staticmethod
-    def concerns(kind: str) -> bool:
-        """Whether entries of this kind have an effect here."""
-        return kind in KINDS
 
     def apply(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
         """`entry` counts from now on."""
@@ -44,6 +42,7 @@ class Effects:
             )  # fmt: skip
             self._move(shop, authority, entry)
             return
+        document = CUSTOMERS if entry.kind == "customer" else document
         rows = [
             (shop, document, name, entry.hash, entry.till, entry.run, entry.seq, entry.at,
              json.dumps(entry.body.get("seen", {})), value, 0)
@@ -67,12 +66,16 @@ class Effects:
             )
             self._move(shop, authority, entry)
             return
+        document = CUSTOMERS if entry.kind == "customer" else document
         for name, _ in _edits(entry):
             self._db.execute(
                 "DELETE FROM edit WHERE shop = ? AND document = ? AND name = ? AND hash = ?",
                 (shop, document, name, entry.hash),
             )
             self._choose(shop, authority, document, name)
+
+    def flush(self) -> None:
+        """Nothing is gathered here."""
 
     def rank(self, shop: int, authority: Shop, authors: Collection[str]) -> None:
         """The roles of these authors changed: choose again among the edits and redates that stand beside theirs."""
@@ -180,6 +183,9 @@ def _edits(entry: Entry) -> Iterator[tuple[str, str]]:
     if entry.kind == "products":
         for product in entry.body["products"]:
             yield product["sku"], json.dumps(product, ensure_ascii=False)
+    elif entry.kind == "customer":
+        fields = {name: value for name, value in entry.body.items() if name not in _ENVELOPE}
+        yield entry.body["customer"], json.dumps(fields, ensure_ascii=False)
     else:
         yield entry.body["name"], json.dumps(entry.body["value"], ensure_ascii=False)
 

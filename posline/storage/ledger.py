@@ -32,7 +32,7 @@ from posline.core.status import (
     overruled,
 )
 from posline.storage.connection import Connection
-from posline.storage.effects import Effects
+from posline.storage.projections import Projections
 from posline.storage.runs import Run, RunKey, Runs
 
 __all__ = ["CODE", "STATUSES", "Arrival", "Change", "Ledger", "in_pieces"]
@@ -126,7 +126,7 @@ class Ledger:
         self._runs = Runs(db)
         self._shops: dict[int, Shop] = {}
         self._of_shops: dict[int, dict[bytes, Entry]] = {}  # what lies in each shop's document
-        self._effects = Effects(db)
+        self._projections = Projections(db)
         self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
 
     def forget(self) -> None:
@@ -134,7 +134,7 @@ class Ledger:
         self._runs.forget()
         self._shops.clear()
         self._of_shops.clear()
-        self._effects = Effects(self._db)
+        self._projections = Projections(self._db)
         self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
 
     def authority(self, shop: int, shop_id: str) -> Shop:
@@ -230,7 +230,7 @@ class Ledger:
             take.rows.append(_Row(n, arrival, UNSIGNED, INVALID, entry.fault, day))
             return
         if day is not None and entry.fault is None:
-            day = self._effects.day_of(take.shop, take.authority, entry)
+            day = self._projections.effects.day_of(take.shop, take.authority, entry)
         known = entry.till in take.authority.keys
         barred = entry.till in take.authority.removals or entry.till in take.authority.readers
         signed = UNSIGNED
@@ -533,12 +533,17 @@ class Ledger:
             kind, id, author = self._db.execute("SELECT kind, id, author FROM entry WHERE n = ?", (n,)).fetchone()
             changes.append(Change(n, kind, id, author, STATUSES[before], STATUSES[now[n]]))
         for change in changes:
-            if Effects.concerns(change.kind) and (change.status is Status.COUNTED or change.before is Status.COUNTED):
-                entry = news[change.n].entry if change.n in news else self._entry(change.n)
-                document = self._db.execute("SELECT document FROM entry WHERE n = ?", (change.n,)).fetchone()[0]
-                effect = self._effects.apply if change.status is Status.COUNTED else self._effects.undo
-                effect(take.shop, take.authority, entry, document)
-        self._effects.rank(take.shop, take.authority, take.ranked)
+            counts = change.status is Status.COUNTED
+            if self._projections.concerned(change.kind) and (counts or change.before is Status.COUNTED):
+                if (fresh_one := news.get(change.n)) is not None:
+                    entry, document = fresh_one.entry, fresh_one.document
+                else:
+                    entry = self._entry(change.n)
+                    document = self._db.execute("SELECT document FROM entry WHERE n = ?", (change.n,)).fetchone()[0]
+                follow = self._projections.apply if counts else self._projections.undo
+                follow(take.shop, take.authority, entry, document)
+        self._projections.effects.rank(take.shop, take.authority, take.ranked)
+        self._projections.flush()
         if self._feed:
             self._db.executemany(
                 "INSERT INTO feed (shop, entry, event, status) VALUES (?, ?, ?, ?)",

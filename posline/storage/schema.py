@@ -102,6 +102,41 @@ def _removals(db: Database) -> None:
     )
 
 
+@migrations(name="the counter")
+def _counter(db: Database) -> None:
+    for statement in (
+        # stock on hand in thousandths; `stocked`: how many moves of `stock` entries are in it
+        "CREATE TABLE onhand (shop INTEGER, sku TEXT, quantity INTEGER NOT NULL, stocked INTEGER NOT NULL,"
+        " PRIMARY KEY (shop, sku)) WITHOUT ROWID",
+        # movements of what customers owe (book 'account') and are owed ('credit')
+        """CREATE TABLE statement (
+            shop INTEGER, customer TEXT, book TEXT, hash BLOB, day TEXT NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL,
+            id TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (shop, customer, book, hash)) WITHOUT ROWID""",
+        # what refunds and voids took back of a sale, a row a line; and the sales of which it is more than was sold
+        """CREATE TABLE returned (
+            shop INTEGER, sale TEXT, hash BLOB, line INTEGER, of BLOB NOT NULL, kind TEXT NOT NULL,
+            quantity INTEGER NOT NULL, total INTEGER NOT NULL, tax INTEGER NOT NULL,
+            PRIMARY KEY (shop, sale, hash, line)) WITHOUT ROWID""",
+        "CREATE TABLE excess (shop INTEGER, sale TEXT, PRIMARY KEY (shop, sale)) WITHOUT ROWID",
+        # carts that wait, and what ended their waiting
+        """CREATE TABLE cart (
+            shop INTEGER, hold TEXT, hash BLOB, author TEXT NOT NULL, day TEXT NOT NULL, at TEXT NOT NULL,
+            by TEXT NOT NULL, name TEXT NOT NULL, sale TEXT NOT NULL, cart TEXT NOT NULL,
+            PRIMARY KEY (shop, hold, hash)) WITHOUT ROWID""",
+        "CREATE TABLE uncart (shop INTEGER, hold TEXT, hash BLOB, why TEXT NOT NULL, PRIMARY KEY (shop, hold, hash))"
+        " WITHOUT ROWID",
+        # shifts by their till and number, and the closes of each business day
+        """CREATE TABLE shift (
+            shop INTEGER, author TEXT, seq INTEGER, run INTEGER, hash BLOB, kind TEXT NOT NULL, id TEXT NOT NULL,
+            shift TEXT, day TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (shop, author, seq, run, hash))
+            WITHOUT ROWID""",
+        """CREATE TABLE dayclose (
+            shop INTEGER, day TEXT, hash BLOB, author TEXT NOT NULL, run INTEGER NOT NULL, seq INTEGER NOT NULL,
+            at TEXT NOT NULL, vector TEXT NOT NULL, PRIMARY KEY (shop, day, hash)) WITHOUT ROWID""",
+    ):
+        db.execute(statement)
+
+
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction."""
     migrations.apply(Database(connection, execute_plugins=False))

@@ -22,6 +22,7 @@ from posline.errors import CommitFailed, DiskFull, FolderDamaged
 from posline.storage.connection import Connection, Error, connect, is_full, reader
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
+from posline.storage.renewal import renew
 from posline.storage.schema import migrate
 
 __all__ = ["Store"]
@@ -65,6 +66,7 @@ class Store:
         try:
             writer = connect(name)
             migrate(writer)
+            renew(writer, feed=feed)
             return cls(name, writer, writer if name == ":memory:" else reader(name), feed=feed)
         except Error as error:
             if is_full(error):

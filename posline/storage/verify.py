@@ -16,6 +16,7 @@ from posline.core.update import StateVector, decode_state, read_update
 from posline.errors import PoslineError
 from posline.storage.connection import sqlite_warning
 from posline.storage.ledger import STATUSES
+from posline.storage.renewal import differing_tables
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 
@@ -36,6 +37,8 @@ def verify(store: Store, shop: str) -> Iterator[str]:
     for document in store.documents(shop):
         yield from _document(store, shop, document, elements)
     yield from _ledger(store, shop, judge(elements.values(), shop), elements)
+    for table in differing_tables(store.read):
+        yield f"the table {table} is not what the entries make it"
     yield from _reports(store, shop)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from posline.core.kinds import MAX_TEXT
+from posline.core.checks import MAX_TEXT
 from posline.core.money import MAX_MONEY
 from posline.errors import BadRequest
 

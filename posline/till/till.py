@@ -36,7 +36,8 @@ from posline.till.health import Watch
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
-from posline.till.ringing import Ringing, Rung
+from posline.till.recording import Recording
+from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
 from posline.trust.keys import Key
@@ -122,7 +123,7 @@ class Till:
         self._reports = Reports(self.store, self.shop_id, here=self.id)
         self.watch = Watch(self)
         self.links = Links(self)
-        self._ringing = Ringing(self)
+        self.recording = Recording(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
@@ -306,7 +307,7 @@ class Till:
 
     async def ring(self, request: Mapping[str, Any]) -> Rung:
         """As `sell`, with the body of POST /api/sales, saying also whether the same had been recorded before."""
-        return await self._ringing.ring(request)
+        return await ring(self, request)
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -450,7 +451,7 @@ class Till:
         if clock.floor_ms >= self._floor_ms + FLOOR_STEP_MS:
             self._floor_ms = clock.floor_ms
             self.store.set_meta(FLOOR, clock.floor_ms)
-        self._ringing.committed(commit)
+        self.recording.committed(commit)
         documents = {document for _, document in commit.documents}
         if any(not document.startswith("journal/") for document in documents):
             self._products.clear()

@@ -1,0 +1,68 @@
+"""Stock on hand: all movements less what was sold, added up in any order. Below 0 is shown, never blocked.
+
+A sale takes from it, a refund and a void put back, `stock` entries move it. A count is written as the difference to
+what its till held at the time, so that counts add up like everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from posline.core.checks import signed_quantity
+from posline.core.entry import Entry
+from posline.core.members import Shop
+from posline.core.money import parse_quantity
+from posline.storage.connection import Connection
+
+__all__ = ["Goods"]
+
+
+class Goods:
+    """On hand by SKU in thousandths; `stocked` counts the `stock` moves behind it."""
+
+    kinds = frozenset({"sale", "refund", "void", "stock"})
+    tables: ClassVar[tuple[str, ...]] = ("onhand",)
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+        self._moved: dict[tuple[int, str], list[int]] = {}
+
+    def apply(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
+        """The goods of `entry` moved."""
+        self._gather(shop, entry, 1)
+
+    def undo(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
+        """The goods of `entry` did not move after all."""
+        self._gather(shop, entry, -1)
+
+    def _gather(self, shop: int, entry: Entry, sign: int) -> None:
+        stocked = sign if entry.kind == "stock" else 0
+        for sku, thousandths in _moves(entry):
+            moved = self._moved.setdefault((shop, sku), [0, 0])
+            moved[0] += sign * thousandths
+            moved[1] += stocked
+
+    def flush(self) -> None:
+        """Write what a batch moved: each SKU once, however many lines it stood in."""
+        if self._moved:
+            self._db.executemany(
+                "INSERT INTO onhand (shop, sku, quantity, stocked) VALUES (?,?,?,?) ON CONFLICT (shop, sku) DO UPDATE"
+                " SET quantity = quantity + excluded.quantity, stocked = stocked + excluded.stocked",
+                [(shop, sku, *moved) for (shop, sku), moved in self._moved.items()],
+            )
+            self._moved.clear()
+
+
+def _moves(entry: Entry) -> Iterator[tuple[str, int]]:
+    """(SKU, thousandths) of what an entry moves; below 0 is out of the shop."""
+    body = entry.body
+    if entry.kind == "stock":
+        for move in body["moves"]:
+            yield move["sku"], signed_quantity(move["quantity"]) or 0
+    elif entry.kind == "sale":
+        for line in body["lines"]:
+            yield line["sku"], -parse_quantity(line["quantity"])
+    elif body.get("restock", True):
+        for line in body["lines"]:
+            yield line["sku"], parse_quantity(line["quantity"])

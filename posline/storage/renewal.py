@@ -1,0 +1,106 @@
+"""The ledger made again from the elements it holds: when a newer version knows more rules, and to check the tables.
+
+A version that learns a kind of entry finds some in the ledger that an older one passed on unread. So the number of the
+rules stands in the file, and where it is an older one, all that follows from the elements is thrown away and worked out
+again, in one transaction, under the same numbers of entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from posline.core.entry import decode
+from posline.storage.connection import Connection, connect
+from posline.storage.ledger import Arrival, Ledger
+from posline.storage.projections import TABLES
+from posline.storage.schema import migrate
+
+__all__ = ["RULES", "differing_tables", "renew"]
+
+RULES = 2  # raised when a version judges entries otherwise, or follows more kinds of them
+SLICE = 256  # elements projected at a time
+LEDGER = ("entry", "run", "continuation", "conflict", "ending")
+HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOIN shop s ON s.key = e.shop" \
+    " JOIN document d ON d.shop = e.shop AND d.key = e.document ORDER BY e.n"  # fmt: skip
+
+
+def renew(db: Connection, *, feed: bool) -> bool:
+    """Bring the ledger of this writing connection under today's rules; True where that took work. With `feed`,
+    integrators are told of each entry whose status is another now."""
+    row = db.execute("SELECT value FROM meta WHERE name = 'rules'").fetchone()
+    if row is not None and row[0] == str(RULES):
+        return False
+    full = db.execute("SELECT 1 FROM entry LIMIT 1").fetchone() is not None
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if full:
+            _project_again(db, feed=feed)
+        db.execute(
+            "INSERT INTO meta (name, value) VALUES ('rules', ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (str(RULES),),
+        )
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return full
+
+
+def _project_again(db: Connection, *, feed: bool) -> None:
+    db.execute(
+        "CREATE TABLE held (n INTEGER PRIMARY KEY, shop INTEGER, document INTEGER, own INTEGER, status INTEGER,"
+        " raw BLOB)"
+    )
+    db.execute("INSERT INTO held SELECT n, shop, document, own, status, raw FROM entry")
+    for table in (*LEDGER, *TABLES):
+        db.execute(f"DELETE FROM {table}")
+    _project(db, db, "held")
+    if feed:
+        db.execute(
+            "INSERT INTO feed (shop, entry, event, status) SELECT e.shop, e.n, 'status', e.status FROM entry e"
+            " JOIN held h ON h.n = e.n WHERE h.status <> e.status ORDER BY e.n"
+        )
+    db.execute("DROP TABLE held")
+
+
+def _project(source: Connection, target: Connection, table: str) -> None:
+    """Judge the elements of `table` anew into the ledger of `target`, in the order in which they came."""
+    ledger = Ledger(target, feed=False)
+    for shop, shop_id, arrivals in _slices(source, table):
+        ledger.take(shop, shop_id, arrivals)
+
+
+def _slices(source: Connection, table: str) -> Iterator[tuple[int, str, list[Arrival]]]:
+    waiting: list[Arrival] = []
+    of: tuple[int, str] | None = None
+    for _, shop, shop_id, document, name, own, raw in source.execute(HELD.format(table)):
+        if of is not None and (of != (shop, shop_id) or len(waiting) >= SLICE):
+            yield *of, waiting
+            waiting = []
+        of = shop, shop_id
+        waiting.append(Arrival(decode(name, raw), document, bool(own)))
+    if of is not None and waiting:
+        yield *of, waiting
+
+
+def differing_tables(source: Connection) -> list[str]:
+    """The tables of projections that are not what the elements make them, judged from nothing in memory."""
+    scratch = connect(":memory:")
+    try:
+        migrate(scratch)
+        for table in ("shop", "document"):
+            rows = source.execute(f"SELECT * FROM {table}").fetchall()
+            if rows:
+                scratch.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
+        _project(source, scratch, "entry")
+        return [table for table in TABLES if _rows(source, table) != _rows(scratch, table)]
+    finally:
+        scratch.close()
+
+
+def _rows(db: Connection, table: str) -> list[tuple[object, ...]]:
+    # what came and went again may leave a row of zeros behind
+    where = " WHERE quantity <> 0 OR stocked <> 0" if table == "onhand" else ""
+    return sorted(db.execute(f"SELECT * FROM {table}{where}").fetchall(), key=repr)

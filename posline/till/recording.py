@@ -1,0 +1,191 @@
+"""Recording what was asked for: once per id, whoever asks however often.
+
+The order is: an id in flight is waited for, an id that is recorded answers its first result, and only then is the entry
+drafted, staged and committed. What a caller does with the connection meanwhile changes nothing: what was staged is
+committed. Everything but sales is drafted one at a time, since each is decided by what the one before it left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from posline.core.entry import decode, encode
+from posline.core.kinds import NUMBERED
+from posline.core.pricing import request_key
+from posline.core.status import Status
+from posline.errors import BadRequest, Conflict, PoslineError
+from posline.storage.ledger import Change
+from posline.storage.records import Commit, Staged
+from posline.storage.reports import Recorded
+
+if TYPE_CHECKING:
+    from posline.till.till import Till
+
+__all__ = ["Draft", "Recording", "Result"]
+
+UNASKED = frozenset({"pin"})  # what says who asks, and not what for: no part of a request's normal form
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry that is about to be written: its own fields and by whom.
+
+    `behind` are further entries, (kind, fields), that follow it at once."""
+
+    fields: Mapping[str, Any]
+    by: str = ""
+    behind: Sequence[tuple[str, Mapping[str, Any]]] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What recording came to. `at_once` where nothing but this entry's own commit need be looked at."""
+
+    recorded: Recorded
+    repeated: bool
+    at_once: bool = False
+
+
+class Recording:
+    """What is in flight at one till."""
+
+    def __init__(self, till: Till) -> None:
+        self._till = till
+        self._in_flight: dict[str, asyncio.Future[None]] = {}
+        self._fresh: dict[str, Change] = {}  # what the ledger made of entries in flight, until they are answered
+        self._following: set[asyncio.Task[None]] = set()
+        self._in_turn = asyncio.Lock()
+
+    async def once(
+        self,
+        kind: str,
+        request: Mapping[str, Any],
+        draft: Callable[[str], Draft],
+        *,
+        about: str = "",
+    ) -> Result:
+        """Record what `request` asks for as one entry of `kind`, or answer what it came to before.
+
+        `draft(id)` says what will be written; it is asked only where nothing is recorded under the id, or to compare
+        with what another till recorded. `about` is what the request is for beyond its body (the sale in its path).
+        Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown, and whatever `draft` raises.
+        """
+        id = _id(request)
+        form = _form(kind, about, request)
+        while (first := self._in_flight.get(id)) is not None:
+            await asyncio.wait([first])
+        async with AsyncExitStack() as turn:
+            if kind != "sale":
+                await turn.enter_async_context(self._in_turn)
+            held = self._till.reports.by_id(id)
+            if held:
+                answer = self._held(kind, id, form, held, draft)
+                if answer is not None:
+                    return Result(answer, True)
+            return await self._record(kind, id, form, draft(id))
+
+    def _held(
+        self, kind: str, id: str, form: bytes, held: list[Recorded], draft: Callable[[str], Draft]
+    ) -> Recorded | None:
+        """The entry that the request repeats; None when the id is free for us. Raises Conflict."""
+        own = [r for r in held if r.entry.till == self._till.id]
+        asked = self._till.reports.request_form(id)
+        if own and asked is not None:
+            if own[0].entry.kind == kind and asked == form:
+                return own[0]
+            raise Conflict(id)
+        # From another till, or ours from before a restored disk: compared by what it says. Entries that nobody
+        # vouches for do not occupy an id, or a forger could keep a till from recording its sale.
+        standing = own or [r for r in held if r.status in (Status.COUNTED, Status.DUPLICATE)]
+        if not standing:
+            return None
+        try:
+            content = _content(kind, id, draft(id))
+        except PoslineError as error:
+            raise Conflict(id) from error
+        for recorded in standing:
+            if recorded.entry.kind == kind and recorded.entry.content() == content:
+                return recorded
+        raise Conflict(id)
+
+    async def _record(self, kind: str, id: str, form: bytes, drafted: Draft) -> Result:
+        replica, engine = self._till.replica, self._till.engine
+        staged = replica.write(kind, drafted.fields, id=id, by=drafted.by, request=form)
+        with_it = [replica.write(other, fields, by=drafted.by) for other, fields in drafted.behind]
+        self._in_flight[id] = asyncio.get_running_loop().create_future()
+        try:
+            await engine.durable(staged, *with_it)
+        except asyncio.CancelledError:
+            # Whoever asked has gone; what is staged is committed all the same, and who asks again waits for that.
+            following = asyncio.create_task(self._follow(id, staged))
+            self._following.add(following)
+            following.add_done_callback(self._following.discard)
+            raise
+        except BaseException:
+            self._land(id)
+            raise
+        change = self._land(id)
+        if change is None or change.status is not Status.COUNTED:
+            return Result(self._read_back(id, staged), False)
+        entry = staged.entries[0]
+        return Result(Recorded(change.n, entry, change.status, "", entry.day, False, None), False, True)
+
+    async def _follow(self, id: str, staged: Staged) -> None:
+        try:
+            await self._till.engine.durable(staged)
+        except PoslineError:
+            pass  # told to whoever asks again
+        finally:
+            self._land(id)
+
+    def _land(self, id: str) -> Change | None:
+        """The entry's commit is over, one way or the other: let those go on who wait with the same id."""
+        self._in_flight.pop(id).set_result(None)
+        return self._fresh.pop(id, None)
+
+    def committed(self, commit: Commit) -> None:
+        """Take note of what a commit made of the entries in flight."""
+        if self._in_flight:
+            for found in commit.changes:
+                if found.change.before is None and found.change.id in self._in_flight:
+                    self._fresh[found.change.id] = found.change
+
+    def _read_back(self, id: str, staged: Staged) -> Recorded:
+        hash = staged.entries[0].hash
+        return next(r for r in self._till.reports.by_id(id) if r.entry.hash == hash)
+
+
+def _id(request: Mapping[str, Any]) -> str:
+    id = request.get("id")
+    if not isinstance(id, str) or _UUID.fullmatch(id) is None:
+        raise BadRequest.of("id", "must be a UUID made by the caller, the same at every repeat")
+    return id.lower()
+
+
+def _form(kind: str, about: str, request: Mapping[str, Any]) -> bytes:
+    asked = {name: value for name, value in request.items() if name not in UNASKED}
+    if isinstance(approve := asked.get("approve"), Mapping):
+        asked["approve"] = {name: value for name, value in approve.items() if name not in UNASKED}
+    try:
+        return request_key(asked if kind == "sale" else {"kind": kind, "about": about, "asked": asked})
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise BadRequest.of("body", f"holds what no {kind} can hold ({error})") from error
+
+
+def _content(kind: str, id: str, drafted: Draft) -> bytes:
+    """The content, as entries compare it, of what would be recorded."""
+    fields: dict[str, Any] = {
+        "v": 1, "id": id, "kind": kind, "till": "a" * 26, "run": 1, "seq": 1, "prev": "", "at":
+        "2026-01-01T00:00:00.000+00:00", "day": "2026-01-01", "by": "",
+    }  # fmt: skip
+    if kind in NUMBERED:
+        fields |= {"number": 1, "label": "A"}
+    if kind == "customer":
+        fields["seen"] = {}
+    return decode("journal/2026-01-01", encode(fields | dict(drafted.fields)).encode()).content()
