@@ -6,6 +6,7 @@
     ├── Ambiguous         a receipt or id matches several sales (300)
     ├── NotAllowed        this till may not do that (403)
     ├── Conflict          the id is taken by other content (409)
+    ├── NotPossible       as things stand it cannot be done: nothing is left to refund, a shift is open (409)
     ├── CommitFailed      the disk did not take it: nothing was recorded
     │   └── DiskFull      ... because there is no room (507)
     ├── OutcomeUnknown    the till is going down: repeat the same id (503)
@@ -41,6 +42,7 @@ __all__ = [
     "Mismatch",
     "NotAllowed",
     "NotFound",
+    "NotPossible",
     "OutcomeUnknown",
     "PoslineError",
     "Refused",
@@ -111,6 +113,13 @@ class Conflict(PoslineError):
     def __init__(self, id: str) -> None:
         self.id = id
         super().__init__(f"the id {id} is already recorded with other content: make a new id for a new sale")
+
+
+class NotPossible(PoslineError):
+    """As things stand it cannot be done. Nothing was recorded."""
+
+    status = 409
+    title = "Not possible as things stand"
 
 
 class CommitFailed(PoslineError):

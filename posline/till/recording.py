@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ class Recording:
         self._till = till
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._fresh: dict[str, Change] = {}  # what the ledger made of entries in flight, until they are answered
-        self._following: set[asyncio.Task[None]] = set()
+        self._going_on: set[asyncio.Task[Any]] = set()
         self._in_turn = asyncio.Lock()
 
     async def once(
@@ -78,17 +77,33 @@ class Recording:
         """
         id = _id(request)
         form = _form(kind, about, request)
+        if kind == "sale":
+            return await self._once(kind, id, form, draft)
+        # Whoever asked may go; the turn lasts until the commit, or what is drafted next would not see this one.
+        turn = asyncio.create_task(self._take_turn(kind, id, form, draft))
+        self._going_on.add(turn)
+        turn.add_done_callback(self._done)
+        return await asyncio.shield(turn)
+
+    async def _take_turn(self, kind: str, id: str, form: bytes, draft: Callable[[str], Draft]) -> Result:
+        async with self._in_turn:
+            return await self._once(kind, id, form, draft)
+
+    async def _once(self, kind: str, id: str, form: bytes, draft: Callable[[str], Draft]) -> Result:
         while (first := self._in_flight.get(id)) is not None:
             await asyncio.wait([first])
-        async with AsyncExitStack() as turn:
-            if kind != "sale":
-                await turn.enter_async_context(self._in_turn)
-            held = self._till.reports.by_id(id)
-            if held:
-                answer = self._held(kind, id, form, held, draft)
-                if answer is not None:
-                    return Result(answer, True)
-            return await self._record(kind, id, form, draft(id))
+        held = self._till.reports.by_id(id)
+        if held:
+            answer = self._held(kind, id, form, held, draft)
+            if answer is not None:
+                return Result(answer, True)
+        return await self._record(kind, id, form, draft(id))
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        """Keep no finished task, nor let the log complain of an error that nobody waited for: it is asked again."""
+        self._going_on.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     def _held(
         self, kind: str, id: str, form: bytes, held: list[Recorded], draft: Callable[[str], Draft]
@@ -124,8 +139,8 @@ class Recording:
         except asyncio.CancelledError:
             # Whoever asked has gone; what is staged is committed all the same, and who asks again waits for that.
             following = asyncio.create_task(self._follow(id, staged))
-            self._following.add(following)
-            following.add_done_callback(self._following.discard)
+            self._going_on.add(following)
+            following.add_done_callback(self._done)
             raise
         except BaseException:
             self._land(id)
