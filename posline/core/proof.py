@@ -1,8 +1,8 @@
 """The QR code on a receipt that carries the signed sale: enough to bring the sale back after its till is lost.
 
-A proof is the element's exact bytes and its author's Ed25519 signature over `posline-receipt-v1`, a zero byte and the
-SHA-256 of those bytes. It is compressed with a dictionary known to both sides, written in base45 (RFC 9285: QR codes
-pack those letters best) and cut into as many codes as it needs:
+A proof is the element's exact bytes and its author's Ed25519 signature over `posline-receipt-v1`, a zero byte, the
+shop's id and the SHA-256 of those bytes. It is compressed with a dictionary known to both sides, written in base45 (RFC
+9285: QR codes pack those letters best) and cut into as many codes as it needs:
 
     PL1: number count base45(tag chunk check) .      e.g. PL1:12...  for the first of two
 
@@ -96,10 +96,10 @@ class Proof:
     signature: bytes
     entry: Entry
 
-    def verify(self, keys: Iterable[bytes]) -> Entry:
-        """The entry, if one of these keys (32 bytes each: all that its author ever had) signed it. Raises
+    def verify(self, shop: str, keys: Iterable[bytes]) -> Entry:
+        """The entry, if one of these keys (32 bytes each: all that its author ever had) signed it for this shop. Raises
         BadRequest."""
-        message = receipt_message(self.raw)
+        message = receipt_message(self.raw, shop)
         if any(verify_bytes(key, self.signature, message) for key in keys):
             return self.entry
         raise _wrong(f"it is not signed by till {self.entry.till}: this is no receipt of that till, or it was altered")
@@ -132,17 +132,17 @@ class Scan:
         return _joined([self._parts[number] for number in range(1, part.count + 1)])
 
 
-def receipt_message(raw: bytes) -> bytes:
-    """What an author signs for the receipt of the element `raw`."""
-    return DOMAIN + hashlib.sha256(raw).digest()
+def receipt_message(raw: bytes, shop: str) -> bytes:
+    """What an author signs for the receipt of the element `raw` of the shop with this id."""
+    return DOMAIN + shop.encode() + hashlib.sha256(raw).digest()
 
 
-def make_proof(raw: bytes, sign: Callable[[bytes], bytes], *, receipt: str = "") -> tuple[str, ...]:
-    """The codes for the receipt of the element `raw`, signed by its author; a single one that only names it where six
-    would not do. Raises BadRequest where `raw` is no sale or refund."""
+def make_proof(raw: bytes, shop: str, sign: Callable[[bytes], bytes], *, receipt: str = "") -> tuple[str, ...]:
+    """The codes for the receipt of the element `raw` of a shop, signed by its author; a single one that only names it
+    where six would not do. Raises BadRequest where `raw` is no sale, refund or void."""
     entry = _read(raw)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
-    blob = sign(receipt_message(raw)) + packer.compress(raw) + packer.flush()
+    blob = sign(receipt_message(raw, shop)) + packer.compress(raw) + packer.flush()
     room = (CODE_CHARS - len(_HEAD) - 3) * 2 // 3 - _OVERHEAD
     count = -(-len(blob) // room)
     if count > MAX_CODES:

@@ -96,6 +96,11 @@ ALARMS: Mapping[str, Advice] = {
         "Set date and time on the device that is wrong, or say 'posline set-time' there, or link it with one that "
         "knows. Sales go on, and are moved to the right day afterwards.",
     ),
+    "printer": Advice(
+        "The receipt printer does not take anything, or it is not known whether a receipt came out whole. Sales go on.",
+        "Look at its paper, cover and cable. What waits is printed by itself; look which of the receipts named came out, "
+        "and print or drop them.",
+    ),
     "refused": Advice(
         "Another device does not take entries that this one has.",
         "Update Posline on the older of the two.",
@@ -226,6 +231,8 @@ class Watch:
         found += self._clocks()
         if (removed := alarm_of_removal(till) or self._shut_out()) is not None:
             found.append(removed)
+        if (printer := till.printing.alarm()) is not None:
+            found.append(printer)
         found += till.reports.alarms() + self._gap_alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]

@@ -75,7 +75,7 @@ class Recording:
         with what another till recorded. `about` is what the request is for beyond its body (the sale in its path).
         Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown, and whatever `draft` raises.
         """
-        id = _id(request)
+        id = uuid_of(request)
         form = _form(kind, about, request)
         if kind == "sale":
             return await self._once(kind, id, form, draft)
@@ -176,7 +176,7 @@ class Recording:
         return next(r for r in self._till.reports.by_id(id) if r.entry.hash == hash)
 
 
-def _id(request: Mapping[str, Any]) -> str:
+def uuid_of(request: Mapping[str, Any]) -> str:
     id = request.get("id")
     if not isinstance(id, str) or _UUID.fullmatch(id) is None:
         raise BadRequest.of("id", "must be a UUID made by the caller, the same at every repeat")

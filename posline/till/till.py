@@ -36,6 +36,7 @@ from posline.till.health import Watch
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.printing import Printing
 from posline.till.recording import Recording
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
@@ -124,6 +125,7 @@ class Till:
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
+        self.printing = Printing(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
@@ -186,6 +188,7 @@ class Till:
             engine, self._engine = self._engine, None
             await engine.stop()
         await self.links.stop()
+        await asyncio.to_thread(self.printing.close)
         close_store(self._opened.store)
         self._opened = None
 
@@ -452,6 +455,7 @@ class Till:
             self._floor_ms = clock.floor_ms
             self.store.set_meta(FLOOR, clock.floor_ms)
         self.recording.committed(commit)
+        self.printing.committed(commit)
         documents = {document for _, document in commit.documents}
         if any(not document.startswith("journal/") for document in documents):
             self._products.clear()

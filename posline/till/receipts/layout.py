@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from posline.core.money import inclusive_tax, parse_quantity, parse_rate, round_half_up
@@ -84,14 +85,14 @@ def receipt_of(
     customer: Udhaar | None = None,
     proof: Sequence[str] = (),
 ) -> Receipt:
-    """The receipt of a sale or a refund (told by its `sale_receipt`), in the shape that the API answers. `proof` are
-    the codes of posline.core.proof, printed where the shop wants them."""
+    """The receipt of a sale, a refund or a void (told by its `kind`), in the shape that the API answers; `voided` marks
+    a sale that was voided later. `proof` are the codes of posline.core.proof, printed where the shop wants them."""
     page = _Page(settings, made)
     page.heading()
-    refund = "sale_receipt" in sale
-    if refund:
+    refund = sale.get("kind") in ("refund", "void")
+    if sale.get("kind") == "refund":
         page.title(page.word("refund"))
-    elif sale.get("voided") or sale.get("void"):
+    elif sale.get("kind") == "void" or sale.get("voided"):
         page.title(page.word("void"))
         page.centre(page.word("void_note"))
     page.facts(_facts(sale, page, customer))
@@ -145,9 +146,8 @@ def _facts(sale: Mapping[str, Any], page: _Page, customer: Udhaar | None) -> lis
         (page.word("till"), str(sale.get("label", ""))),
         (page.word("cashier"), str(sale.get("by") or "")),
     ]
-    if sale.get("sale_receipt"):
-        facts.append((page.word("of_receipt"), str(sale["sale_receipt"])))
-        facts.append((page.word("reason"), str(sale.get("reason") or "")))
+    facts.append((page.word("of_receipt"), str(sale.get("sale_receipt") or "")))
+    facts.append((page.word("reason"), str(sale.get("reason") or "")))
     if customer is not None:
         facts.append((page.word("customer"), " ".join(filter(None, (customer.name, customer.phone)))))
         facts.append((f"{page.word('customer')} {page.word('ntn')}", customer.ntn))
@@ -175,7 +175,13 @@ def _totals(sale: Mapping[str, Any], page: _Page, *, refund: bool) -> None:
         page.pair(page.word("discount"), page.amount(-discount))
     if tax:
         page.pair(page.word("value"), page.amount(total - tax - fee))
-        page.pair(page.word("tax" if exclusive else "tax_included"), page.amount(tax))
+        word = page.word("tax" if exclusive else "tax_included")
+        rates = _by_rate(sale["lines"])
+        if len(rates) > 1:
+            for rate, (value, part) in rates.items():
+                page.pair(f"{page.word('tax')} {rate}% ({page.amount(value)})", page.amount(part))
+        only = f" {next(iter(rates))}%" if len(rates) == 1 else ""
+        page.pair(word + only, page.amount(tax))
     if fee:
         page.pair(page.word("fee"), page.amount(fee))
     if rounding or discount or tax:
@@ -195,6 +201,17 @@ def _totals(sale: Mapping[str, Any], page: _Page, *, refund: bool) -> None:
         page.pair(page.word("paid"), page.amount(sum(abs(tender["amount"]) for tender in tenders)))
     if sale.get("change"):
         page.pair(page.word("change"), page.amount(sale["change"]), bold=True)
+
+
+def _by_rate(lines: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """What was sold at each rate of tax: (value without tax, tax), the highest rate first."""
+    sums: dict[str, tuple[int, int]] = {}
+    for line in lines:
+        if line.get("rate") and "total" in line:
+            tax = line.get("tax", 0)
+            value, part = sums.get(line["rate"], (0, 0))
+            sums[line["rate"]] = value + line["total"] - tax, part + tax
+    return dict(sorted(sums.items(), key=lambda item: Fraction(item[0]), reverse=True))
 
 
 def _fiscal(fiscal: Fiscal, page: _Page) -> None:
@@ -302,7 +319,8 @@ class _Page:
             unit = str(line.get("unit") or "")
             if unit and unit not in ("piece", "each") and not has_urdu(unit):
                 quantity = quantity.replace(" ×", f" {clean(unit)[:8]} ×", 1)
-            self.add(Columns((Cell(quantity, share=0), Cell(self.amount(line["total"]), Align.END, 36))))
+            total = self.amount(line["total"]) if "total" in line else ""
+            self.add(Columns((Cell(quantity, share=0), Cell(total, Align.END, 36))))
             extras = []
             if line.get("discount"):
                 extras.append(f"{self.word('discount_short')} {self.amount(line['discount'])}")
