@@ -19,6 +19,7 @@ from posline.till.local import ask
 from posline.till.machine import default_folder, make_folder, planned_service
 from posline.till.offline import join_folder, restore_folder
 from posline.till.query import day_of
+from posline.till.receipt_commands import add_receipt_commands
 from posline.till.serve import TillOptions, run, run_till
 from posline.till.service import install
 from posline.till.service import remove as uninstall
@@ -374,6 +375,8 @@ def token_add(
             print(f"{line.replace('_', ' ')}: {found[line]}", file=sys.stderr)
     print(found["token"])
 
+
+add_receipt_commands(app, _ask)
 
 if __name__ == "__main__":
     main()

@@ -104,8 +104,8 @@ ALARMS: Mapping[str, Advice] = {
     ),
     "printer": Advice(
         "The receipt printer does not take anything, or it is not known whether a receipt came out whole. Sales go on.",
-        "Look at its paper, cover and cable. What waits is printed by itself; look which of the receipts named came out, "
-        "and print or drop them.",
+        "Look at its paper, cover and cable. What waits is printed by itself; look which of the receipts named came "
+        "out, and print or drop them.",
     ),
     "refused": Advice(
         "Another device does not take entries that this one has.",

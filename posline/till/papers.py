@@ -20,6 +20,7 @@ from posline.till.receipts.blocks import Paper, Receipt
 from posline.till.receipts.fonts import can_shape
 from posline.till.receipts.layout import Fiscal, Made, Udhaar, receipt_of
 from posline.till.receipts.settings import ReceiptSettings, settings_of
+from posline.till.refunding import show_refund
 from posline.till.sale import sale_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ __all__ = ["PAPER_KINDS", "Papers", "filed_later"]
 
 PAPER_KINDS = frozenset({"sale", "refund", "void"})  # kinds of entries that have a receipt
 SETTING = "receipt"  # the shared setting of posline.till.receipts.settings
-OF_LINE = ("rate", "mode", "mrp")  # what a line's entry says beyond the API's sale, where it says it
+OF_LINE = ("rate", "mode", "mrp")  # what a line's entry says beyond what the API answers, where it says it
+OF_SOLD = ("name_ur", "unit", *OF_LINE)  # what a returned line takes from the sold one
 
 
 def filed_later(recorded: Recorded) -> Fiscal:
@@ -102,27 +104,17 @@ class Papers:
         entry = recorded.entry
         if entry.kind == "sale":
             return self._sale(recorded) | {"voided": self._taken(entry)}
-        body = entry.body
-        answer: dict[str, Any] = {
-            "kind": entry.kind, "id": entry.id, "receipt": recorded.receipt if entry.kind == "refund" else "",
-            "label": body.get("label", self._till.reports.label(entry.till)), "at": entry.at, "day": recorded.day,
-            "by": entry.by, "reason": body.get("reason", ""), "sale_receipt": "", "total": body["total"],
-            "tax": body.get("tax", 0), "rounding": body.get("rounding", 0), "tenders": body.get("tenders") or [],
-        }  # fmt: skip
+        answer = show_refund(self._till, recorded).to_dict()
+        answer["receipt"] = answer["receipt"] or ""
         sale = self._of(entry)
-        sold = {}
-        if sale is not None:
-            whole = self._sale(sale)
-            answer["sale_receipt"] = sale.receipt
-            sold = {line["line"]: line for line in whole["lines"]}
-        lines = []
-        for line in body["lines"]:
+        sold = {} if sale is None else {line["line"]: line for line in self._sale(sale)["lines"]}
+        for line, written in zip(answer["lines"], entry.body["lines"], strict=True):
             before = sold.get(line["line"], {})
-            given = {name: before[name] for name in ("name", "name_ur", "unit", "rate", "mode") if name in before}
-            if entry.kind == "void" and before.get("quantity") == line["quantity"]:
-                given |= {name: before[name] for name in ("total", "tax", "discount", "price") if name in before}
-            lines.append(given | line)
-        return answer | {"lines": lines}
+            line.update({name: before[name] for name in OF_SOLD if name in before})
+            line.update({name: written[name] for name in OF_LINE if name in written})
+            if entry.kind == "void":  # takes back the whole line, and says so by its quantity alone
+                line.update({name: before[name] for name in ("total", "tax", "discount", "price") if name in before})
+        return answer
 
     def proof(self, recorded: Recorded) -> tuple[str, ...]:
         """The codes that carry the signed entry; none for what others wrote, or another life of this till."""

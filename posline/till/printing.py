@@ -70,7 +70,7 @@ class Printing:
         return fresh
 
     def state(self) -> dict[str, Any]:
-        """How printing stands: {state, why, waiting, target, unsure, lapsed, drawer, urdu}; `urdu` is whether Urdu can be
+        """How printing stands: {state, why, waiting, target, unsure, lapsed, drawer, urdu}. `urdu`: whether it can be
         drawn on this machine."""
         state = self._queue.state() if self._queue is not None else PrinterState(target=str(self._settings.target))
         return state.to_dict() | {"drawer": list(self._drawer), "urdu": can_shape()}

@@ -25,7 +25,7 @@ from posline.storage.reports import Recorded
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Draft", "Recording", "Result"]
+__all__ = ["Draft", "Recording", "Result", "uuid_of"]
 
 UNASKED = frozenset({"pin"})  # what says who asks, and not what for: no part of a request's normal form
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
@@ -179,6 +179,7 @@ class Recording:
 
 
 def uuid_of(request: Mapping[str, Any]) -> str:
+    """The id that the caller made for what it asks, in lower case. Raises BadRequest."""
     id = request.get("id")
     if not isinstance(id, str) or _UUID.fullmatch(id) is None:
         raise BadRequest.of("id", "must be a UUID made by the caller, the same at every repeat")

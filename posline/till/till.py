@@ -41,6 +41,7 @@ from posline.till.printing import Printing
 from posline.till.recording import Recording
 from posline.till.refund import Refund
 from posline.till.refunding import refund, show_refund, void
+from posline.till.restoring import Restoring
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
@@ -128,7 +129,7 @@ class Till:
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
-        self.printing = Printing(self)
+        self.printing, self.restoring = Printing(self), Restoring(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()

@@ -135,12 +135,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A QR code. `inch` asks for one inch square where the code's size allows it (what fiscal services want); `error`
-    is the level of correction: L, M, Q or H."""
+    """A QR code with a caption below. `inch` asks for one inch square where the code's size allows it (what fiscal
+    services want); `error` is the level of correction: L, M, Q or H."""
 
     text: str
     inch: bool = False
     error: str = "M"
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "caption", clean(self.caption))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,15 +19,24 @@ STYLE = """\
   font: 13px/1.35 "Noto Sans", "Segoe UI", Arial, sans-serif; overflow-wrap: anywhere; }
 .receipt.mm58 { width: 58mm; font-size: 11.5px; }
 .receipt[dir="rtl"] { font-family: "Noto Nastaliq Urdu", "Jameel Noori Nastaleeq", "Noto Naskh Arabic", "Noto Sans",
-serif; line-height: 2; } .receipt[dir="rtl"].naskh { font-family: "Noto Naskh Arabic", "Noto Sans", serif;
-line-height: 1.6; } .receipt p { margin: 0; } .receipt .center { text-align: center; } .receipt .end { text-align:
-end; } .receipt .large { font-size: 1.6em; line-height: 1.3; } .receipt[dir="rtl"] .large { line-height: 2; } .receipt
-.bold { font-weight: 600; } .receipt .columns { display: flex; gap: 2mm; } .receipt .columns > * { flex: 1 1 auto; }
-.receipt .columns > .end { flex: 0 1 auto; white-space: nowrap; font-variant-numeric: tabular-nums; } .receipt hr {
-border: 0; border-top: 1px dashed #000; margin: 1mm 0; } .receipt hr.strong { border-top: 3px double #000; } .receipt
-.space { height: 1.3em; } .receipt .code, .receipt .logo { display: block; margin: 2mm auto; } .receipt .code { width:
-43mm; height: 43mm; } .receipt .code.inch { width: 33mm; height: 33mm; } .receipt .logo { max-width: 80%; max-height:
-25mm; }
+  serif; line-height: 2; }
+.receipt[dir="rtl"].naskh { font-family: "Noto Naskh Arabic", "Noto Sans", serif; line-height: 1.6; }
+.receipt p { margin: 0; }
+.receipt .center { text-align: center; }
+.receipt .end { text-align: end; }
+.receipt .large { font-size: 1.6em; line-height: 1.3; }
+.receipt[dir="rtl"] .large { line-height: 2; }
+.receipt .bold { font-weight: 600; }
+.receipt .columns { display: flex; gap: 2mm; }
+.receipt .columns > * { flex: 1 1 auto; }
+.receipt .columns > .end { flex: 0 1 auto; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.receipt hr { border: 0; border-top: 1px dashed #000; margin: 1mm 0; }
+.receipt hr.strong { border-top: 3px double #000; }
+.receipt .space { height: 1.3em; }
+.receipt .code, .receipt .logo { display: block; margin: 2mm auto; }
+.receipt .code { width: 43mm; height: 43mm; }
+.receipt .code.inch { width: 33mm; height: 33mm; }
+.receipt .logo { max-width: 80%; max-height: 25mm; }
 """
 _PAGE = """\
 body { margin: 0; background: #ddd; }
@@ -102,7 +111,8 @@ def _code(block: Code) -> str:
             x += max(run, 1)
     side = found.side + 2 * QUIET
     name = "code inch" if block.inch else "code"
+    caption = f'<p class="center"><bdi>{escape(block.caption)}</bdi></p>' if block.caption else ""
     return (
         f'<svg class="{name}" viewBox="0 0 {side} {side}" role="img" aria-label="QR" shape-rendering="crispEdges">'
-        f'<path d="{"".join(path)}"/></svg>'
+        f'<path d="{"".join(path)}"/></svg>{caption}'
     )

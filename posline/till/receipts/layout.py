@@ -169,7 +169,8 @@ def _totals(sale: Mapping[str, Any], page: _Page, *, refund: bool) -> None:
     discount, tax, fee = sale.get("discount", 0), sale.get("tax", 0), sale.get("fee", 0)
     tax = tax or sum(line.get("tax", 0) for line in sale["lines"])
     exclusive = any(line.get("mode") == "exclusive" for line in sale["lines"])
-    page.add(Rule())
+    if discount or tax or fee or rounding:
+        page.add(Rule())
     if discount:
         page.pair(page.word("subtotal"), page.amount(sale.get("subtotal", total + discount)))
         page.pair(page.word("discount"), page.amount(-discount))
@@ -227,10 +228,10 @@ def _fiscal(fiscal: Fiscal, page: _Page) -> None:
 
 def _proof(codes: Sequence[str], page: _Page) -> None:
     for number, code in enumerate(codes, 1):
-        page.add(Space())
-        page.add(Code(code))
         single = len(codes) == 1
-        page.centre(page.word("proof") if single else page.word("proof_part").format(number, len(codes)))
+        caption = page.word("proof") if single else page.word("proof_part").format(number, len(codes))
+        page.add(Space())
+        page.add(Code(code, caption=page.readable(caption)))
 
 
 class _Page:

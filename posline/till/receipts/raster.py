@@ -55,9 +55,14 @@ def png(receipt: Receipt) -> bytes:
 def picture(receipt: Receipt) -> Image.Image:
     """The whole receipt in black (0) and white, as wide as its print head."""
     drawn = [image for block in receipt.blocks if (image := draw_block(block, receipt)) is not None]
-    sheet = Image.new("1", (receipt.paper.dots, max(min(sum(image.height for image in drawn), HEIGHT_MAX), 1)), 1)
+    return _joined(drawn or [Image.new("1", (receipt.paper.dots, 1), 1)])
+
+
+def _joined(images: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one width, one below the other."""
+    sheet = Image.new("1", (images[0].width, min(sum(image.height for image in images), HEIGHT_MAX)), 1)
     y = 0
-    for image in drawn:
+    for image in images:
         sheet.paste(image, (0, y))
         y += image.height
     return sheet
@@ -75,7 +80,10 @@ def draw_block(block: Block, receipt: Receipt) -> Image.Image | None:
     if isinstance(block, Space):
         return Image.new("1", (paper.dots, BODY_PX[paper.mm]), 1)
     if isinstance(block, Code):
-        return _code(block, paper)
+        drawn = _code(block, paper)
+        if not block.caption:
+            return drawn
+        return _joined([drawn, _text(Text(block.caption, Align.CENTER), paper, receipt.urdu_font, rtl=rtl)])
     if isinstance(block, Picture):
         return _logo(block, paper)
     assert isinstance(block, Cut | Kick)
