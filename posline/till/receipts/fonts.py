@@ -29,7 +29,7 @@ FILES = {
     "sans bold": "noto-sans-latin-600-normal.woff",
 }
 SCALE = {"nastaliq": 1.05, "naskh": 1.12}  # of the Latin letters beside them, so that both read alike
-SPACES = {" ": 0.26, "  ": 0.36}  # of the em: between Latin words, and beside Urdu, whose words lean over
+SPACES = {" ": 0.26, "  ": 0.48}  # of the em: between Latin words, and beside Urdu, whose words lean over
 STAMPS_MAX = 4096  # pieces kept: a receipt has some hundred, and a shop's words come again
 _LATIN = frozenset(
     [

@@ -30,7 +30,7 @@ from posline.till.receipts.blocks import (
     has_urdu,
 )
 from posline.till.receipts.settings import ReceiptSettings
-from posline.till.receipts.words import LANGUAGES, tender_name, word
+from posline.till.receipts.words import LANGUAGES, tender_name, unit_name, word
 from posline.till.text import money
 
 __all__ = ["NO_URDU", "Fiscal", "Made", "Udhaar", "receipt_of", "report_of"]
@@ -39,6 +39,7 @@ NO_URDU = (
     "Urdu cannot be drawn on this machine, so it is left out: install fribidi (libfribidi0 on Debian and Ubuntu) and "
     "start the till again"
 )
+UNIT_MAX = 12  # characters of a unit of measure
 Row = tuple[str, str]
 
 
@@ -314,12 +315,10 @@ class _Page:
     def lines(self, lines: Sequence[Mapping[str, Any]], *, without_tax: bool) -> None:
         for line in lines:
             self.add(Text(self.named(line), bold=True))
-            quantity = f"{line['quantity']} ×"
+            unit = clean(unit_name(str(line.get("unit") or ""), self.language), UNIT_MAX)
+            quantity = f"{line['quantity']} {self.readable(unit)}".strip()
             if "price" in line:
-                quantity += f" {self.amount(line['price'])}"
-            unit = str(line.get("unit") or "")
-            if unit and unit not in ("piece", "each") and not has_urdu(unit):
-                quantity = quantity.replace(" ×", f" {clean(unit)[:8]} ×", 1)
+                quantity += f" × {self.amount(line['price'])}"
             total = self.amount(line["total"]) if "total" in line else ""
             self.add(Columns((Cell(quantity, share=0), Cell(total, Align.END, 36))))
             extras = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LANGUAGES", "tender_name", "word"]
+__all__ = ["LANGUAGES", "tender_name", "unit_name", "word"]
 
 LANGUAGES = ("en", "ur")
 
@@ -28,7 +28,7 @@ _WORDS = {
     "item": ("Item", "سامان"),
     "items": ("Items", "اشیاء"),
     "ntn": ("NTN", "این ٹی این"),
-    "of_receipt": ("Of receipt", "رسید"),
+    "of_receipt": ("Original receipt", "اصل رسید"),
     "paid": ("Received", "وصول"),
     "payable": ("PAYABLE", "قابل ادائیگی"),
     "payment": ("Payment on account", "ادھار کی وصولی"),
@@ -70,10 +70,31 @@ _TENDERS = {
     "gift": ("Gift card", "گفٹ کارڈ"),
 }
 
+_UNITS = {  # as products name them; those that a receipt need not say are empty
+    "piece": ("", ""),
+    "each": ("", ""),
+    "kg": ("kg", "کلو"),
+    "g": ("g", "گرام"),
+    "litre": ("l", "لیٹر"),
+    "l": ("l", "لیٹر"),
+    "ml": ("ml", "ملی لیٹر"),
+    "metre": ("m", "میٹر"),
+    "m": ("m", "میٹر"),
+    "dozen": ("dozen", "درجن"),
+}
+
 
 def word(name: str, language: str) -> str:
     """A word of the receipt in `language`; English where it is not known. Raises KeyError for a word that is none."""
     return _WORDS[name][LANGUAGES.index(language) if language in LANGUAGES else 0]
+
+
+def unit_name(unit: str, language: str) -> str:
+    """How a unit of measure is written; one that is not known stands as it is."""
+    known = _UNITS.get(unit)
+    if known is None:
+        return unit
+    return known[LANGUAGES.index(language) if language in LANGUAGES else 0]
 
 
 def tender_name(kind: str, language: str) -> str:
