@@ -104,11 +104,11 @@ class PrintQueue:
         *,
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
-        sender: Callable[[Target, Iterable[bytes]], None] = send,
+        sender: Callable[[Target, Iterable[bytes]], None] | None = None,
         retry_s: tuple[float, ...] = RETRY_S,
     ) -> None:
         self._path, self._render, self._changed = path, render, changed
-        self._clock, self._send, self._retry_s = clock, sender, retry_s
+        self._clock, self._send, self._retry_s = clock, sender or send, retry_s
         self._settings = settings
         self._woken = threading.Condition()
         self._added: deque[Job] = deque()

@@ -21,13 +21,14 @@ from urllib.parse import parse_qs, urlsplit
 from posline.errors import BadRequest
 from posline.till.receipts.blocks import PAPERS, Paper
 
-__all__ = ["BAUDS", "PrinterFault", "PrinterSettings", "Target", "send"]
+__all__ = ["ASK_STATUS", "BAUDS", "PrinterFault", "PrinterSettings", "Target", "send"]
 
 CONNECT_S = 4.0  # a printer on the same switch answers in milliseconds, one that wakes up in two seconds
 STALL_S = 8.0  # without a byte taken: a full buffer drains within that, no paper does not
 WHOLE_S = 240.0  # for all of it: 60 kB of pictures over 9,600 baud take a minute, and one that dribbles ends
-STATUS_S = 0.4  # for a printer that can say how it is; many can't
+STATUS_S = 0.2  # for a printer that can say how it is; many can't, and a receipt starts within 0.3 s all the same
 LINGER_S = 4.0  # for the printer to close its side, which says that it took everything
+CONFIRMED_LINGER_S = 0.5  # where it has said so already
 PIECE_BYTES = 4096
 PORT = 9100
 BAUDS = (9600, 19200, 38400, 57600, 115200)
@@ -150,7 +151,7 @@ def send(target: Target, chunks: Iterable[bytes], *, stall_s: float = STALL_S, c
     `connect_s` to reach it, `stall_s` for each stretch of bytes and WHOLE_S in all. Raises PrinterFault."""
     began, deadline = False, time.monotonic() + WHOLE_S
     try:
-        with _opened(target, connect_s) as write:
+        with _opened(target, connect_s, stall_s) as write:
             for chunk in chunks:
                 view = memoryview(chunk)
                 while view:
@@ -169,9 +170,9 @@ Write = Callable[[memoryview, float], int]
 
 
 @contextlib.contextmanager
-def _opened(target: Target, connect_s: float) -> Iterator[Write]:
+def _opened(target: Target, connect_s: float, stall_s: float) -> Iterator[Write]:
     if target.kind == "network":
-        with _network(target, connect_s) as write:
+        with _network(target, connect_s, stall_s) as write:
             yield write
     elif target.kind in ("device", "serial", "file"):
         with _path(target) as write:
@@ -181,19 +182,22 @@ def _opened(target: Target, connect_s: float) -> Iterator[Write]:
 
 
 @contextlib.contextmanager
-def _network(target: Target, connect_s: float) -> Iterator[Write]:
+def _network(target: Target, connect_s: float, stall_s: float) -> Iterator[Write]:
     with socket.create_connection((target.place, target.number), timeout=connect_s) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _ask(line)
+        talks = _ask(line, STATUS_S, began=False)
 
         def write(piece: memoryview, stall_s: float) -> int:
             line.settimeout(stall_s)
             return line.send(piece)
 
         yield write
+        # one that could answer before must answer now: else it hangs, or ran out of paper on the way
+        if talks and not _ask(line, stall_s, began=True):
+            raise TimeoutError
         # closed in order, so that nothing under way is thrown away; a printer that keeps its side open is no fault
         line.shutdown(socket.SHUT_WR)
-        deadline = time.monotonic() + LINGER_S
+        deadline = time.monotonic() + (CONFIRMED_LINGER_S if talks else LINGER_S)
         with contextlib.suppress(TimeoutError):
             while (left := deadline - time.monotonic()) > 0:
                 line.settimeout(left)
@@ -201,26 +205,28 @@ def _network(target: Target, connect_s: float) -> Iterator[Write]:
                     break
 
 
-def _ask(line: socket.socket) -> None:
-    """Ask the printer how it is. One that does not answer is taken at its silence: it prints or it doesn't."""
-    line.settimeout(STATUS_S)
+def _ask(line: socket.socket, wait_s: float, *, began: bool) -> bool:
+    """Ask the printer how it is; whether it said so. Raises PrinterFault where it is not well."""
+    line.settimeout(wait_s)
     line.sendall(ASK_STATUS)
     try:
         answer = line.recv(16)
     except TimeoutError:
-        return
+        return False
     if not answer:
-        raise PrinterFault("the printer closed the line: another till may be printing on it", began=False)
+        why = "the printer closed the line: another till may be printing on it"
+        raise PrinterFault(why, began=began)
     state = answer[-1]
     if state & 0x93 != 0x12:  # not the fixed bits of a status byte
-        return
+        return False
     for bit, why in (
         (NO_PAPER, "the printer has no paper: put in a roll"),
         (COVER_OPEN, "the printer's cover is open: close it"),
         (OTHER_FAULT, "the printer reports a fault: look at its lights, switch it off and on"),
     ):
         if state & bit:
-            raise PrinterFault(why, began=False)
+            raise PrinterFault(why, began=began)
+    return True
 
 
 @contextlib.contextmanager
@@ -278,7 +284,7 @@ def _why(target: Target, error: OSError) -> str:
         return f"no printer answers at {target}: look whether it is on and has that address"
     if isinstance(error, socket.gaierror):
         return f"{target.place} is no known address: set the printer's own"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError) or error.errno == errno.ENOTCONN:
         return "the printer broke off: look at the paper, and print again if it is not whole"
     if isinstance(error, FileNotFoundError) or error.errno in (errno.ENODEV, errno.ENXIO):
         return f"{target.place} is not there: look whether the printer is plugged in and on"

@@ -141,9 +141,13 @@ def report_of(
 
 def _facts(sale: Mapping[str, Any], page: _Page, customer: Udhaar | None) -> list[Row]:
     day, time = _when(sale)
+    # two groups of figures in one text would stand the other way round within Urdu
+    when = [(page.word("date"), day), (page.word("time"), time)]
+    if page.language == "en":
+        when = [(page.word("date"), f"{day} {time}".strip())]
     facts = [
         (page.word("receipt"), str(sale.get("receipt", ""))),
-        (page.word("date"), f"{day} {time}".strip()),
+        *when,
         (page.word("till"), str(sale.get("label", ""))),
         (page.word("cashier"), str(sale.get("by") or "")),
     ]
@@ -320,7 +324,7 @@ class _Page:
             if "price" in line:
                 quantity += f" × {self.amount(line['price'])}"
             total = self.amount(line["total"]) if "total" in line else ""
-            self.add(Columns((Cell(quantity, share=0), Cell(total, Align.END, 36))))
+            self.add(Columns((Cell(quantity), Cell(total, Align.END))))
             extras = []
             if line.get("discount"):
                 extras.append(f"{self.word('discount_short')} {self.amount(line['discount'])}")
