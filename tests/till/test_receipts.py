@@ -123,6 +123,7 @@ def test_what_a_customer_owes_stands_below() -> None:
     assert row(receipt, "Raast (ref. RT88213)") == "2,000.00"
     assert row(receipt, "Udhaar   ") == "1,089.88"
     assert row(receipt, "Udhaar balance") == "4,589.88"
+    assert "Received" not in text(receipt), "what is owed was not received"
     assert "balance" not in text(receipt_of(SPLIT, SHOP, customer=Udhaar("Imran Ali")))
 
 

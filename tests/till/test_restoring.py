@@ -167,6 +167,25 @@ async def test_what_the_till_did_not_write_itself_it_does_not_sign(tmp_path: Pat
         assert found.recorded is not None and a.printing.papers.proof(found.recorded) == ()
 
 
+async def test_a_till_put_back_to_an_older_disk_takes_its_own_receipts(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a:
+        before = await a.sell([TEA])
+    shutil.copytree(tmp_path / "a", tmp_path / "old")
+    async with open_till(tmp_path / "a") as a:
+        lost = await a.sell([TEA])
+        codes = codes_of(a, lost.id)
+    async with open_till(tmp_path / "old") as a:
+        found = await scan(a, codes)
+        assert found.counts and found.recorded is not None
+        assert a.printing.papers.proof(found.recorded) == (), "it signs only what this disk wrote"
+        after = await a.sell([TEA])
+        assert len({before.receipt, lost.receipt, after.receipt}) == 3
+        assert (await scan(a, codes)).to_dict()["state"] == "known"
+        assert a.day_report()["sales"]["count"] == 3 and not a.day_report()["disputed"]
+    async with open_till(tmp_path / "old") as a:
+        assert (await scan(a, codes)).counts and a.day_report()["sales"]["count"] == 3
+
+
 async def test_codes_come_one_by_one_under_one_id(tmp_path: Path) -> None:
     lines = [{"sku": f"S{n}", "name": f"Thing number {n}", "quantity": "1", "price": 100 + n} for n in range(30)]
     async with running(tmp_path / "a") as (a, client):

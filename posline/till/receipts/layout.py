@@ -39,6 +39,7 @@ NO_URDU = (
     "Urdu cannot be drawn on this machine, so it is left out: install fribidi (libfribidi0 on Debian and Ubuntu) and "
     "start the till again"
 )
+UNPAID = frozenset({"account"})  # kinds of tender that the customer still owes
 UNIT_MAX = 12  # characters of a unit of measure
 Row = tuple[str, str]
 
@@ -203,8 +204,9 @@ def _totals(sale: Mapping[str, Any], page: _Page, *, refund: bool) -> None:
         reference = clean(str(tender.get("reference") or ""))
         label = f"{name} ({page.word('reference')} {reference})" if reference else name
         page.pair(label, page.amount(abs(tender["amount"])))
-    if len(tenders) > 1 or sale.get("change"):
-        page.pair(page.word("paid"), page.amount(sum(abs(tender["amount"]) for tender in tenders)))
+    received = [abs(tender["amount"]) for tender in tenders if tender["kind"] not in UNPAID]
+    if not refund and (len(received) > 1 or sale.get("change")):
+        page.pair(page.word("paid"), page.amount(sum(received)))
     if sale.get("change"):
         page.pair(page.word("change"), page.amount(sale["change"]), bold=True)
 
