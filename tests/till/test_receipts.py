@@ -445,3 +445,9 @@ def test_the_docs_show_every_receipt_that_is_drawn_for_them() -> None:
 def test_a_block_cuts() -> None:
     assert [type(block) for block in receipt_of(SHORT, PLAIN).blocks][-1] is Cut
     assert Cell("a\x1b\nb").text == "a b"
+
+
+def test_a_name_cannot_turn_the_figures_beside_it() -> None:
+    name = "Tea\u202e 05.2\u2067\u200f"
+    receipt = receipt_of(SHORT | {"lines": [SHORT["lines"][0] | {"name": name}]}, PLAIN)
+    assert "Tea 05.2" in texts(receipt)
