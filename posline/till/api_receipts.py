@@ -54,6 +54,7 @@ def receipt_routes(till: Till) -> list[Route]:
         if "job" in body:
             if body.get("do") not in ("again", "drop"):
                 raise BadRequest.of("do", "is again or drop")
+            await till.people.allow("reprint", body)
             (till.printing.again if body["do"] == "again" else till.printing.drop)(body["job"])
             return json_answer(till.printing.state())
         copy = body.get("copy")
@@ -61,6 +62,7 @@ def receipt_routes(till: Till) -> list[Route]:
             raise BadRequest.of("copy", "is true or false, or left out where the till is to know")
         if not body.get("entry"):
             raise BadRequest.of("entry", "is the id or receipt of what is to be printed")
+        await till.people.allow("reprint", body)
         answer = await asyncio.to_thread(
             till.printing.print, body["entry"], copy=copy, id=id, language=body.get("language", "")
         )
@@ -68,9 +70,9 @@ def receipt_routes(till: Till) -> list[Route]:
 
     async def drawer(request: Request) -> Response:
         body = _read(await read_object(request))
-        return json_answer(
-            till.printing.open_drawer(body.get("reason", ""), by=body.get("by", ""), id=uuid_of(body)), 202
-        )
+        id = uuid_of(body)
+        by = await till.people.allow("drawer", body) or body.get("by", "")
+        return json_answer(till.printing.open_drawer(body.get("reason", ""), by=by, id=id), 202)
 
     async def restore(request: Request) -> Response:
         restored = await till.restoring.scan(await read_object(request))

@@ -146,12 +146,20 @@ class PrinterSettings:
         }  # fmt: skip
 
 
-def send(target: Target, chunks: Iterable[bytes], *, stall_s: float = STALL_S, connect_s: float = CONNECT_S) -> None:
+def send(
+    target: Target,
+    chunks: Iterable[bytes],
+    *,
+    stall_s: float = STALL_S,
+    connect_s: float = CONNECT_S,
+    status_s: float = STATUS_S,
+) -> None:
     """Send to a printer, and return once it took everything. `chunks` may be made while they are sent. Takes at most
-    `connect_s` to reach it, `stall_s` for each stretch of bytes and WHOLE_S in all. Raises PrinterFault."""
+    `connect_s` to reach it, `status_s` for it to say how it is, `stall_s` for each stretch of bytes and WHOLE_S in all.
+    Raises PrinterFault."""
     began, deadline = False, time.monotonic() + WHOLE_S
     try:
-        with _opened(target, connect_s, stall_s) as write:
+        with _opened(target, connect_s, status_s, stall_s) as write:
             for chunk in chunks:
                 view = memoryview(chunk)
                 while view:
@@ -170,9 +178,9 @@ Write = Callable[[memoryview, float], int]
 
 
 @contextlib.contextmanager
-def _opened(target: Target, connect_s: float, stall_s: float) -> Iterator[Write]:
+def _opened(target: Target, connect_s: float, status_s: float, stall_s: float) -> Iterator[Write]:
     if target.kind == "network":
-        with _network(target, connect_s, stall_s) as write:
+        with _network(target, connect_s, status_s, stall_s) as write:
             yield write
     elif target.kind in ("device", "serial", "file"):
         with _path(target) as write:
@@ -182,10 +190,10 @@ def _opened(target: Target, connect_s: float, stall_s: float) -> Iterator[Write]
 
 
 @contextlib.contextmanager
-def _network(target: Target, connect_s: float, stall_s: float) -> Iterator[Write]:
+def _network(target: Target, connect_s: float, status_s: float, stall_s: float) -> Iterator[Write]:
     with socket.create_connection((target.place, target.number), timeout=connect_s) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        talks = _ask(line, STATUS_S, began=False)
+        talks = _ask(line, status_s, began=False)
 
         def write(piece: memoryview, stall_s: float) -> int:
             line.settimeout(stall_s)

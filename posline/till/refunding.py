@@ -20,6 +20,7 @@ from posline.core.status import Status
 from posline.errors import NotPossible
 from posline.storage.reports import Recorded
 from posline.storage.returned import returns_of, taken_of
+from posline.till.people import approval
 from posline.till.recording import Draft, Result
 from posline.till.refund import Refund, refund_of
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from posline.till.till import Till
 
 __all__ = ["Refunded", "refund", "refunds_of", "show_refund", "void"]
-
-ROUNDING_SETTING = "rounding"  # the shared setting: minor units to which cash is rounded, 0 for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +41,15 @@ class Refunded:
 async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
     """Record the refund that `request` (the body of POST /api/sales/{id}/refund) asks for. See `Till.refund`."""
     sale = till.one(wanted)
+    approved = await approval(till, "refund", request)
 
     def draft(id: str) -> Draft:
         _counts(sale)
         taken, voided = taken_of(till.store.read, till.store.shop_key(till.shop_id), sale.entry, but=id)
         if voided:
             raise NotPossible(f"{sale.receipt} was voided: nothing is left of it to refund")
-        unit = till.reports.setting(ROUNDING_SETTING)
-        unit = unit if type(unit) is int and unit > 0 else 0
-        body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=unit)
-        return Draft(body, _by(request))
+        body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=till.terms().cash_unit)
+        return Draft(body | approved, _by(request))
 
     def same(entry: Entry) -> bool:
         return same_refund(entry.body, sale.entry.id, request)
@@ -62,15 +60,16 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
 async def void(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
     """Record the void that `request` (the body of POST /api/sales/{id}/void) asks for. See `Till.void`."""
     sale = till.one(wanted)
+    approved = await approval(till, "void", request)
 
     def draft(id: str) -> Draft:
         faults = Faults()
-        fields = faults.fields("", request, frozenset({"id", "reason", "by", "approve"}))
+        fields = faults.fields("", request, frozenset({"id", "reason", "by", "pin", "approve"}))
         reason = faults.text("reason", fields.get("reason"))
         faults.raise_any()
         _counts(sale)
         _voidable(till, sale, id)
-        return Draft(void_body(sale.entry.body, sale.entry.hash, reason), _by(request))
+        return Draft(void_body(sale.entry.body, sale.entry.hash, reason) | approved, _by(request))
 
     def same(entry: Entry) -> bool:
         return bool(entry.body["sale"] == sale.entry.id and entry.body["reason"] == request.get("reason"))

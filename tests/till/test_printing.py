@@ -26,12 +26,13 @@ from posline.till.printers import ASK_STATUS, PrinterFault, PrinterSettings, Tar
 from posline.till.receipts.escpos import kick
 from posline.till.receipts.text import text
 from posline.till.recording import Draft
+from posline.till.shared import put
 from posline.till.till import Till, open_till
 from tests.till.shop import TEA, running, sale
 
 SETTLED_S = 20.0
 HEADING_PICTURE = b"\x1dv0"  # all above the receipt's number is letters, but for COPY in both languages
-quick = partial(send, stall_s=0.3, connect_s=1.0)
+quick = partial(send, stall_s=0.3, connect_s=SETTLED_S, status_s=SETTLED_S)  # for printers that go deaf on the way
 
 
 class Printer:
@@ -255,17 +256,21 @@ def test_what_waits_too_long_is_printed_only_if_somebody_asks(bench: Bench) -> N
     assert bench.paper == [b"one\n"], "no copy: there is no first one"
 
 
-def test_the_queue_is_bounded(bench: Bench) -> None:
+def test_the_queue_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WAITING_MAX <= 1000 and OPEN_MAX <= 1000
+    waiting, open_ = 20, 25
+    monkeypatch.setattr(print_queue, "WAITING_MAX", waiting)
+    monkeypatch.setattr(print_queue, "OPEN_MAX", open_)
     bench.outcomes = [REFUSED] * 1000
-    for n in range(WAITING_MAX + OPEN_MAX + 50):
+    for n in range(waiting + open_ + 50):
         bench.add(str(n))
     bench.settle()
     state = bench.queue.state()
-    assert state.waiting == WAITING_MAX and len(state.lapsed) <= 20
-    assert state.lapsed[-1]["name"] == str(OPEN_MAX + 49), "the newest of those that lapsed"
+    assert state.waiting == waiting and len(state.lapsed) == 20
+    assert state.lapsed[-1]["name"] == str(open_ + 49), "the newest of those that lapsed"
     with contextlib.closing(sqlite3.connect(bench.path / "printing.db")) as store:
         count = dict(store.execute("SELECT state, count(*) FROM job GROUP BY state"))
-    assert count == {"waiting": WAITING_MAX, "lapsed": OPEN_MAX, "dropped": 50}
+    assert count == {"waiting": waiting, "lapsed": open_, "dropped": 50}
 
 
 def test_the_drawer_opens_once_and_at_once_or_not_at_all(bench: Bench) -> None:
@@ -341,7 +346,7 @@ def test_targets_are_read_and_written_alike() -> None:
 
 def test_a_network_printer_takes_a_job(printers: list[Printer]) -> None:
     printers.append(printer := Printer())
-    quick(Target.read(printer.target), [b"one", b"two" * 50_000])
+    send(Target.read(printer.target), [b"one", b"two" * 50_000])
     assert printer.jobs == [b"one" + b"two" * 50_000]
 
 
@@ -418,12 +423,6 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
 # -- a till and its printer --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Printers that hang are given up soon."""
-    monkeypatch.setattr(print_queue, "send", quick)
-
-
 async def printed(till: Till) -> None:
     assert await asyncio.to_thread(till.printing.settle, SETTLED_S)
 
@@ -470,7 +469,10 @@ async def test_each_sale_is_printed_once_after_its_commit(tmp_path: Path, printe
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "refuses", "dies"])
-async def test_a_printer_in_trouble_is_in_no_sales_way(tmp_path: Path, printers: list[Printer], trouble: str) -> None:
+async def test_a_printer_in_trouble_is_in_no_sales_way(
+    tmp_path: Path, printers: list[Printer], trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(print_queue, "send", quick)
     printers.append(printer := Printer(deaf=trouble == "hangs", takes=5 if trouble == "dies" else None))
     target = f"tcp://127.0.0.1:{nobodys_port()}" if trouble == "refuses" else printer.target
     async with open_till(tmp_path / "a") as till:
@@ -532,6 +534,31 @@ async def test_a_sale_printed_only_when_asked_opens_the_drawer_all_the_same(
         await till.sell([TEA])
         await printed(till)
         assert printer.jobs == [kick(2)]
+
+
+async def test_a_shop_may_ask_for_a_pin_before_a_reprint_and_the_drawer(
+    tmp_path: Path, printers: list[Printer]
+) -> None:
+    printers.append(printer := Printer())
+    async with running(tmp_path / "a") as (till, client):
+        till.printing.set_printer({"target": printer.target, "drawer": 0})
+        sold = (await client.post("/api/sales", json=sale())).json()
+        await till.people.save("Sana", {"role": "supervisor", "pin": "4711"})
+        await put(till, "permissions", {"reprint": "supervisor", "drawer": "supervisor"})
+        await printed(till)
+        till.printing.set_printer({"drawer": 2})
+        for path, asked in (("/api/print", {"entry": sold["id"]}), ("/api/drawer", {"reason": "change"})):
+            body = {"id": str(uuid.uuid4()), "by": "Ali"} | asked
+            refused = await client.post(path, json=body)
+            assert refused.status_code == 403 and "Sana can" in refused.json()["detail"]
+            body["approve"] = {"by": "Sana", "pin": "4711"}
+            assert (await client.post(path, json=body)).status_code == 202
+            await printed(till)
+        assert len(printer.jobs) == 3 and printer.jobs[2] == kick(2)
+        assert till.printing.state()["drawer"][0]["by"] == "Sana"
+        with pytest.raises(BadRequest, match=r"receipt\.paper"):
+            await put(till, "receipt", {"paper": "A4"})
+        assert await put(till, "receipt", {"paper": "58"}) == {"paper": "58"}
 
 
 async def test_receipts_over_the_api(tmp_path: Path) -> None:
