@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from posline.errors import Ambiguous
 from posline.till.api_customers import customer_routes
+from posline.till.api_goods import goods_routes
 from posline.till.api_people import people_routes
 from posline.till.api_refunds import refund_routes
 from posline.till.body import read_object
@@ -45,6 +46,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
         *refund_routes(till),
         *people_routes(till),
+        *goods_routes(till),
         *customer_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
         Route("/api/reports/day/{day}", api.day, methods=["GET"]),

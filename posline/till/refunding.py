@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.entry import Entry
 from posline.core.faults import Faults
-from posline.core.money import THOUSAND, parse_quantity
+from posline.core.money import parse_quantity
 from posline.core.refunding import NOTHING, refund_body, same_refund, void_body
 from posline.core.status import Status
 from posline.errors import NotPossible
@@ -23,6 +23,7 @@ from posline.storage.returned import returns_of, taken_of
 from posline.till.people import approval
 from posline.till.recording import Draft, Result
 from posline.till.refund import Refund, refund_of
+from posline.till.stock import signed_text
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -146,14 +147,7 @@ def refunds_of(till: Till, sale: Recorded) -> tuple[list[Refund], dict[int, str]
     found = [r for r in map(till.reports.entry_at, places) if r is not None]
     taken, _ = taken_of(read, key, sale.entry)
     left = {
-        number: _decimal(parse_quantity(line["quantity"]) - taken.get(number, NOTHING).quantity)
+        number: signed_text(parse_quantity(line["quantity"]) - taken.get(number, NOTHING).quantity)
         for number, line in enumerate(sale.entry.body["lines"], 1)
     }
     return [show_refund(till, r) for r in found], left
-
-
-def _decimal(thousandths: int) -> str:
-    """Thousandths as a decimal text, below 0 too: more may have been taken back than was sold."""
-    whole, rest = divmod(abs(thousandths), THOUSAND)
-    text = f"{whole}.{rest:03d}".rstrip("0").rstrip(".") if rest else str(whole)
-    return "-" + text if thousandths < 0 else text
