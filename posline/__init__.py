@@ -28,6 +28,7 @@ from posline.errors import (
 )
 from posline.till.changes import Change
 from posline.till.opening import Clockwork
+from posline.till.refund import Refund, Returned
 from posline.till.sale import Durable, Line, Sale, Tender
 from posline.till.till import Till, open_till
 
@@ -53,7 +54,9 @@ __all__ = [
     "NotPossible",
     "OutcomeUnknown",
     "PoslineError",
+    "Refund",
     "Refused",
+    "Returned",
     "Sale",
     "Tender",
     "Till",

@@ -12,13 +12,13 @@ import typer
 
 from posline.errors import BadRequest, FolderError, NotFound
 from posline.till import terminal, text
-from posline.till.api import day_of
 from posline.till.commands import COMMANDS, READING
 from posline.till.invitation import Invitation, parse_duration
 from posline.till.linking import sync_url
 from posline.till.local import ask
 from posline.till.machine import default_folder, make_folder, planned_service
 from posline.till.offline import join_folder, restore_folder
+from posline.till.query import day_of
 from posline.till.serve import TillOptions, run, run_till
 from posline.till.service import install
 from posline.till.service import remove as uninstall

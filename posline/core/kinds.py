@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from posline.core.checks import MAX_LINES, MAX_TENDERS, MAX_TEXT, TENDER, Body
+from posline.core.checks import Body
 from posline.core.checks import amount as _amount
 from posline.core.checks import hash_text as _hash
 from posline.core.checks import named as _named
@@ -32,8 +32,8 @@ from posline.core.counter import (
     check_stock,
     check_unhold,
 )
-from posline.core.money import MAX_MONEY, inclusive_tax, line_total, parse_quantity, parse_rate
 from posline.core.numbers import AUTHOR, author_id, valid_label
+from posline.core.sales import check_refund, check_sale, check_void, refund_content, sale_content, void_content
 
 __all__ = [
     "KINDS",
@@ -81,7 +81,6 @@ MEMBERSHIP = frozenset({"founding", "member", "role", "remove", "accept", "key"}
 SIGNED_KINDS = MEMBERSHIP | {"run", "seal", "setting", "shift closed", "day closed"}
 NUMBERED = frozenset({"sale", "refund"})  # kinds that take a number of the till's receipts
 
-_WHOLE = {str(pieces): pieces for pieces in range(1, 100)}
 _PROOF = re.compile(r"[A-Za-z0-9_-]{86}")
 _DAY_START = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -95,90 +94,6 @@ def check_body(kind: str, till: str, body: Body) -> str | None:
         return "it does not say how far its clock is to be believed"
     check = _CHECKS.get(kind)
     return None if check is None else check(till, body)
-
-
-def _sale(_: str, body: Body) -> str | None:
-    number, label, lines, total = body.get("number"), body.get("label"), body.get("lines"), body.get("total")
-    if not _place(number) or type(label) is not str or not valid_label(label):
-        return "its receipt number or label is out of range"
-    if type(lines) is not list or not 0 < len(lines) <= MAX_LINES:
-        return f"it has not 1 to {MAX_LINES} lines"
-    reckoned = 0
-    for line in lines:
-        cost = _plain_line(line)
-        if cost is None:
-            wrong, cost = _line(line)
-            if wrong is not None:
-                return wrong
-        reckoned += cost
-    if type(total) is not int or total != reckoned:
-        return f"its total is not the {reckoned} of its lines"
-    note = body.get("note", "")
-    if not _text(note, 0) or not _text(body.get("customer", ""), 0):
-        return "one of its texts is too long"
-    return _paid(body, total)
-
-
-def _plain_line(line: object) -> int | None:
-    """What a line of whole pieces without tax or name costs; None for any other line, right or wrong. Nine lines in ten
-    are such, and checking lines is most of what reading a sale costs."""
-    if type(line) is not dict:
-        return None
-    get = line.get
-    sku, quantity, price, discount = get("sku"), get("quantity"), get("price"), get("discount", 0)
-    if type(sku) is not str or type(quantity) is not str or type(price) is not int or type(discount) is not int:
-        return None
-    pieces = _WHOLE.get(quantity)
-    if pieces is None or len(line) != 3 + ("discount" in line) or not 0 < len(sku) <= MAX_TEXT:
-        return None
-    cost = price * pieces - discount
-    return cost if 0 <= price <= MAX_MONEY and discount >= 0 and 0 <= cost <= MAX_MONEY else None
-
-
-def _line(line: object) -> tuple[str | None, int]:
-    """(what is wrong, what the line costs)."""
-    if type(line) is not dict or not _text(line.get("sku")) or not _text(line.get("name", ""), 0):
-        return "a line names nothing that was sold", 0
-    quantity, price, discount = line.get("quantity"), line.get("price"), line.get("discount", 0)
-    try:
-        thousandths = parse_quantity(quantity) if type(quantity) is str else 0
-    except ValueError:
-        thousandths = 0
-    if not thousandths:
-        return "a line's quantity is no decimal above 0", 0
-    if type(price) is not int or not _amount(price) or not _amount(discount):
-        return "a line's price or discount is out of range", 0
-    cost = line_total(price, thousandths, discount)
-    if cost < 0 or cost > MAX_MONEY:
-        return "a line costs less than nothing, or too much", 0
-    if "rate" in line or "tax" in line:
-        try:
-            rate = parse_rate(line["rate"]) if type(line.get("rate")) is str else None
-        except ValueError:
-            rate = None
-        if rate is None or line.get("tax") != inclusive_tax(cost, rate) or type(line.get("tax")) is not int:
-            return "a line's tax is not what its rate makes it", 0
-    return None, cost
-
-
-def _paid(body: Body, total: int) -> str | None:
-    rounding, change, tenders = body.get("rounding", 0), body.get("change", 0), body.get("tenders")
-    if type(rounding) is not int or abs(rounding) > MAX_MONEY or not _amount(change) or total + rounding < 0:
-        return "its rounding or change is out of range"
-    if tenders is None:
-        return None if change == 0 else "it gives change for nothing"
-    if type(tenders) is not list or not 0 < len(tenders) <= MAX_TENDERS:
-        return "its tenders are no list"
-    paid = 0
-    for tender in tenders:
-        if type(tender) is not dict or type(kind := tender.get("kind")) is not str or not TENDER.fullmatch(kind):
-            return "a tender has no kind"
-        if not _amount(tender.get("amount")) or not _text(tender.get("reference", ""), 0):
-            return "a tender's amount or reference is out of range"
-        paid += tender["amount"]
-    if paid - change != total + rounding:
-        return f"its tenders less change are not the {total + rounding} to be paid"
-    return None
 
 
 def _run(_: str, body: Body) -> str | None:
@@ -311,7 +226,9 @@ def _redate(_: str, body: Body) -> str | None:
 _CHECKS: dict[str, Callable[[str, Body], str | None]] = {
     "run": _run,
     "seal": _seal,
-    "sale": _sale,
+    "sale": check_sale,
+    "refund": check_refund,
+    "void": check_void,
     "redate": _redate,
     "cash": check_cash,
     "payment": check_payment,
@@ -335,32 +252,13 @@ _CHECKS: dict[str, Callable[[str, Body], str | None]] = {
 # -- content ---------------------------------------------------------------------------------------
 
 _PLACE = frozenset({"v", "id", "till", "run", "seq", "prev", "at", "day", "by", "sig", "seen", "clock"})
+_CONTENTS: dict[str, Callable[[Body], bytes]] = {"sale": sale_content, "refund": refund_content, "void": void_content}
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def content_of(kind: str, body: Body) -> bytes:
     """What a valid entry says, in one form: equal bytes for equal content."""
-    if kind != "sale":
-        return _encode({name: value for name, value in body.items() if name not in _PLACE})
-    payable = body["total"] + body.get("rounding", 0)
-    tenders = body.get("tenders") or [{"kind": "cash", "amount": payable}]
-    return _encode(
-        [
-            kind,
-            [
-                [
-                    line["sku"],
-                    parse_quantity(line["quantity"]),
-                    line["price"],
-                    line.get("discount", 0),
-                    line.get("tax", 0),
-                ]
-                for line in body["lines"]
-            ],
-            sorted([tender["kind"], tender["amount"], tender.get("reference", "")] for tender in tenders),
-            body.get("change", 0),
-            body.get("customer", ""),
-            body.get("rounding", 0),
-            body["total"],
-        ]
-    )
+    content = _CONTENTS.get(kind)
+    if content is not None:
+        return content(body)
+    return _encode({name: value for name, value in body.items() if name not in _PLACE})

@@ -6,16 +6,30 @@ A quantity is held as thousandths (an int): "1.5" is 1500. At most 6 digits befo
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 
 __all__ = [
+    "EXCLUSIVE",
+    "INCLUSIVE",
     "MAX_MONEY",
+    "MODES",
+    "PRINTED",
+    "RATE_UNITS",
+    "apportion",
     "format_quantity",
     "inclusive_tax",
+    "is_rate",
     "line_total",
+    "parse_percent",
     "parse_quantity",
     "parse_rate",
+    "part_of",
+    "quantity_of",
+    "receipt_taxes",
+    "round_cash",
     "round_half_up",
+    "tax_fraction",
 ]
 
 MAX_MONEY = 10**12  # of any one amount, in minor units: sums of 500 lines stay exact in every language that reads them
@@ -23,6 +37,7 @@ THOUSAND = 1000
 _QUANTITY = re.compile(r"(0|[1-9][0-9]{0,5})(?:\.([0-9]{1,3}))?")
 _RATE = re.compile(r"(0|[1-9][0-9]{0,2})(?:\.([0-9]{1,4}))?")
 RATE_UNITS = 10_000  # a rate is held as ten-thousandths of a per cent
+INCLUSIVE, EXCLUSIVE, PRINTED = MODES = ("inclusive", "exclusive", "printed")  # how a line's tax stands to its price
 
 
 def round_half_up(numerator: int, denominator: int) -> int:
@@ -72,6 +87,38 @@ def parse_rate(text: str) -> int:
     return int(match[1]) * RATE_UNITS + int((match[2] or "").ljust(4, "0"))
 
 
+def is_rate(text: object) -> bool:
+    """Whether it is a rate in per cent, as parse_rate reads it."""
+    return type(text) is str and _RATE.fullmatch(text) is not None
+
+
+def parse_percent(value: object) -> int:
+    """Ten-thousandths of a per cent given as int, Decimal or text. Raises ValueError unless it is 0 to 100."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
+        raise ValueError("a percentage is a decimal number or a text of one")
+    if isinstance(value, Decimal):
+        if not value.is_finite() or value.adjusted() > 3 or int(value.normalize().as_tuple().exponent) < -4:
+            raise ValueError("a percentage is 0 to 100, with at most 4 digits behind the point")
+        value = f"{value:f}"
+        if "." in value:
+            value = value.rstrip("0").rstrip(".")
+    match = _RATE.fullmatch(str(value)[:40])
+    units = 101 * RATE_UNITS if match is None else int(match[1]) * RATE_UNITS + int((match[2] or "").ljust(4, "0"))
+    if units > 100 * RATE_UNITS:
+        raise ValueError("a percentage is 0 to 100, with at most 4 digits behind the point")
+    return units
+
+
+def part_of(amount: int, units: int) -> int:
+    """So many ten-thousandths of a per cent of an amount, rounded half up."""
+    return round_half_up(amount * units, 100 * RATE_UNITS)
+
+
+def round_cash(due: int, unit: int) -> int:
+    """What is paid in coins for an amount due: the nearest multiple of `unit` minor units, halves up; 0 is exact."""
+    return round_half_up(due, unit) * unit if unit else due
+
+
 def line_total(price: int, thousandths: int, discount: int = 0) -> int:
     """What a line costs: price x quantity, rounded half up, less the discount of the whole line."""
     return round_half_up(price * thousandths, THOUSAND) - discount
@@ -80,3 +127,34 @@ def line_total(price: int, thousandths: int, discount: int = 0) -> int:
 def inclusive_tax(total: int, rate: int) -> int:
     """The tax inside a total that includes it; `rate` as from parse_rate."""
     return round_half_up(total * rate, 100 * RATE_UNITS + rate)
+
+
+def tax_fraction(mode: str, rate: int, cost: int, mrp: int, thousandths: int) -> tuple[int, int]:
+    """The exact tax of a line as (numerator, denominator); `rate` as from parse_rate, `cost` less discounts.
+
+    Inclusive: the part of `cost` that is tax. Exclusive: what comes on top of `cost`. Printed: the part of the printed
+    retail price `mrp` x quantity that is tax, whatever the line costs. All lines of one mode and rate have the same
+    denominator, so their numerators can be added.
+    """
+    if mode == EXCLUSIVE:
+        return cost * rate, 100 * RATE_UNITS
+    if mode == PRINTED:
+        return mrp * thousandths * rate, THOUSAND * (100 * RATE_UNITS + rate)
+    return cost * rate, 100 * RATE_UNITS + rate
+
+
+def apportion(numerators: Sequence[int], denominator: int, total: int) -> list[int]:
+    """Shares that sum to `total` and differ from their exact numerator / denominator by less than 1: the largest
+    remainders are rounded up, of equal ones the earlier. `total` is the exact sum, rounded either way."""
+    shares = [numerator // denominator for numerator in numerators]
+    left = total - sum(shares)
+    if left:
+        order = sorted(range(len(shares)), key=lambda index: -(numerators[index] % denominator))
+        for index in order[:left]:
+            shares[index] += 1
+    return shares
+
+
+def receipt_taxes(numerators: Sequence[int], denominator: int) -> list[int]:
+    """The taxes of the lines of one mode and rate where tax is rounded once for all of them, half up."""
+    return apportion(numerators, denominator, round_half_up(sum(numerators), denominator))

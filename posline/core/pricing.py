@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from posline.core.checks import MAX_LINES, MAX_TEXT
+from posline.core.checks import MAX_LINES
+from posline.core.faults import Faults
 from posline.core.money import (
     MAX_MONEY,
     format_quantity,
     inclusive_tax,
     line_total,
-    parse_quantity,
     parse_rate,
     quantity_of,
 )
-from posline.errors import BadRequest, FieldError
+from posline.errors import BadRequest
 
-__all__ = ["PricedSale", "Product", "SaleFigures", "price_sale", "request_key", "sale_figures"]
+__all__ = ["PricedSale", "Product", "price_sale", "request_key"]
 
 MAX_TENDERS = 20
 ON_ACCOUNT = "account"  # udhaar: the only tender that may leave something unpaid
@@ -67,80 +67,7 @@ class PricedSale:
         return body | {"total": self.total}
 
 
-@dataclass(frozen=True, slots=True)
-class SaleFigures:
-    """What a sale sums to, in minor units. `net_tenders` is what stayed in the drawer or on account, by kind."""
-
-    subtotal: int
-    discount: int
-    tax: int
-    rounding: int
-    total: int
-    change: int
-    tenders: list[dict[str, Any]]
-    net_tenders: dict[str, int]
-    lines: list[int] = field(default_factory=list)  # each line's total
-
-    @property
-    def payable(self) -> int:
-        """What was to be paid."""
-        return self.total + self.rounding
-
-
-def sale_figures(body: Mapping[str, Any]) -> SaleFigures:
-    """The figures of a valid sale entry."""
-    discount = tax = 0
-    costs: list[int] = []
-    for line in body["lines"]:
-        off = line.get("discount", 0)
-        discount += off
-        tax += line.get("tax", 0)
-        costs.append(line_total(line["price"], parse_quantity(line["quantity"]), off))
-    total, rounding, change = body["total"], body.get("rounding", 0), body.get("change", 0)
-    tenders = body.get("tenders") or [{"kind": CASH, "amount": total + rounding}]
-    net: dict[str, int] = {}
-    for tender in tenders:
-        net[tender["kind"]] = net.get(tender["kind"], 0) + tender["amount"]
-    if change:
-        net[CASH] = net.get(CASH, 0) - change
-    return SaleFigures(total + discount, discount, tax, rounding, total, change, tenders, net, costs)
-
-
 # -- a request -------------------------------------------------------------------------------------
-
-
-class _Faults:
-    """Collects what is wrong, so that a caller learns of all of it at once."""
-
-    def __init__(self) -> None:
-        self.found: list[FieldError] = []
-
-    def add(self, where: str, detail: str) -> None:
-        self.found.append(FieldError(where, detail))
-
-    def fields(self, where: str, value: object, known: frozenset[str]) -> dict[str, Any]:
-        """`value` as an object with no fields but the known ones: a misspelt discount would lose money."""
-        if not isinstance(value, dict):
-            self.add(where or "body", "must be an object")
-            return {}
-        for name in value.keys() - known:
-            self.add(f"{where}.{name}".lstrip("."), "is not a field here")
-        return value
-
-    def text(self, where: str, value: object, least: int = 1) -> str:
-        if not isinstance(value, str) or not least <= len(value) <= MAX_TEXT:
-            self.add(where, f"must be a text of {least} to {MAX_TEXT} characters")
-            return ""
-        if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
-            self.add(where, "holds half a character (a lone surrogate)")
-            return ""
-        return value
-
-    def amount(self, where: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_MONEY:
-            self.add(where, f"must be a whole number of minor units from 0 to {MAX_MONEY}")
-            return 0
-        return value
 
 
 def price_sale(request: object, product: Callable[[str], Product | None]) -> PricedSale:
@@ -148,7 +75,7 @@ def price_sale(request: object, product: Callable[[str], Product | None]) -> Pri
 
     Raises BadRequest with every field that is wrong.
     """
-    faults = _Faults()
+    faults = Faults()
     fields = faults.fields("", request, frozenset({"id", "lines", "tenders", "by"}))
     id = fields.get("id")
     if not isinstance(id, str) or _UUID.fullmatch(id) is None:
@@ -163,7 +90,7 @@ def price_sale(request: object, product: Callable[[str], Product | None]) -> Pri
 
 
 def _lines(
-    faults: _Faults, asked: object, product: Callable[[str], Product | None]
+    faults: Faults, asked: object, product: Callable[[str], Product | None]
 ) -> tuple[list[dict[str, Any]], int]:
     if not isinstance(asked, list) or not asked:
         faults.add("lines", "must be a list of at least one line")
@@ -183,7 +110,7 @@ def _lines(
 
 
 def _line(
-    faults: _Faults, where: str, asked: object, product: Callable[[str], Product | None]
+    faults: Faults, where: str, asked: object, product: Callable[[str], Product | None]
 ) -> tuple[dict[str, Any], int]:
     fields = faults.fields(where, asked, frozenset({"sku", "quantity", "price", "discount", "name"}))
     if not isinstance(asked, dict):
@@ -223,7 +150,7 @@ def _line(
     return line, cost
 
 
-def _tenders(faults: _Faults, asked: object, payable: int) -> tuple[list[dict[str, Any]] | None, int]:
+def _tenders(faults: Faults, asked: object, payable: int) -> tuple[list[dict[str, Any]] | None, int]:
     """(tenders as they will be written, the change from them)."""
     if asked is None:
         return None, 0

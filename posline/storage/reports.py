@@ -16,6 +16,7 @@ from posline.core.numbers import parse_receipt, receipt
 from posline.core.status import Status
 from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
+from posline.storage.returned import excess
 from posline.storage.store import Store
 
 __all__ = ["Recorded", "Reports"]
@@ -23,6 +24,8 @@ __all__ = ["Recorded", "Reports"]
 ALARMS_MAX = 20  # of a kind, the worst tills first
 RANGES_MAX = 200  # of missing numbers that are looked at for the alarms
 PAGE_MAX = 1000  # sales in one answer
+SHIFTS_MAX = 1_000_000  # all of them
+CLOSED = "shift closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +95,54 @@ class Reports:
 
     def sale(self, wanted: str) -> list[Recorded]:
         """The sales that an id or a receipt names, without the duplicates of one that is among them."""
+        return self._named(wanted, "sale")
+
+    def refund(self, wanted: str) -> list[Recorded]:
+        """As `sale`: the refunds and voids that an id names, or the refunds that a receipt does."""
+        return self._named(wanted, "refund", "void")
+
+    def _named(self, wanted: str, *kinds: str) -> list[Recorded]:
         parsed = parse_receipt(wanted)
         if parsed is None:
-            found = [r for r in self.by_id(wanted) if r.entry.kind == "sale"]
+            found = [r for r in self.by_id(wanted) if r.entry.kind in kinds]
         else:
             found = [
                 r
                 for r in self._recorded(
-                    _COLUMNS + _FROM + " AND e.number = ? AND e.kind = 'sale' ORDER BY e.status, e.hash", parsed[1]
+                    _COLUMNS + _FROM + " AND e.number = ? AND e.kind = ? ORDER BY e.status, e.hash", parsed[1], kinds[0]
                 )
                 if r.receipt == wanted.upper()
             ]
         hashes = {r.entry.hash.hex() for r in found if r.status is not Status.DUPLICATE}
         return [r for r in found if r.kept not in hashes]
+
+    def refunds(self, *, day: str | None, after: int, limit: int) -> list[Recorded]:
+        """Refunds and voids in the order in which they came here, behind `after`."""
+        query, values = _COLUMNS + _FROM + " AND e.kind IN ('refund', 'void') AND e.n > ?", [after]
+        if day is not None:
+            query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
+        return self._recorded(query + " ORDER BY e.n LIMIT ?", *values, min(limit, PAGE_MAX))
+
+    # -- shifts ------------------------------------------------------------------------------------
+
+    def shift_closes(self, author: str) -> list[Recorded]:
+        """The Z reports of a till that count, the last one first."""
+        return self._recorded(
+            _COLUMNS + " FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
+            " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ? AND s.author = ?"
+            " AND s.kind = 'shift closed' ORDER BY s.seq DESC, s.run DESC",
+            author,
+        )
+
+    def shift_open(self, author: str) -> Recorded | None:
+        """The opening of the shift that a till has open, or None."""
+        last = self._recorded(
+            _COLUMNS + " FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
+            " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ? AND s.author = ?"
+            " ORDER BY s.seq DESC, s.run DESC LIMIT 1",
+            author,
+        )
+        return last[0] if last and last[0].entry.kind == "shift opened" else None
 
     def sales(
         self,
@@ -139,20 +177,20 @@ class Reports:
             )
 
     def shifts(
-        self, *, day: str = "", author: str = "", kind: str = "", shift: str = "", last: int = LIST_MAX
+        self, *, day: str = "", author: str = "", kind: str = "", shift: str = "", last: int = SHIFTS_MAX
     ) -> list[Recorded]:
         """Openings and closes of shifts that count, the last ones in the order of their tills and numbers: of a
         business day, a till, a kind, or the closes of one shift."""
-        query, values = _COLUMNS + _FROM + " AND e.status = 0", []
-        query += " AND (e.author, e.hash) IN (SELECT author, hash FROM shift WHERE shop = e.shop"
-        for column, value in (("author", author), ("kind", kind), ("shift", shift)):
+        wanted, values = "", list[object]()
+        for column, value in (("author", author), ("kind", kind or (shift and CLOSED)), ("shift", shift)):
             if value:
-                query, values = query + f" AND {column} = ?", [*values, value]
-        query += " AND kind = 'shift closed')" if shift else ")"
+                wanted, values = f"{wanted} AND {column} = ?", [*values, value]
+        hashes = f"SELECT hash FROM shift WHERE shop = ?{wanted} ORDER BY seq DESC LIMIT ?"
+        query = f"{_COLUMNS}{_FROM} AND e.hash IN ({hashes}) AND e.status = 0"
+        values = [self._key, *values, last]
         if day:
             query, values = query + " AND e.day = ?", [*values, day]
-        query += " ORDER BY e.author DESC, e.seq DESC, e.run DESC, e.hash DESC LIMIT ?"
-        return self._recorded(query, *values, last)[::-1]
+        return self._recorded(query + " ORDER BY e.author, e.seq, e.run, e.hash", *values)
 
     def entry_at(self, n: int) -> Recorded | None:
         """The entry with this number in the ledger's order."""
@@ -243,6 +281,16 @@ class Reports:
                 "kind": "conflict",
                 "count": conflicts,
                 "detail": f"{conflicts} ids are used for sales with different content: each of them counts",
+            })  # fmt: skip
+        exceeded = excess(self._read, self._key, ALARMS_MAX)
+        if exceeded:
+            receipts = [r.receipt for sale in exceeded for r in self.sale(sale)[:1]]
+            found.append({
+                "kind": "excess",
+                "count": len(exceeded),
+                "sales": exceeded,
+                "detail": "more was taken back than was sold of " + ", ".join(receipts)
+                + ": tills refunded it while they were apart. Both refunds count",
             })  # fmt: skip
         for author, run, seq in self.forks():
             found.append({

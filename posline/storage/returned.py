@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from posline.core.entry import Entry
+from posline.core.refunding import NOTHING, Taken
 from posline.storage.connection import Connection
 
-__all__ = ["Taken", "excess", "returns_of", "taken_of"]
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What refunds and voids took back of one line: quantity in thousandths, amounts in minor units."""
-
-    quantity: int
-    total: int
-    tax: int
+__all__ = ["excess", "returns_of", "taken_of"]
 
 
 def taken_of(read: Connection, shop: int | None, sale: Entry, *, but: str = "") -> tuple[dict[int, Taken], bool]:
@@ -34,7 +24,7 @@ def taken_of(read: Connection, shop: int | None, sale: Entry, *, but: str = "") 
     ).fetchall()
     taken: dict[int, Taken] = {}
     for line, _, quantity, total, tax in rows:
-        before = taken.get(line, Taken(0, 0, 0))
+        before = taken.get(line, NOTHING)
         taken[line] = Taken(before.quantity + quantity, before.total + total, before.tax + tax)
     return taken, any(kind == "void" for _, kind, *_ in rows)
 

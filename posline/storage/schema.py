@@ -117,6 +117,7 @@ def _counter(db: Database) -> None:
             shop INTEGER, sale TEXT, hash BLOB, line INTEGER, of BLOB NOT NULL, kind TEXT NOT NULL,
             quantity INTEGER NOT NULL, total INTEGER NOT NULL, tax INTEGER NOT NULL,
             PRIMARY KEY (shop, sale, hash, line)) WITHOUT ROWID""",
+        "CREATE INDEX entry_back ON entry (shop, n) WHERE kind IN ('refund', 'void')",
         "CREATE TABLE excess (shop INTEGER, sale TEXT, PRIMARY KEY (shop, sale)) WITHOUT ROWID",
         # carts that wait, and what ended their waiting
         """CREATE TABLE cart (

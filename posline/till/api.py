@@ -16,18 +16,19 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from posline.core.entry import valid_day
-from posline.errors import Ambiguous, BadRequest
+from posline.errors import Ambiguous
+from posline.till.api_refunds import refund_routes
 from posline.till.body import read_object
 from posline.till.guard import LoopbackGuard
 from posline.till.local import Local
 from posline.till.metrics import METRICS_TYPE, exposition, till_metrics
 from posline.till.pages import page_routes
 from posline.till.problems import exception_handlers, json_answer, problem
+from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
-from posline.till.till import LIST_DEFAULT, LIST_MAX, Till
+from posline.till.till import Till
 
-__all__ = ["build_app", "day_of", "list_answer", "several"]
+__all__ = ["build_app", "list_answer", "several"]
 
 EVENTS_IDLE_S = 15.0  # a comment keeps a quiet stream of events from being taken for a dead one
 
@@ -40,6 +41,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales", api.ring, methods=["POST"]),
         Route("/api/sales", api.sales, methods=["GET"]),
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
+        *refund_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
         Route("/api/reports/day/{day}", api.day, methods=["GET"]),
         Route("/api/status", api.status, methods=["GET"]),
@@ -135,22 +137,6 @@ async def _events(till: Till) -> AsyncIterator[str]:
 
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def day_of(text: str) -> str:
-    """`text` if it is a day that a journal can have. Raises BadRequest."""
-    if not valid_day(text):
-        raise BadRequest.of("day", f"{text[:40]!r} is no day such as 2026-11-23, from 2020 to 2100")
-    return text
-
-
-def limit_of(text: str | None) -> int:
-    """How many to answer. Raises BadRequest."""
-    if not text:
-        return LIST_DEFAULT
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= LIST_MAX):
-        raise BadRequest.of("limit", f"is a number from 1 to {LIST_MAX}")
-    return int(text)
 
 
 def list_answer(sales: list[tuple[int, Sale]]) -> Response:

@@ -86,6 +86,12 @@ ALARMS: Mapping[str, Advice] = {
         "prices or taxes differ. All of them count.",
         "Compare them with the paper, void what is wrong, and have the program's author give each sale a fresh id.",
     ),
+    "excess": Advice(
+        "Two tills refunded or voided the same line of a sale while they were apart: together they took back more than "
+        "was sold. Both count, for money left both drawers.",
+        "Look at the sale's returns, and ask who came twice. Where nobody did, one of the two refunds was rung by "
+        "mistake: ring it again as a sale.",
+    ),
     "gap": Advice(
         "A till wrote entries that are not here: others, or its own chain, name them.",
         "Switch that till on, and any till that it linked with: they come by themselves. If its disk is lost they are "

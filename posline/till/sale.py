@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from posline.core.pricing import sale_figures
+from posline.core.sales import sale_figures
 from posline.storage.reports import Recorded
 
 __all__ = ["Durable", "Line", "Sale", "Tender", "sale_of"]

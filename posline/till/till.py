@@ -37,6 +37,8 @@ from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
 from posline.till.recording import Recording
+from posline.till.refund import Refund
+from posline.till.refunding import refund, show_refund, void
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
@@ -309,16 +311,72 @@ class Till:
         """As `sell`, with the body of POST /api/sales, saying also whether the same had been recorded before."""
         return await ring(self, request)
 
+    async def refund(
+        self,
+        sale: str,
+        lines: Sequence[Mapping[str, Any]] | None = None,
+        *,
+        reason: str,
+        id: str | uuid.UUID | None = None,
+        tenders: Sequence[Mapping[str, Any]] | None = None,
+        by: str | None = None,
+    ) -> Refund:
+        """Take goods back of the sale with this id or receipt, of any till; returned once it is on the disk.
+
+        A line is {line, quantity?}: its number in the sale, and how much of it. Without `lines`, all that is left;
+        without `tenders`, by what was paid with. `id` as for `sell`. Raises what `sell` does, NotFound, Ambiguous and
+        NotPossible.
+        """
+        request: dict[str, Any] = {"id": str(id or uuid.uuid4()), "reason": reason}
+        for name, value in (("lines", lines), ("tenders", tenders)):
+            if value is not None:
+                request[name] = [dict(item) for item in value]
+        if by is not None:
+            request["by"] = by
+        return (await refund(self, sale, request)).refund
+
+    async def void(
+        self, sale: str, reason: str, *, id: str | uuid.UUID | None = None, by: str | None = None
+    ) -> Refund:
+        """Undo a whole sale of this till while its shift is open. Raises as `refund`."""
+        request: dict[str, Any] = {"id": str(id or uuid.uuid4()), "reason": reason}
+        if by is not None:
+            request["by"] = by
+        return (await void(self, sale, request)).refund
+
     # -- asking --------------------------------------------------------------------------------------------------------
 
     def sale(self, wanted: str) -> Sale:
         """The sale with this id or receipt, of any till. Raises NotFound, Ambiguous."""
+        return self.show(self.one(wanted))
+
+    def one(self, wanted: str) -> Recorded:
+        """As `sale`, as the ledger has it."""
         found = self.reports.sale(wanted)
+        if not found and self.reports.refund(wanted):
+            raise NotFound(f"{wanted[:60]!r} is a refund or void: ask /api/refunds/{wanted[:60]}")
         if not found:
-            raise NotFound(f"no sale has the id or receipt {wanted[:60]!r}")
+            raise NotFound(f"no sale here has the id or receipt {wanted[:60]!r}")
         if len(found) > 1:
             raise Ambiguous(wanted, [recorded.entry.hash.hex() for recorded in found])
-        return self.show(found[0])
+        return found[0]
+
+    def refunded(self, wanted: str) -> Refund:
+        """The refund or void with this id, or refund with this receipt, of any till. Raises NotFound, Ambiguous."""
+        found = self.reports.refund(wanted)
+        if not found:
+            raise NotFound(f"no refund or void has the id or receipt {wanted[:60]!r}")
+        if len(found) > 1:
+            raise Ambiguous(wanted, [recorded.entry.hash.hex() for recorded in found])
+        return show_refund(self, found[0])
+
+    def refunds(
+        self, *, day: str | None = None, after: str | int | None = None, limit: int = LIST_DEFAULT
+    ) -> list[tuple[int, Refund]]:
+        """Refunds and voids of all tills in the order in which they came here, each with its cursor; `after` is the
+        cursor of the last one seen."""
+        found = self.reports.refunds(day=day, after=cursor(after), limit=max(1, min(limit, LIST_MAX)))
+        return [(recorded.n, show_refund(self, recorded)) for recorded in found]
 
     def sales(
         self,
@@ -352,9 +410,10 @@ class Till:
 
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
-        return sale_of(recorded, self._name_of, self.reports.durable(recorded.entry))
+        return sale_of(recorded, self.name_of, self.reports.durable(recorded.entry))
 
-    def _name_of(self, sku: str, at: str) -> str | None:
+    def name_of(self, sku: str, at: str) -> str | None:
+        """What the catalogue called a product at a time (ISO 8601)."""
         product = self.reports.product_at(sku, at)
         return None if product is None else str(product["name"])
 

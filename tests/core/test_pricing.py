@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from posline.core.edits import Edit, current
 from posline.core.numbers import check_letters, next_label, parse_receipt, receipt
-from posline.core.pricing import Product, price_sale, request_key, sale_figures
+from posline.core.pricing import Product, price_sale, request_key
+from posline.core.sales import sale_figures
 from posline.errors import BadRequest
 from tests.kit import Writer, key_of
 

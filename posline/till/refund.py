@@ -1,0 +1,124 @@
+"""A refund or void as the outside sees it: the shape of the API, the library and the exports alike.
+
+Built from an entry of the ledger, the sale it takes back of, and what the ledger knows about both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from posline.core.sales import refund_figures, void_figures
+from posline.storage.reports import Recorded
+from posline.till.sale import Durable, Tender
+
+__all__ = ["Refund", "Returned", "refund_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Of one line of the sale, how much was taken back. Amounts are whole minor units, `quantity` a decimal in text."""
+
+    line: int
+    sku: str
+    name: str
+    quantity: str
+    tax: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """A recorded refund or void (`kind`). Amounts are what goes back, above 0; a void has no receipt of its own."""
+
+    id: str
+    kind: str
+    receipt: str | None
+    number: int | None
+    till: str
+    label: str
+    run: int
+    seq: int
+    status: str
+    day: str
+    at: str
+    by: str
+    sale: str
+    sale_receipt: str | None
+    lines: tuple[Returned, ...]
+    tax: int
+    rounding: int
+    total: int
+    tenders: tuple[Tender, ...]
+    reason: str
+    restock: bool
+    customer: str
+    approved: str
+    durable: Durable
+
+    def to_dict(self) -> dict[str, Any]:
+        """The refund or void as the API answers it."""
+        answer = asdict(self)
+        answer["lines"] = list(answer["lines"])
+        answer["tenders"] = [
+            {name: value for name, value in tender.items() if name != "reference" or value}
+            for tender in answer["tenders"]
+        ]
+        return answer
+
+
+def refund_of(
+    recorded: Recorded,
+    sale: Recorded | None,
+    label: str,
+    name_of: Callable[[str, str], str | None],
+    durable: Mapping[str, Any],
+) -> Refund:
+    """The refund or void that an entry is. `sale` is what it takes back of, where that is here."""
+    entry = recorded.entry
+    body = entry.body
+    numbered = entry.kind == "refund"
+    figures = refund_figures(body) if numbered else void_figures(body)
+    payable = figures.total + figures.rounding
+    tenders = body.get("tenders") or [{"kind": "cash", "amount": payable}]
+    sold = [] if sale is None else sale.entry.body["lines"]
+    lines = tuple(
+        Returned(
+            line["line"],
+            line["sku"],
+            (sold[line["line"] - 1].get("name") if line["line"] <= len(sold) else None)
+            or name_of(line["sku"], entry.at)
+            or line["sku"],
+            line["quantity"],
+            line.get("tax", 0),
+            line.get("total", 0),
+        )
+        for line in body["lines"]
+    )
+    return Refund(
+        id=entry.id,
+        kind=entry.kind,
+        receipt=recorded.receipt if numbered else None,
+        number=entry.number if numbered else None,
+        till=entry.till,
+        label=str(body.get("label", label)),
+        run=entry.run,
+        seq=entry.seq,
+        status=recorded.status.value,
+        day=recorded.day,
+        at=entry.at,
+        by=entry.by,
+        sale=body["sale"],
+        sale_receipt=None if sale is None else sale.receipt,
+        lines=lines,
+        tax=figures.tax,
+        rounding=figures.rounding,
+        total=figures.total,
+        tenders=tuple(Tender(t["kind"], t["amount"], t.get("reference", "")) for t in tenders),
+        reason=body["reason"],
+        restock=body.get("restock", True),
+        customer=body.get("customer", ""),
+        approved=body.get("approved", ""),
+        durable=Durable(durable["here"], durable["tills"], durable["head_office"]),
+    )

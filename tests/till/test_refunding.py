@@ -1,0 +1,114 @@
+"""Refunds and voids through the till's API: of any till's sale, in parts, once per id, never more than was sold."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from posline.till.till import open_till
+from tests.till.shop import running, sale
+
+THREE = [
+    {"sku": "TEA", "name": "Tea", "quantity": "3", "price": 250, "discount": 1},
+    {"sku": "MILK", "name": "Milk", "quantity": "1.5", "price": 199},
+]
+
+
+def asked(**changed: Any) -> dict[str, Any]:
+    return {"id": str(uuid.uuid4()), "reason": "broken"} | changed
+
+
+async def rung(client: httpx.AsyncClient, **changed: Any) -> dict[str, Any]:
+    answer = await client.post("/api/sales", json=sale(lines=THREE, **changed))
+    assert answer.status_code == 201
+    return dict(answer.json())
+
+
+async def test_a_sale_is_refunded_in_parts_and_never_beyond_what_was_sold(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_till, client):
+        sold = await rung(client)
+        url = f"/api/sales/{sold['id']}/refund"
+        first = await client.post(url, json=asked(lines=[{"line": 1, "quantity": 1}]))
+        assert first.status_code == 201
+        body = first.json()
+        assert body["sale"] == sold["id"]
+        assert body["sale_receipt"] == sold["receipt"]
+        assert body["receipt"].startswith("A-2-"), "refunds take numbers of the same counter as sales"
+        assert body["lines"] == [
+            {"line": 1, "sku": "TEA", "name": "Tea", "quantity": "1", "tax": 0, "total": body["total"]}
+        ]
+        too_many = await client.post(url, json=asked(lines=[{"line": 1, "quantity": 3}]))
+        assert too_many.status_code == 422
+        assert too_many.json()["errors"][0]["field"] == "lines.0.quantity"
+        rest = await client.post(f"/api/sales/{sold['receipt']}/refund", json=asked())
+        assert rest.status_code == 201
+        assert body["total"] + rest.json()["total"] == sold["total"]
+        assert (await client.post(url, json=asked())).status_code == 422
+        returns = (await client.get(f"/api/sales/{sold['id']}/returns")).json()
+        assert [line["left"] for line in returns["lines"]] == ["0", "0"]
+        assert [r["id"] for r in returns["returns"]] == [body["id"], rest.json()["id"]]
+
+
+async def test_a_repeated_refund_is_one_refund(tmp_path: Path) -> None:
+    async with running(tmp_path) as (till, client):
+        sold = await rung(client)
+        request = asked()
+        first = await client.post(f"/api/sales/{sold['id']}/refund", json=request)
+        again = await client.post(f"/api/sales/{sold['id']}/refund", json=request)
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert first.json()["seq"] == again.json()["seq"]
+        other = await client.post(f"/api/sales/{sold['id']}/refund", json=request | {"reason": "other"})
+        assert other.status_code == 409
+        another = await rung(client)
+        elsewhere = await client.post(f"/api/sales/{another['id']}/refund", json=request)
+        assert elsewhere.status_code == 409, "the same id and body for another sale is another refund"
+        found = (await client.get(f"/api/refunds/{first.json()['receipt']}")).json()
+        assert found["id"] == request["id"]
+        assert (await client.get(f"/api/sales/{request['id']}")).status_code == 404
+        assert [r["id"] for r in (await client.get("/api/refunds", params={"day": till.day})).json()["refunds"]] == [
+            request["id"]
+        ]
+
+
+async def test_what_is_wrong_is_refused_and_records_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_till, client):
+        sold = await rung(client)
+        url = f"/api/sales/{sold['id']}/refund"
+        for body, status in (
+            (asked(reason=""), 422),
+            (asked(id="7"), 422),
+            (asked(tenders=[{"kind": "cash", "amount": 1}]), 422),
+            (asked(lines=[{"line": 9}]), 422),
+        ):
+            assert (await client.post(url, json=body)).status_code == status, body
+        assert (await client.post(f"/api/sales/{uuid.uuid4()}/refund", json=asked())).status_code == 404
+        assert (await client.get("/api/refunds")).json() == {"refunds": [], "next": None}
+
+
+async def test_a_void_is_for_the_till_that_rang_it_and_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_till, client):
+        sold = await rung(client)
+        request = asked(reason="mistyped")
+        first = await client.post(f"/api/sales/{sold['id']}/void", json=request)
+        assert first.status_code == 201
+        assert (first.json()["kind"], first.json()["total"]) == ("void", sold["total"])
+        assert first.json()["receipt"] is None
+        assert (await client.post(f"/api/sales/{sold['id']}/void", json=request)).status_code == 200
+        assert (await client.post(f"/api/sales/{sold['id']}/void", json=asked())).status_code == 409
+        assert (await client.post(f"/api/sales/{sold['id']}/refund", json=asked())).status_code == 409
+        partly = await rung(client)
+        await client.post(f"/api/sales/{partly['id']}/refund", json=asked(lines=[{"line": 2}]))
+        assert (await client.post(f"/api/sales/{partly['id']}/void", json=asked())).status_code == 409
+
+
+async def test_a_program_refunds_without_a_server(tmp_path: Path) -> None:
+    async with open_till(tmp_path) as till:
+        sold = await till.sell(THREE)
+        back = await till.refund(sold.receipt, [{"line": 2, "quantity": "0.5"}], reason="sour")
+        assert back.lines[0].total == 100  # 1.5 x 199 = 299 rounded; a third of it
+        assert till.refunded(back.id) == till.refunded(back.receipt or "")
+        voided = await till.void((await till.sell(THREE)).id, "mistyped")
+        assert voided.total == sold.total
