@@ -102,9 +102,6 @@ class _Day:
             "net": figures["net"],
             "rounding": figures["rounding"],
             "tenders": dict(sorted(takings.tenders.items())),
-            "cash": figures["cash"],
-            "payments": takings.payments.to_dict("count", "total") | {"tenders": dict(sorted(takings.paid.items()))},
-            "tax": figures["tax"],
             "tills": [self._till(author, till) for author, till in sorted(tills.items())],
             "duplicates": listed[DUPLICATE],
             "held": listed[HELD],
@@ -115,8 +112,11 @@ class _Day:
             "provisional": bool(waiting),
             "waiting_for": sorted(waiting),
             "late": late,
-            "addendum": {"count": len(late), "net": addendum.net, "tenders": dict(sorted(addendum.tenders.items()))},
             "digest": digest.hexdigest(),
+            "tax": figures["tax"],
+            "cash": figures["cash"],
+            "payments": takings.payments.to_dict("count", "total") | {"tenders": dict(sorted(takings.paid.items()))},
+            "addendum": {"count": len(late), "net": addendum.net, "tenders": dict(sorted(addendum.tenders.items()))},
         }
 
     def _closes(self) -> tuple[list[dict[str, Any]], Mapping[tuple[str, int], int]]:

@@ -125,24 +125,21 @@ class Reports:
 
     # -- shifts ------------------------------------------------------------------------------------
 
-    def shift_closes(self, author: str) -> list[Recorded]:
-        """The Z reports of a till that count, the last one first."""
-        return self._recorded(
-            _COLUMNS + " FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
-            " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ? AND s.author = ?"
-            " AND s.kind = 'shift closed' ORDER BY s.seq DESC, s.run DESC",
-            author,
-        )
-
-    def shift_open(self, author: str) -> Recorded | None:
-        """The opening of the shift that a till has open, or None."""
-        last = self._recorded(
-            _COLUMNS + " FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
-            " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ? AND s.author = ?"
-            " ORDER BY s.seq DESC, s.run DESC LIMIT 1",
-            author,
-        )
-        return last[0] if last and last[0].entry.kind == "shift opened" else None
+    def shifts(
+        self, *, day: str = "", author: str = "", kind: str = "", shift: str = "", last: int = SHIFTS_MAX
+    ) -> list[Recorded]:
+        """Openings and closes of shifts that count, the last ones in the order of their tills and numbers: of a
+        business day, a till, a kind, or the closes of one shift."""
+        wanted, values = "", list[object]()
+        for column, value in (("author", author), ("kind", kind or (shift and CLOSED)), ("shift", shift)):
+            if value:
+                wanted, values = f"{wanted} AND {column} = ?", [*values, value]
+        hashes = f"SELECT hash FROM shift WHERE shop = ?{wanted} ORDER BY seq DESC LIMIT ?"
+        query = f"{_COLUMNS}{_FROM} AND e.hash IN ({hashes}) AND e.status = 0"
+        values = [self._key, *values, last]
+        if day:
+            query, values = query + " AND e.day = ?", [*values, day]
+        return self._recorded(query + " ORDER BY e.author, e.seq, e.run, e.hash", *values)
 
     def sales(
         self,
@@ -175,22 +172,6 @@ class Reports:
                 " ORDER BY e.author, e.run, e.seq, e.hash",
                 day,
             )
-
-    def shifts(
-        self, *, day: str = "", author: str = "", kind: str = "", shift: str = "", last: int = SHIFTS_MAX
-    ) -> list[Recorded]:
-        """Openings and closes of shifts that count, the last ones in the order of their tills and numbers: of a
-        business day, a till, a kind, or the closes of one shift."""
-        wanted, values = "", list[object]()
-        for column, value in (("author", author), ("kind", kind or (shift and CLOSED)), ("shift", shift)):
-            if value:
-                wanted, values = f"{wanted} AND {column} = ?", [*values, value]
-        hashes = f"SELECT hash FROM shift WHERE shop = ?{wanted} ORDER BY seq DESC LIMIT ?"
-        query = f"{_COLUMNS}{_FROM} AND e.hash IN ({hashes}) AND e.status = 0"
-        values = [self._key, *values, last]
-        if day:
-            query, values = query + " AND e.day = ?", [*values, day]
-        return self._recorded(query + " ORDER BY e.author, e.seq, e.run, e.hash", *values)
 
     def entry_at(self, n: int) -> Recorded | None:
         """The entry with this number in the ledger's order."""

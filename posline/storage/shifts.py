@@ -34,17 +34,18 @@ _decode_covers = msgspec.json.Decoder(_Covers).decode
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A shift that was opened and not closed: its id, when and by whom, and the float in minor units."""
+    """The opening of a shift: its id and number in its till's chain, when and by whom, the float in minor units."""
 
     id: str
+    seq: int
     at: str
     by: str
-    day: str
     float: int
 
     @classmethod
     def of(cls, entry: Entry) -> Opening:
-        return cls(entry.id, entry.at, entry.by, entry.day, entry.body["float"])
+        """The opening that an entry is."""
+        return cls(entry.id, entry.seq, entry.at, entry.by, entry.body["float"])
 
 
 class Tally:
@@ -80,21 +81,19 @@ class TillShifts:
 
     def open(self, staged: Sequence[Entry] = ()) -> Opening | None:
         """The till's last shift, unless it is closed."""
-        last: tuple[int, Opening] | None = None
+        last: Opening | None = None
         row = self._read.execute(
-            "SELECT s.seq, e.raw FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
+            "SELECT e.raw FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
             " WHERE s.shop = ? AND s.author = ? AND s.kind = ? ORDER BY s.seq DESC, s.run DESC LIMIT 1",
             (self._key, self._author, OPENED),
         ).fetchone()
         if row is not None:
-            body = _body(row[1])
-            last = row[0], Opening(body["id"].lower(), body["at"], body["by"], body["day"], body["float"])
+            body = _body(row[0])
+            last = Opening(body["id"].lower(), body["seq"], body["at"], body["by"], body["float"])
         for entry in staged:
-            if entry.kind == OPENED and (last is None or entry.seq > last[0]):
-                last = entry.seq, Opening.of(entry)
-        if last is None or self._is_closed(last[1].id, staged):
-            return None
-        return last[1]
+            if entry.kind == OPENED and (last is None or entry.seq > last.seq):
+                last = Opening.of(entry)
+        return None if last is None or self._is_closed(last.id, staged) else last
 
     def _is_closed(self, shift: str, staged: Sequence[Entry]) -> bool:
         if any(entry.kind == CLOSED and entry.body["shift"] == shift for entry in staged):
@@ -133,6 +132,10 @@ class TillShifts:
             if entry.hash not in seen and (entry.run, entry.seq) not in taken:
                 tally.take(entry.run, entry.seq, entry.kind, entry.body)
         return tally
+
+    def covered(self, staged: Sequence[Entry] = ()) -> Numbers:
+        """The till's numbers that its Z reports cover."""
+        return Numbers(span for spans in self._covers(staged).values() for span in spans)
 
     def _covers(self, staged: Sequence[Entry]) -> dict[bytes, list[list[int]]]:
         """What each of the till's Z reports covers, by its hash."""

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from posline.core.checks import MAX_TENDERS, MAX_TEXT, TENDER
+from posline.core.checks import MAX_TENDERS, TENDER
 from posline.core.drawer import over_short
 from posline.core.entry import Entry, valid_day
-from posline.core.money import MAX_MONEY
+from posline.core.faults import Faults
 from posline.core.ranges import Numbers
-from posline.errors import BadRequest, Conflict, FieldError, NotFound, NotPossible
+from posline.errors import Conflict, NotFound, NotPossible
 from posline.storage.reports import Recorded
 from posline.storage.shifts import Opening, Tally, TillShifts
 from posline.till.recording import Draft
@@ -57,8 +57,8 @@ class Shifts:
         Answers the shift. Raises BadRequest, Conflict, NotPossible while one is open, CommitFailed, OutcomeUnknown.
         """
         asked = _Asked(request, "float")
-        float = asked.amount("float", default=0)
-        asked.check()
+        float = asked.faults.amount("float", asked.fields.get("float", 0))
+        asked.faults.raise_any()
 
         def draft(id: str) -> Draft:
             if (current := self._own.open(self._staged())) is not None:
@@ -79,8 +79,8 @@ class Shifts:
         shift is open, CommitFailed, OutcomeUnknown.
         """
         asked = _Asked(request, "counted")
-        counted = asked.amounts("counted")
-        asked.check()
+        counted = asked.counted()
+        asked.faults.raise_any()
         if (first := self._first("shift closed", request)) is not None and first.entry.body["counted"] == counted:
             return Done(self._z(first), True)
         # a long shift is added up before, in a thread; the step that writes has only what came meanwhile left to add
@@ -116,11 +116,14 @@ class Shifts:
         Answers what was recorded. Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown.
         """
         asked = _Asked(request, "direction", "amount", "reason")
-        direction = request.get("direction")
+        direction = asked.fields.get("direction")
         if direction not in ("in", "out"):
-            asked.wrong("direction", "must be in or out")
-        amount, reason = asked.amount("amount", least=1), asked.text("reason", least=1)
-        asked.check()
+            asked.faults.add("direction", "must be in or out")
+        amount = asked.faults.amount("amount", asked.fields.get("amount"))
+        if asked.fields.get("amount") == 0:
+            asked.faults.add("amount", "must be above 0")
+        reason = asked.faults.text("reason", asked.fields.get("reason"))
+        asked.faults.raise_any()
 
         def draft(id: str) -> Draft:
             return Draft({"direction": direction, "amount": amount, "reason": reason} | asked.note, asked.by)
@@ -138,10 +141,10 @@ class Shifts:
         """
         asked = _Asked(request)
         if not valid_day(day):
-            asked.wrong("day", f"{day[:40]!r} is no day such as 2026-11-23, from 2020 to 2100")
+            asked.faults.add("day", f"{day[:40]!r} is no day such as 2026-11-23, from 2020 to 2100")
         elif day > self._till.day and day not in self._till.reports.days():
-            asked.wrong("day", f"{day} has not begun: today is {self._till.day}")
-        asked.check()
+            asked.faults.add("day", f"{day} has not begun: today is {self._till.day}")
+        asked.faults.raise_any()
 
         def draft(id: str) -> Draft:
             return Draft({"of_day": day, "vector": self._own.vector(day, self._staged())} | asked.note, asked.by)
@@ -167,6 +170,14 @@ class Shifts:
         return held[0] if held else None
 
     # -- what can be asked -----------------------------------------------------------------------------------------
+
+    def opened(self) -> Opening | None:
+        """The shift that is open at this till, where one was opened."""
+        return self._own.open(self._staged())
+
+    def reported(self, entry: Entry) -> bool:
+        """Whether a Z report of this till covers an entry of its own."""
+        return (entry.run, entry.seq) in self._own.covered(self._staged())
 
     def current(self) -> dict[str, Any]:
         """The X report: the shift as it stands. Raises NotFound where none is open and nothing was sold since the last
@@ -265,58 +276,22 @@ def _none_open() -> NotFound:
 
 
 class _Asked:
-    """A request's fields, and all that is wrong with them at once."""
+    """What every request here may say, and all that is wrong with it at once."""
 
     def __init__(self, request: Mapping[str, Any], *known: str) -> None:
-        self._request = request
-        self._faults: list[FieldError] = []
-        for name in sorted(map(str, request.keys() - _ASKED - set(known))):
-            self.wrong(name[:60], "is not a field here")
-        self.by = self.text("by")
-        note = self.text("note")
+        self.faults = Faults()
+        self.fields = self.faults.fields("", dict(request), _ASKED | set(known))
+        self.by = self.faults.text("by", self.fields.get("by", ""), 0)
+        note = self.faults.text("note", self.fields.get("note", ""), 0)
         self.note: dict[str, Any] = {"note": note} if note else {}
 
-    def wrong(self, field: str, detail: str) -> None:
-        self._faults.append(FieldError(field, detail))
-
-    def check(self) -> None:
-        """Raises BadRequest with every field that is wrong."""
-        if self._faults:
-            raise BadRequest(self._faults)
-
-    def text(self, field: str, *, least: int = 0) -> str:
-        value = self._request.get(field)
-        if value is None and not least:
-            return ""
-        if not isinstance(value, str) or not least <= len(value) <= MAX_TEXT or _halved(value):
-            self.wrong(field, f"must be a text of {least} to {MAX_TEXT} characters")
-            return ""
-        return value
-
-    def amount(self, field: str, *, least: int = 0, default: int | None = None) -> int:
-        value = self._request.get(field)
-        if value is None and default is not None:
-            return default
-        return self._whole(field, value, least)
-
-    def amounts(self, field: str) -> dict[str, int]:
+    def counted(self) -> dict[str, int]:
         """{kind of tender: amount}, by kind."""
-        value = self._request.get(field)
+        faults, value = self.faults, self.fields.get("counted")
         if not isinstance(value, dict) or len(value) > MAX_TENDERS:
-            self.wrong(field, f"must say what was counted, such as {{cash: 12500}}, of up to {MAX_TENDERS} kinds")
+            faults.add("counted", f"must say what was counted, such as {{cash: 12500}}, of up to {MAX_TENDERS} kinds")
             return {}
         for kind in value:
             if not isinstance(kind, str) or TENDER.fullmatch(kind) is None:
-                self.wrong(f"{field}.{str(kind)[:60]}", "must be a lower-case word such as cash or card")
-        return {str(kind): self._whole(f"{field}.{str(kind)[:60]}", value[kind], 0) for kind in sorted(value, key=str)}
-
-    def _whole(self, field: str, value: object, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_MONEY:
-            self.wrong(field, f"must be a whole number of minor units from {least} to {MAX_MONEY}")
-            return 0
-        return value
-
-
-def _halved(text: str) -> bool:
-    return any(0xD800 <= ord(c) <= 0xDFFF for c in text)
-
+                faults.add(f"counted.{str(kind)[:60]}", "must be a lower-case word such as cash or card")
+        return {str(kind): faults.amount(f"counted.{kind}", value[kind]) for kind in sorted(value, key=str)}

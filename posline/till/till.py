@@ -42,6 +42,7 @@ from posline.till.refunding import refund, show_refund, void
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
+from posline.till.shifts import Shifts
 from posline.trust.keys import Key
 
 __all__ = ["Till", "open_till"]
@@ -126,6 +127,7 @@ class Till:
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
+        self.shifts = Shifts(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
