@@ -16,7 +16,7 @@ from posline.core.faults import Faults
 from posline.core.money import format_quantity, parse_quantity, quantity_of, round_cash, round_half_up
 from posline.core.sales import CASH, sale_figures, tax_groups
 
-__all__ = ["NOTHING", "Taken", "refund_body", "void_body"]
+__all__ = ["NOTHING", "Taken", "refund_body", "same_refund", "void_body"]
 
 _FIELDS = frozenset({"id", "lines", "tenders", "reason", "by", "approve", "customer", "restock"})
 _CLASSED = ("class", "rate", "mode")  # what a returned line says of its tax, as the sold one did
@@ -67,6 +67,36 @@ def refund_body(
         if value != default:
             body[name] = value
     return body
+
+
+def same_refund(body: Body, sale: str, request: Mapping[str, Any]) -> bool:
+    """Whether a refund that was recorded is what `request` asks of the sale with this id: what is left now says nothing
+    of what was left then."""
+    if body["sale"] != sale or body["reason"] != request.get("reason") or not _same_lines(body, request.get("lines")):
+        return False
+    asked = request.get("tenders")
+    if asked is None:
+        return True
+    given = body.get("tenders") or [{"kind": CASH, "amount": body["total"] + body.get("rounding", 0)}]
+    return isinstance(asked, list) and [dict(tender) for tender in asked if isinstance(tender, Mapping)] == given
+
+
+def _same_lines(body: Body, asked: object) -> bool:
+    if asked is None:
+        return True
+    if not isinstance(asked, list) or not all(isinstance(line, Mapping) for line in asked):
+        return False
+    held = {line["line"]: parse_quantity(line["quantity"]) for line in body["lines"]}
+    if len(asked) != len(held):
+        return False
+    try:
+        return all(
+            line.get("line") in held
+            and (line.get("quantity") is None or quantity_of(line["quantity"]) == held[line["line"]])
+            for line in asked
+        )
+    except (TypeError, ValueError):
+        return False
 
 
 def _lines(faults: Faults, asked: object, sale: Body, taken: Mapping[int, Taken]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ QUEUE_MAX = 1000  # changes that may wait for one listener, about 1 MB
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened: `kind` is 'sale', 'status' or 'alarm', `body` as the API answers it."""
+    """What happened: `kind` is 'sale', 'refund' (voids too), 'status' or 'alarm', `body` as the API answers it."""
 
     kind: str
     body: dict[str, Any]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from posline.core.entry import decode, encode
+from posline.core.entry import Entry, decode, encode
 from posline.core.kinds import NUMBERED
 from posline.core.pricing import request_key
 from posline.core.status import Status
@@ -68,33 +68,39 @@ class Recording:
         draft: Callable[[str], Draft],
         *,
         about: str = "",
+        same: Callable[[Entry], bool] | None = None,
     ) -> Result:
         """Record what `request` asks for as one entry of `kind`, or answer what it came to before.
 
         `draft(id)` says what will be written; it is asked only where nothing is recorded under the id, or to compare
-        with what another till recorded. `about` is what the request is for beyond its body (the sale in its path).
+        with what another till recorded. `same` compares with that instead, where a draft depends on more than what is
+        asked. `about` is what the request is for beyond its body (the sale in its path).
         Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown, and whatever `draft` raises.
         """
         id = _id(request)
         form = _form(kind, about, request)
         if kind == "sale":
-            return await self._once(kind, id, form, draft)
+            return await self._once(kind, id, form, draft, same)
         # Whoever asked may go; the turn lasts until the commit, or what is drafted next would not see this one.
-        turn = asyncio.create_task(self._take_turn(kind, id, form, draft))
+        turn = asyncio.create_task(self._take_turn(kind, id, form, draft, same))
         self._going_on.add(turn)
         turn.add_done_callback(self._done)
         return await asyncio.shield(turn)
 
-    async def _take_turn(self, kind: str, id: str, form: bytes, draft: Callable[[str], Draft]) -> Result:
+    async def _take_turn(
+        self, kind: str, id: str, form: bytes, draft: Callable[[str], Draft], same: Callable[[Entry], bool] | None
+    ) -> Result:
         async with self._in_turn:
-            return await self._once(kind, id, form, draft)
+            return await self._once(kind, id, form, draft, same)
 
-    async def _once(self, kind: str, id: str, form: bytes, draft: Callable[[str], Draft]) -> Result:
+    async def _once(
+        self, kind: str, id: str, form: bytes, draft: Callable[[str], Draft], same: Callable[[Entry], bool] | None
+    ) -> Result:
         while (first := self._in_flight.get(id)) is not None:
             await asyncio.wait([first])
         held = self._till.reports.by_id(id)
         if held:
-            answer = self._held(kind, id, form, held, draft)
+            answer = self._held(kind, id, form, held, same or (lambda entry: _same(entry, id, draft)))
             if answer is not None:
                 return Result(answer, True)
         return await self._record(kind, id, form, draft(id))
@@ -106,7 +112,7 @@ class Recording:
             task.exception()
 
     def _held(
-        self, kind: str, id: str, form: bytes, held: list[Recorded], draft: Callable[[str], Draft]
+        self, kind: str, id: str, form: bytes, held: list[Recorded], same: Callable[[Entry], bool]
     ) -> Recorded | None:
         """The entry that the request repeats; None when the id is free for us. Raises Conflict."""
         own = [r for r in held if r.entry.till == self._till.id]
@@ -120,12 +126,8 @@ class Recording:
         standing = own or [r for r in held if r.status in (Status.COUNTED, Status.DUPLICATE)]
         if not standing:
             return None
-        try:
-            content = _content(kind, id, draft(id))
-        except PoslineError as error:
-            raise Conflict(id) from error
         for recorded in standing:
-            if recorded.entry.kind == kind and recorded.entry.content() == content:
+            if recorded.entry.kind == kind and same(recorded.entry):
                 return recorded
         raise Conflict(id)
 
@@ -191,6 +193,14 @@ def _form(kind: str, about: str, request: Mapping[str, Any]) -> bytes:
         return request_key(asked if kind == "sale" else {"kind": kind, "about": about, "asked": asked})
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise BadRequest.of("body", f"holds what no {kind} can hold ({error})") from error
+
+
+def _same(entry: Entry, id: str, draft: Callable[[str], Draft]) -> bool:
+    """Whether an entry says what would be recorded."""
+    try:
+        return entry.content() == _content(entry.kind, id, draft(id))
+    except PoslineError:
+        return False
 
 
 def _content(kind: str, id: str, drafted: Draft) -> bytes:

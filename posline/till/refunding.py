@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from posline.core.entry import Entry
 from posline.core.faults import Faults
 from posline.core.money import THOUSAND, parse_quantity
-from posline.core.refunding import NOTHING, refund_body, void_body
+from posline.core.refunding import NOTHING, refund_body, same_refund, void_body
 from posline.core.status import Status
 from posline.errors import NotPossible
 from posline.storage.reports import Recorded
@@ -53,7 +53,10 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
         body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=unit)
         return Draft(body, _by(request))
 
-    return _answer(till, await till.recording.once("refund", request, draft, about=sale.entry.id))
+    def same(entry: Entry) -> bool:
+        return same_refund(entry.body, sale.entry.id, request)
+
+    return _answer(till, await till.recording.once("refund", request, draft, about=sale.entry.id, same=same))
 
 
 async def void(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
@@ -69,7 +72,10 @@ async def void(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
         _voidable(till, sale, id)
         return Draft(void_body(sale.entry.body, sale.entry.hash, reason), _by(request))
 
-    return _answer(till, await till.recording.once("void", request, draft, about=sale.entry.id))
+    def same(entry: Entry) -> bool:
+        return bool(entry.body["sale"] == sale.entry.id and entry.body["reason"] == request.get("reason"))
+
+    return _answer(till, await till.recording.once("void", request, draft, about=sale.entry.id, same=same))
 
 
 def _counts(sale: Recorded) -> None:

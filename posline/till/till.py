@@ -23,6 +23,7 @@ from posline.core.members import Role
 from posline.core.money import parse_rate
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
+from posline.core.status import Status
 from posline.errors import Ambiguous, BadRequest, FolderError, NotFound, OutcomeUnknown
 from posline.replica import Replica
 from posline.storage.folder import Folder
@@ -520,10 +521,13 @@ class Till:
             self.links.dial_known()
         if self._news.heard:
             for found in commit.changes:
-                if found.shop == self.shop_id and found.change.kind == "sale":
-                    recorded = self.reports.entry_at(found.change.n)
-                    if recorded is not None:
-                        self._news.tell(Change("sale", self.show(recorded).to_dict()))
+                if found.shop != self.shop_id or found.change.kind not in ("sale", "refund", "void"):
+                    continue
+                recorded = self.reports.entry_at(found.change.n)
+                if recorded is not None and found.change.kind == "sale":
+                    self._news.tell(Change("sale", self.show(recorded).to_dict()))
+                elif recorded is not None and recorded.status in (Status.COUNTED, Status.DUPLICATE):
+                    self._news.tell(Change("refund", show_refund(self, recorded).to_dict()))
 
     async def _tell_news(self) -> None:
         """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""

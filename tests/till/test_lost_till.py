@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from posline.storage.folder import Folder
 from posline.storage.verify import verify
 from posline.till import health
-from posline.till.commands import COMMANDS
-from posline.till.invitation import Invitation
 from posline.till.joining import request_membership
 from posline.till.keeping import backup, restore
 from posline.till.membership import accept, remove
 from posline.till.till import Till, open_till
 from posline.trust.keys import Key
-from tests.till.shop import TEA
-
-WITHIN_S = 20.0
-
-
-async def until(true: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(WITHIN_S):
-        while not true():  # noqa: ASYNC110  # what is waited for happens in another till
-            await asyncio.sleep(0.02)
-
-
-async def invitation(till: Till) -> Invitation:
-    if not till.links.listening:
-        await till.listen()
-    return Invitation.parse((await COMMANDS["invite"](till, {"expires_s": 60}))["link"], "join")
-
-
-async def invited(till: Till, path: Path) -> None:
-    """A new till in `path`, by a link of `till`."""
-    with Folder(path) as folder:
-        await request_membership(folder, await invitation(till), label="")
+from tests.till.shop import TEA, invitation, invited, until
 
 
 def count(till: Till) -> int:

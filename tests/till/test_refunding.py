@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from posline.errors import BadRequest, Conflict, NotPossible
 from posline.till.till import open_till
-from tests.till.shop import running, sale
+from tests.till.shop import TEA, invited, running, sale, until
 
 THREE = [
     {"sku": "TEA", "name": "Tea", "quantity": "3", "price": 250, "discount": 1},
@@ -112,3 +114,43 @@ async def test_a_program_refunds_without_a_server(tmp_path: Path) -> None:
         assert till.refunded(back.id) == till.refunded(back.receipt or "")
         voided = await till.void((await till.sell(THREE)).id, "mistyped")
         assert voided.total == sold.total
+
+
+async def test_two_tills_refund_one_line_while_apart_and_the_shop_is_told(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", shop="Corner shop") as a:
+        await invited(a, tmp_path / "b")
+        async with open_till(tmp_path / "b") as b:
+            sold = await a.sell([TEA])
+            await until(lambda: b.reports.by_id(sold.id))
+            for dialler in (*a.engine.dialled(a.shop_id), *b.engine.dialled(b.shop_id)):
+                dialler.stop()
+            await until(lambda: not any(peer["connected"] for peer in a.status()["peers"]))
+            first = await a.refund(sold.id, reason="came to A")
+            second = await b.refund(sold.id, reason="came to B")
+            assert first.total == second.total == sold.total
+        async with open_till(tmp_path / "b") as b:
+            await until(lambda: a.day_report() == b.day_report() and a.reports.by_id(second.id))
+            for till in (a, b):
+                assert {till.refunded(first.id).status, till.refunded(second.id).status} == {"counted"}
+                (alarm,) = [alarm for alarm in till.status()["alarms"] if alarm["kind"] == "excess"]
+                assert alarm["sales"] == [sold.id] and sold.receipt in alarm["detail"]
+            with pytest.raises(BadRequest, match="nothing is left"):
+                await a.refund(sold.id, reason="a third time")
+            again = await b.refund(sold.id, reason="came to A", id=first.id)
+            assert again.receipt == first.receipt, "asked again at another till, it is the same refund"
+            with pytest.raises(Conflict):
+                await b.refund(sold.id, [{"line": 1, "quantity": 1}], reason="came to A", id=first.id)
+
+
+async def test_a_void_at_another_till_or_after_the_shift_is_a_refund(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", shop="Corner shop") as a:
+        await invited(a, tmp_path / "b")
+        async with open_till(tmp_path / "b") as b:
+            sold = await a.sell([TEA])
+            await until(lambda: b.reports.by_id(sold.id))
+            with pytest.raises(NotPossible, match="which alone can void it"):
+                await b.void(sold.id, "mistyped")
+            back = await b.refund(sold.id, reason="came to B")
+            await until(lambda: a.reports.by_id(back.id))
+            with pytest.raises(NotPossible, match="was refunded already"):
+                await a.void(sold.id, "mistyped")
