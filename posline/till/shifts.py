@@ -17,7 +17,7 @@ from posline.core.drawer import over_short
 from posline.core.entry import Entry, valid_day
 from posline.core.faults import Faults
 from posline.core.ranges import Numbers
-from posline.errors import Conflict, NotFound, NotPossible
+from posline.errors import NotFound, NotPossible
 from posline.storage.reports import Recorded
 from posline.storage.shifts import Opening, Tally, TillShifts
 from posline.till.recording import Draft
@@ -66,9 +66,10 @@ class Shifts:
                 raise NotPossible(f"{who} shift is open since {current.at}: close it before you open the next one")
             return Draft({"float": float} | asked.note, asked.by)
 
-        result = await self._till.recording.once("shift opened", request, draft)
-        if result.recorded.entry.till != self._till.id:
-            raise Conflict(result.recorded.entry.id)  # another till's shift: a drawer is opened where it stands
+        def same(entry: Entry) -> bool:  # another till's shift is none: a drawer is opened where it stands
+            return entry.till == self._till.id and bool(entry.body["float"] == float)
+
+        result = await self._till.recording.once("shift opened", request, draft, same=same)
         return Done(self._opening(result.recorded), result.repeated)
 
     async def close(self, request: Mapping[str, Any]) -> Done:
@@ -81,15 +82,16 @@ class Shifts:
         asked = _Asked(request, "counted")
         counted = asked.counted()
         asked.faults.raise_any()
-        if (first := self._first("shift closed", request)) is not None and first.entry.body["counted"] == counted:
-            return Done(self._z(first), True)
         # a long shift is added up before, in a thread; the step that writes has only what came meanwhile left to add
         begun = await asyncio.to_thread(self._own.tally)
 
         def draft(id: str) -> Draft:
             return self._closing(counted, asked, begun)
 
-        result = await self._till.recording.once("shift closed", request, draft)
+        def same(entry: Entry) -> bool:
+            return entry.till == self._till.id and bool(entry.body["counted"] == counted)
+
+        result = await self._till.recording.once("shift closed", request, draft, same=same)
         return Done(self._z(result.recorded), result.repeated)
 
     def _closing(self, counted: dict[str, int], asked: _Asked, begun: Tally) -> Draft:
@@ -149,25 +151,16 @@ class Shifts:
         def draft(id: str) -> Draft:
             return Draft({"of_day": day, "vector": self._own.vector(day, self._staged())} | asked.note, asked.by)
 
-        first = self._first("day closed", request)
-        if first is not None and first.entry.body["of_day"] == day:
-            return Done(self._day_closed(first), True)
-        result = await self._till.recording.once("day closed", request, draft, about=day)
+        def same(entry: Entry) -> bool:
+            return entry.till == self._till.id and bool(entry.body["of_day"] == day)
+
+        result = await self._till.recording.once("day closed", request, draft, about=day, same=same)
         return Done(self._day_closed(result.recorded), result.repeated)
 
     def _staged(self) -> list[Entry]:
         """This till's own entries that wait for their commit."""
         own = self._till.id
         return [e for staged in self._till.replica.staged if staged.own for e in staged.entries if e.till == own]
-
-    def _first(self, kind: str, request: Mapping[str, Any]) -> Recorded | None:
-        """What this till recorded under the request's id on a disk that was put back since: it came home by sync, the
-        request did not. What such an entry would say today is another matter, so it is known by its id."""
-        id = request.get("id")
-        if not isinstance(id, str) or self._till.reports.request_form(id) is not None:
-            return None
-        held = [r for r in self._till.reports.by_id(id) if r.entry.till == self._till.id and r.entry.kind == kind]
-        return held[0] if held else None
 
     # -- what can be asked -----------------------------------------------------------------------------------------
 
