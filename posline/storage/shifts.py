@@ -1,12 +1,12 @@
 """What the ledger says of one till's shifts: which is open, what no Z report covers yet, which days are not closed.
 
-What is staged and not committed yet is handed in, since a close must cover what was rung a moment before it. Reads
-committed rows only; knows nothing of requests.
+What is staged and not committed yet is handed in, since a close must cover what was rung a moment before it. All else is
+read from committed rows; knows nothing of requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,13 @@ from posline.core.drawer import MONEY_KINDS, Takings, money_in
 from posline.core.entry import Entry
 from posline.core.ranges import Numbers
 from posline.storage.ledger import DUPLICATE
+from posline.storage.records import Staged
 from posline.storage.store import Store
 
-__all__ = ["Opening", "Tally", "TillShifts"]
+__all__ = ["COVERS_MAX", "Opening", "Tally", "TillShifts"]
 
 OPENED, CLOSED, DAY_CLOSED = "shift opened", "shift closed", "day closed"
+COVERS_MAX = 200  # ranges of numbers in a Z report: at one a restart of the till
 PLACES_MAX = 400  # in the close of a day (posline.core.counter): what is beyond them is shown as late
 _body = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -77,9 +79,13 @@ class TillShifts:
     def _key(self) -> int | None:
         return self._store.shop_key(self._shop)
 
+    def _entries(self, staged: Sequence[Staged]) -> list[Entry]:
+        """Those that this till wrote itself."""
+        return [entry for one in staged if one.own for entry in one.entries if entry.till == self._author]
+
     # -- which shift is open ---------------------------------------------------------------------------------------
 
-    def open(self, staged: Sequence[Entry] = ()) -> Opening | None:
+    def open(self, staged: Sequence[Staged] = ()) -> Opening | None:
         """The till's last shift, unless it is closed."""
         last: Opening | None = None
         row = self._read.execute(
@@ -90,13 +96,13 @@ class TillShifts:
         if row is not None:
             body = _body(row[0])
             last = Opening(body["id"].lower(), body["seq"], body["at"], body["by"], body["float"])
-        for entry in staged:
+        for entry in self._entries(staged):
             if entry.kind == OPENED and (last is None or entry.seq > last.seq):
                 last = Opening.of(entry)
         return None if last is None or self._is_closed(last.id, staged) else last
 
-    def _is_closed(self, shift: str, staged: Sequence[Entry]) -> bool:
-        if any(entry.kind == CLOSED and entry.body["shift"] == shift for entry in staged):
+    def _is_closed(self, shift: str, staged: Sequence[Staged]) -> bool:
+        if any(entry.kind == CLOSED and entry.body["shift"] == shift for entry in self._entries(staged)):
             return True
         row = self._read.execute(
             "SELECT 1 FROM shift WHERE shop = ? AND author = ? AND kind = ? AND shift = ? LIMIT 1",
@@ -104,7 +110,7 @@ class TillShifts:
         ).fetchone()
         return row is not None
 
-    def closes(self, staged: Sequence[Entry] = ()) -> int:
+    def closes(self, staged: Sequence[Staged] = ()) -> int:
         """How many Z reports the till has written."""
         held = {
             hash
@@ -112,11 +118,29 @@ class TillShifts:
                 "SELECT hash FROM shift WHERE shop = ? AND author = ? AND kind = ?", (self._key, self._author, CLOSED)
             )
         }
-        return len(held | {entry.hash for entry in staged if entry.kind == CLOSED})
+        return len(held | {entry.hash for entry in self._entries(staged) if entry.kind == CLOSED})
+
+    def closing(
+        self, staged: Sequence[Staged], counted: Mapping[str, int], *, begun: Tally | None = None
+    ) -> dict[str, Any] | None:
+        """The fields of the Z report that closes the shift as it stands; None where no shift is open and nothing moved
+        money since the last close. Whoever writes it must do so before anything else is staged."""
+        tally, shift = self.tally(staged, begun=begun), self.open(staged)
+        if shift is None and not tally.moved:
+            return None
+        float = shift.float if shift is not None else 0
+        return {
+            "shift": shift.id if shift is not None else None,
+            "float": float,
+            "covers": tally.numbers.ranges(COVERS_MAX),
+            "counted": dict(counted),
+            "expected": tally.takings.expected(float),
+            "figures": {"number": self.closes(staged) + 1} | tally.takings.figures(),
+        }
 
     # -- what no Z report covers -----------------------------------------------------------------------------------
 
-    def tally(self, staged: Sequence[Entry] = (), *, begun: Tally | None = None) -> Tally:
+    def tally(self, staged: Sequence[Staged] = (), *, begun: Tally | None = None) -> Tally:
         """The till's entries that no Z report of it covers, counted and duplicate alike; `staged` are those of its own
         that wait for their commit. `begun` is an earlier tally of the same shift to go on from: what it took stays."""
         covers = self._covers(staged)
@@ -128,16 +152,16 @@ class TillShifts:
         for hash, run, seq, kind, body in self._uncovered(taken):
             seen.add(hash)
             tally.take(run, seq, kind, body)
-        for entry in sorted(staged, key=lambda entry: entry.seq):
+        for entry in sorted(self._entries(staged), key=lambda entry: entry.seq):
             if entry.hash not in seen and (entry.run, entry.seq) not in taken:
                 tally.take(entry.run, entry.seq, entry.kind, entry.body)
         return tally
 
-    def covered(self, staged: Sequence[Entry] = ()) -> Numbers:
+    def covered(self, staged: Sequence[Staged] = ()) -> Numbers:
         """The till's numbers that its Z reports cover."""
         return Numbers(span for spans in self._covers(staged).values() for span in spans)
 
-    def _covers(self, staged: Sequence[Entry]) -> dict[bytes, list[list[int]]]:
+    def _covers(self, staged: Sequence[Staged]) -> dict[bytes, list[list[int]]]:
         """What each of the till's Z reports covers, by its hash."""
         known: dict[bytes, list[list[int]]] = {}
         for (hash,) in self._read.execute(
@@ -151,7 +175,7 @@ class TillShifts:
                 found = _decode_covers(raw).covers
             known[hash] = found
         self._known = known
-        return known | {entry.hash: entry.body["covers"] for entry in staged if entry.kind == CLOSED}
+        return known | {entry.hash: entry.body["covers"] for entry in self._entries(staged) if entry.kind == CLOSED}
 
     def _uncovered(self, taken: Numbers) -> Iterator[tuple[bytes, int, int, str, dict[str, Any]]]:
         """(hash, run, seq, kind, body) of committed entries outside `taken`, in the order of their runs' numbers."""
@@ -167,16 +191,18 @@ class TillShifts:
                 ):
                     yield hash, run, seq, kind, _body(raw)
 
-    def duplicates(self, numbers: Numbers) -> list[dict[str, Any]]:
-        """Of these entries, those that another till recorded too and that count there: what this till's drawer was told
-        to hold and may not. {id, kind, amount, kept_by}; `amount` in minor units, below 0 for what went out."""
+    def duplicates(self, *, numbers: Numbers | None = None, day: str = "") -> list[dict[str, Any]]:
+        """Of the till's entries, or those with these numbers or of this day, the ones that another till recorded too
+        and that count there: the money lies in one of the two drawers. {id, kind, amount, kept_by}; `amount` in minor
+        units, below 0 for what went out."""
         found = []
-        for id, kind, run, seq, raw, kept in self._read.execute(
-            "SELECT id, kind, run, seq, raw, kept FROM entry WHERE shop = ? AND status = ? AND status <> 0"
+        for id, kind, run, seq, of_day, raw, kept in self._read.execute(
+            "SELECT id, kind, run, seq, day, raw, kept FROM entry WHERE shop = ? AND status = ? AND status <> 0"
             " AND author = ? ORDER BY run, seq, hash",
             (self._key, DUPLICATE, self._author),
         ).fetchall():
-            if kind in MONEY_KINDS and (run, seq) in numbers:
+            here = (numbers is None or (run, seq) in numbers) and day in ("", of_day)
+            if here and kind in MONEY_KINDS:
                 row = self._read.execute(
                     "SELECT author FROM entry WHERE shop = ? AND hash = ? LIMIT 1", (self._key, kept)
                 ).fetchone()
@@ -217,7 +243,7 @@ class TillShifts:
         ).fetchone()
         return row is not None
 
-    def vector(self, day: str, staged: Iterable[Entry] = ()) -> list[list[Any]]:
+    def vector(self, day: str, staged: Sequence[Staged] = ()) -> list[list[Any]]:
         """How far each run that wrote in `day` is held here without a gap, [author, run, seq]: what the close of that
         day covers. Its own entries that wait for their commit stand before it in its chain, so they are covered."""
         held = {
@@ -229,7 +255,7 @@ class TillShifts:
                 (self._key, day, DUPLICATE),
             )
         }
-        for entry in staged:
+        for entry in self._entries(staged):
             place = entry.till, entry.run
             if place in held or entry.day == day:
                 held[place] = max(held.get(place, 0), entry.seq)

@@ -19,7 +19,7 @@ from posline.core.faults import Faults
 from posline.core.ranges import Numbers
 from posline.errors import NotFound, NotPossible
 from posline.storage.reports import Recorded
-from posline.storage.shifts import Opening, Tally, TillShifts
+from posline.storage.shifts import COVERS_MAX, Opening, Tally, TillShifts
 from posline.till.recording import Draft
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = ["Done", "Shifts"]
 
 BLIND = "blind_count"  # the shared setting: whoever counts a drawer is not told first what should be in it
 GIVEN_AWAY = ("expected", "tenders", "cash", "payments")  # what an X report keeps to itself then
-COVERS_MAX = 200  # ranges of numbers in a Z report: at one a restart of the till
 DAYS_MAX = 31  # earlier days that one close of a shift closes; of more, the next ones do
 _ASKED = frozenset({"id", "by", "approve", "note"})
 
@@ -61,7 +60,7 @@ class Shifts:
         asked.faults.raise_any()
 
         def draft(id: str) -> Draft:
-            if (current := self._own.open(self._staged())) is not None:
+            if (current := self._own.open(self._till.replica.staged)) is not None:
                 who = f"{current.by}'s" if current.by else "a"
                 raise NotPossible(f"{who} shift is open since {current.at}: close it before you open the next one")
             return Draft({"float": float} | asked.note, asked.by)
@@ -95,20 +94,11 @@ class Shifts:
         return Done(self._z(result.recorded), result.repeated)
 
     def _closing(self, counted: dict[str, int], asked: _Asked, begun: Tally) -> Draft:
-        staged = self._staged()
-        tally, shift = self._own.tally(staged, begun=begun), self._own.open(staged)
-        if shift is None and not tally.moved:
+        staged = self._till.replica.staged
+        fields = self._own.closing(staged, counted, begun=begun)
+        if fields is None:
             raise _none_open()
-        float = shift.float if shift is not None else 0
         days = self._own.unclosed(self._till.day)[-DAYS_MAX:]
-        fields = {
-            "shift": shift.id if shift is not None else None,
-            "float": float,
-            "covers": tally.numbers.ranges(COVERS_MAX),
-            "counted": counted,
-            "expected": tally.takings.expected(float),
-            "figures": {"number": self._own.closes(staged) + 1} | tally.takings.figures(),
-        }
         closed = [("day closed", {"of_day": day, "vector": self._own.vector(day, staged)}) for day in days]
         return Draft(fields | asked.note, asked.by, closed)
 
@@ -149,7 +139,7 @@ class Shifts:
         asked.faults.raise_any()
 
         def draft(id: str) -> Draft:
-            return Draft({"of_day": day, "vector": self._own.vector(day, self._staged())} | asked.note, asked.by)
+            return Draft({"of_day": day, "vector": self._own.vector(day, self._till.replica.staged)} | asked.note, asked.by)
 
         def same(entry: Entry) -> bool:
             return entry.till == self._till.id and bool(entry.body["of_day"] == day)
@@ -157,25 +147,21 @@ class Shifts:
         result = await self._till.recording.once("day closed", request, draft, about=day, same=same)
         return Done(self._day_closed(result.recorded), result.repeated)
 
-    def _staged(self) -> list[Entry]:
-        """This till's own entries that wait for their commit."""
-        own = self._till.id
-        return [e for staged in self._till.replica.staged if staged.own for e in staged.entries if e.till == own]
-
     # -- what can be asked -----------------------------------------------------------------------------------------
 
     def opened(self) -> Opening | None:
         """The shift that is open at this till, where one was opened."""
-        return self._own.open(self._staged())
+        return self._own.open(self._till.replica.staged)
 
     def reported(self, entry: Entry) -> bool:
         """Whether a Z report of this till covers an entry of its own."""
-        return (entry.run, entry.seq) in self._own.covered(self._staged())
+        return (entry.run, entry.seq) in self._own.covered(self._till.replica.staged)
 
     def current(self) -> dict[str, Any]:
         """The X report: the shift as it stands. Raises NotFound where none is open and nothing was sold since the last
         close."""
-        tally, shift = self._own.tally(self._staged()), self._own.open(self._staged())
+        staged = list(self._till.replica.staged)
+        tally, shift = self._own.tally(staged), self._own.open(staged)
         if shift is None and not tally.moved:
             raise _none_open()
         till, float = self._till, shift.float if shift is not None else 0
@@ -186,7 +172,7 @@ class Shifts:
         }  # fmt: skip
         found |= {"number": self._own.closes() + 1} | tally.takings.figures()
         found |= {"expected": tally.takings.expected(float), "counted": None, "over_short": None}
-        found |= {"duplicates": self._own.duplicates(tally.numbers), "note": ""}
+        found |= {"duplicates": self._own.duplicates(numbers=tally.numbers), "note": ""}
         blind = bool(till.reports.setting(BLIND))
         if blind:
             found |= dict.fromkeys(GIVEN_AWAY)
@@ -222,6 +208,16 @@ class Shifts:
         ]
         return closes + openings
 
+    def alarms(self) -> list[dict[str, Any]]:
+        """What this till's drawer was told to hold today and another till counts: {kind, count, amount, detail}."""
+        twins = self._own.duplicates(day=self._till.day)
+        if not twins:
+            return []
+        amount, tills = sum(twin["amount"] for twin in twins), {twin["kept_by"] for twin in twins} - {None}
+        where = " and ".join(f"till {label}" for label in sorted(map(self._till.reports.label, tills)))
+        detail = f"{len(twins)} of this till's entries of today are recorded at {where or 'another'} too and count there"
+        return [{"kind": "duplicate", "count": len(twins), "amount": amount, "detail": detail}]
+
     # -- how they are shown ----------------------------------------------------------------------------------------
 
     def _head(self, recorded: Recorded) -> dict[str, Any]:
@@ -253,7 +249,7 @@ class Shifts:
             "report": "Z", **self._head(recorded), "shift": body["shift"], "opened": opened, "float": body["float"],
             "covers": body["covers"], **body["figures"], "expected": body["expected"], "counted": body["counted"],
             "over_short": over_short(body["counted"], body["expected"]),
-            "duplicates": of.duplicates(Numbers(body["covers"])), "note": body.get("note", ""), "blind": False,
+            "duplicates": of.duplicates(numbers=Numbers(body["covers"])), "note": body.get("note", ""), "blind": False,
         }  # fmt: skip
 
 
