@@ -1,7 +1,7 @@
 """What the ledger says of one till's shifts: which is open, what no Z report covers yet, which days are not closed.
 
-What is staged and not committed yet is handed in, since a close must cover what was rung a moment before it. All else is
-read from committed rows; knows nothing of requests.
+What is staged and not committed yet is handed in, since a close must cover what was rung a moment before it. All else
+is read from committed rows. Knows nothing of requests.
 """
 
 from __future__ import annotations

@@ -139,7 +139,8 @@ class Shifts:
         asked.faults.raise_any()
 
         def draft(id: str) -> Draft:
-            return Draft({"of_day": day, "vector": self._own.vector(day, self._till.replica.staged)} | asked.note, asked.by)
+            vector = self._own.vector(day, self._till.replica.staged)
+            return Draft({"of_day": day, "vector": vector} | asked.note, asked.by)
 
         def same(entry: Entry) -> bool:
             return entry.till == self._till.id and bool(entry.body["of_day"] == day)
@@ -215,7 +216,7 @@ class Shifts:
             return []
         amount, tills = sum(twin["amount"] for twin in twins), {twin["kept_by"] for twin in twins} - {None}
         where = " and ".join(f"till {label}" for label in sorted(map(self._till.reports.label, tills)))
-        detail = f"{len(twins)} of this till's entries of today are recorded at {where or 'another'} too and count there"
+        detail = f"{len(twins)} of today's entries of this till are recorded at {where} too, and count there"
         return [{"kind": "duplicate", "count": len(twins), "amount": amount, "detail": detail}]
 
     # -- how they are shown ----------------------------------------------------------------------------------------
