@@ -1,5 +1,5 @@
-"""Whole days of four tills with cuts, kills, failed commits and wrong clocks, each from one seed: whoever closes what and
-when, each entry lies in exactly one Z report, and Z reports less duplicates are the days, on every device.
+"""Whole days of four tills with cuts, kills, failed commits and wrong clocks, each from one seed: whoever closes what
+and when, each entry lies in exactly one Z report, and Z reports less duplicates are the days, on every device.
 
 `POSLINE_SIM_RUNS=1000 pytest tests/simulation` runs more of them; `POSLINE_SIM_SEED=123` replays one.
 """
