@@ -1,54 +1,90 @@
-"""From a request to the lines and totals of a sale, and from a sale to its figures. No I/O.
+"""From a request to the lines and totals of a sale. No I/O.
 
 A request is whatever a program sent to `POST /api/sales`: nothing about it is believed. Every fault is named by its
-field, all at once.
+field, all at once. What a shop decides (tax, rounding) comes in as `Terms`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from posline.core.checks import MAX_LINES
+from posline.core.checks import MAX_LINES, MAX_TENDERS, TENDER
 from posline.core.faults import Faults
 from posline.core.money import (
+    EXCLUSIVE,
+    INCLUSIVE,
     MAX_MONEY,
+    PRINTED,
+    RATE_UNITS,
+    apportion,
     format_quantity,
-    inclusive_tax,
+    is_rate,
     line_total,
+    parse_percent,
     parse_rate,
+    part_of,
     quantity_of,
+    receipt_taxes,
+    round_cash,
+    round_half_up,
+    tax_fraction,
 )
+from posline.core.sales import CASH, RECEIPT
+from posline.core.tax import TaxClass
 from posline.errors import BadRequest
 
-__all__ = ["PricedSale", "Product", "price_sale", "request_key"]
+__all__ = ["PricedSale", "Product", "Terms", "price_sale", "request_key"]
 
-MAX_TENDERS = 20
 ON_ACCOUNT = "account"  # udhaar: the only tender that may leave something unpaid
-CASH = "cash"  # the only tender that change is given from
+_FIELDS = frozenset({
+    "id", "lines", "tenders", "by", "customer", "note", "discount", "discount_percent", "discount_reason", "hold",
+    "approve",
+})  # fmt: skip
+_LINE_FIELDS = frozenset({
+    "sku", "quantity", "price", "discount", "discount_percent", "reason", "name", "class",
+})  # fmt: skip
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_TENDER = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product as the catalogue has it. `price` in minor units, tax included; `rate` in per cent, None for none."""
+    """A product as the catalogue has it. Amounts in minor units; `tax` is a class or a rate in per cent ("" for none),
+    `rate` its own rate within that class, `mrp` the retail price that is printed on it."""
 
     sku: str
     name: str
     price: int
+    tax: str = ""
     rate: str | None = None
+    mrp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the shop has settled for all its sales: tax classes by name and the business `day` whose rates hold, whether
+    tax is rounded by receipt, and to how many minor units cash is rounded (0: not at all)."""
+
+    classes: Mapping[str, TaxClass] = field(default_factory=dict)
+    day: str = "9999-12-31"
+    tax_by_receipt: bool = False
+    cash_unit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PricedSale:
-    """A sale whose amounts are settled, lines and tenders as an entry writes them; tenders None is exact cash."""
+    """A sale whose amounts are settled, lines and tenders as an entry writes them; tenders None is exact cash.
+
+    `extra` are further fields of the entry. `percent_off` is the deepest discount of a line or of the whole sale, in
+    ten-thousandths of a per cent; `repriced` and `opened` say whether a line's price is below the catalogue's, or is of
+    no product in it.
+    """
 
     id: str
     lines: list[dict[str, Any]]
@@ -56,65 +92,98 @@ class PricedSale:
     tenders: list[dict[str, Any]] | None
     change: int
     by: str
+    rounding: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    percent_off: int = 0
+    repriced: bool = False
+    opened: bool = False
 
     def body(self) -> dict[str, Any]:
         """The sale entry's own fields; what is at its default is left out."""
         body: dict[str, Any] = {"lines": self.lines}
         if self.tenders is not None:
             body["tenders"] = self.tenders
-        if self.change:
-            body["change"] = self.change
-        return body | {"total": self.total}
+        for name, value in (("change", self.change), ("rounding", self.rounding)):
+            if value:
+                body[name] = value
+        return body | dict(self.extra) | {"total": self.total}
 
 
 # -- a request -------------------------------------------------------------------------------------
 
 
-def price_sale(request: object, product: Callable[[str], Product | None]) -> PricedSale:
-    """Settle a request's prices and payment; `product` looks up the catalogue.
+@dataclass(slots=True)
+class _Line:
+    """A line under way: what it is, and what it costs less discounts, before tax that comes on top."""
+
+    made: dict[str, Any]
+    thousandths: int
+    gross: int
+    cost: int
+    tax: str
+    rate: str | None
+    mrp: int | None
+    repriced: bool
+    opened: bool
+
+
+def price_sale(request: object, product: Callable[[str], Product | None], terms: Terms | None = None) -> PricedSale:
+    """Settle a request's prices, discounts, tax and payment; `product` looks up the catalogue.
 
     Raises BadRequest with every field that is wrong.
     """
+    terms = terms or Terms()
     faults = Faults()
-    fields = faults.fields("", request, frozenset({"id", "lines", "tenders", "by"}))
+    fields = faults.fields("", request, _FIELDS)
     id = fields.get("id")
     if not isinstance(id, str) or _UUID.fullmatch(id) is None:
         faults.add("id", "must be a UUID made by the caller, the same at every repeat")
         id = ""
     by = faults.text("by", fields.get("by", ""), 0)
-    lines, total = _lines(faults, fields.get("lines"), product)
-    tenders, change = _tenders(faults, fields.get("tenders"), total)
+    extra = {
+        name: text
+        for name in ("customer", "note", "discount_reason", "hold")
+        if fields.get(name) is not None and (text := faults.text(name, fields[name], 0))
+    }
+    lines = _lines(faults, fields.get("lines"), product, terms)
+    sound = not faults.found
+    _whole_discount(faults, fields, lines)
+    asked = _asked_tenders(faults, fields.get("tenders"))
+    kinds = {tender["kind"] for tender in asked if tender["amount"]} if asked else {CASH}
+    total = sum(line.cost for line in lines) + _put_taxes(lines, terms, kinds)
+    if sound and total > MAX_MONEY:
+        faults.add("lines", f"come to {total}: at most {MAX_MONEY}")
+    if any("tax" in line.made for line in lines) and terms.tax_by_receipt:
+        extra["tax_by"] = RECEIPT
+    rounding = _rounding(asked, total, terms.cash_unit)
+    change = _settle(faults, asked, total + rounding) if not faults.found else 0
     if faults.found:
         raise BadRequest(faults.found)
-    return PricedSale(id.lower(), lines, total, tenders, change, by)
+    return PricedSale(
+        id.lower(), [line.made for line in lines], total, asked, change, by, rounding, extra, _percent_off(lines),
+        any(line.repriced for line in lines), any(line.opened for line in lines),
+    )  # fmt: skip
 
 
 def _lines(
-    faults: Faults, asked: object, product: Callable[[str], Product | None]
-) -> tuple[list[dict[str, Any]], int]:
+    faults: Faults, asked: object, product: Callable[[str], Product | None], terms: Terms
+) -> list[_Line]:
     if not isinstance(asked, list) or not asked:
         faults.add("lines", "must be a list of at least one line")
-        return [], 0
+        return []
     if len(asked) > MAX_LINES:
         faults.add("lines", f"has {len(asked)} lines: at most {MAX_LINES}")
-        return [], 0
-    lines: list[dict[str, Any]] = []
-    total = 0
-    for index, line in enumerate(asked):
-        made, cost = _line(faults, f"lines.{index}", line, product)
-        lines.append(made)
-        total += cost
-    if total > MAX_MONEY:
-        faults.add("lines", f"come to {total}: at most {MAX_MONEY}")
-    return lines, total
+        return []
+    made = (_line(faults, f"lines.{index}", line, product, terms) for index, line in enumerate(asked))
+    return [line for line in made if line is not None]
 
 
 def _line(
-    faults: Faults, where: str, asked: object, product: Callable[[str], Product | None]
-) -> tuple[dict[str, Any], int]:
-    fields = faults.fields(where, asked, frozenset({"sku", "quantity", "price", "discount", "name"}))
+    faults: Faults, where: str, asked: object, product: Callable[[str], Product | None], terms: Terms
+) -> _Line | None:
+    fields = faults.fields(where, asked, _LINE_FIELDS)
     if not isinstance(asked, dict):
-        return {}, 0
+        return None
     before = len(faults.found)
     sku = faults.text(f"{where}.sku", fields.get("sku"))
     thousandths = 0
@@ -123,69 +192,188 @@ def _line(
     except ValueError as error:
         faults.add(f"{where}.quantity", str(error))
     known = product(sku) if sku else None
-    if fields.get("price") is not None:
-        price = faults.amount(f"{where}.price", fields["price"])
-    elif known is not None:
-        price = known.price
-    else:
-        price = 0
-        if sku:
-            faults.add(f"{where}.price", f"is needed: {sku} is not in the catalogue")
-    discount = faults.amount(f"{where}.discount", fields.get("discount", 0))
+    price = _price(faults, f"{where}.price", fields.get("price"), sku, known)
     name = faults.text(f"{where}.name", fields["name"], 0) if fields.get("name") is not None else None
+    tax = _class(faults, f"{where}.class", fields.get("class"), known, terms)
+    reason = faults.text(f"{where}.reason", fields["reason"], 0) if fields.get("reason") is not None else ""
     if len(faults.found) > before:
-        return {}, 0
-    cost = line_total(price, thousandths, discount)
+        return None
+    gross = line_total(price, thousandths)
+    discount = _discount(faults, where, fields, gross)
+    cost = gross - discount
     if not 0 <= cost <= MAX_MONEY:
-        reason = "is more than the line costs" if cost < 0 else f"makes the line cost over {MAX_MONEY}"
-        faults.add(f"{where}.{'discount' if cost < 0 else 'quantity'}", reason)
-        return {}, 0
+        why = "is more than the line costs" if cost < 0 else f"makes the line cost over {MAX_MONEY}"
+        faults.add(f"{where}.{'discount' if cost < 0 else 'quantity'}", why)
+    if len(faults.found) > before:
+        return None
     line: dict[str, Any] = {"sku": sku, "quantity": format_quantity(thousandths), "price": price}
     if discount:
         line["discount"] = discount
+    if reason:
+        line["reason"] = reason
     if name and (known is None or name != known.name):
         line["name"] = name
-    if known is not None and known.rate is not None:
-        line |= {"rate": known.rate, "tax": inclusive_tax(cost, parse_rate(known.rate))}
-    return line, cost
+    own = known if known is not None and tax == known.tax else None
+    return _Line(
+        line, thousandths, gross, cost, tax, own.rate if own else None, known.mrp if known else None,
+        known is not None and price < known.price, known is None,
+    )  # fmt: skip
 
 
-def _tenders(faults: Faults, asked: object, payable: int) -> tuple[list[dict[str, Any]] | None, int]:
-    """(tenders as they will be written, the change from them)."""
+def _price(faults: Faults, where: str, asked: object, sku: str, known: Product | None) -> int:
+    if asked is not None:
+        return faults.amount(where, asked)
+    if known is None and sku:
+        faults.add(where, f"is needed: {sku} is not in the catalogue")
+    return known.price if known is not None else 0
+
+
+def _class(faults: Faults, where: str, asked: object, known: Product | None, terms: Terms) -> str:
+    """The tax class of a line: the one it names, or its product's."""
     if asked is None:
-        return None, 0
+        return known.tax if known is not None else ""
+    name = faults.text(where, asked, 0)
+    if name and name not in terms.classes and not is_rate(name):
+        there = ", ".join(sorted(terms.classes)) or "none"
+        faults.add(where, f"{name[:40]!r} is no tax class of this shop: it has {there}")
+    return name
+
+
+def _discount(faults: Faults, where: str, fields: Mapping[str, Any], gross: int) -> int:
+    """The discount that a line or a whole sale asks for, as an amount or as a part of `gross`."""
+    prefix = f"{where}." if where else ""
+    if fields.get("discount_percent") is None:
+        return faults.amount(f"{prefix}discount", fields.get("discount", 0))
+    if fields.get("discount"):
+        faults.add(f"{prefix}discount_percent", "stands beside a discount: give one of them")
+        return 0
+    try:
+        return part_of(gross, parse_percent(fields["discount_percent"]))
+    except ValueError as error:
+        faults.add(f"{prefix}discount_percent", str(error))
+        return 0
+
+
+def _whole_discount(faults: Faults, fields: Mapping[str, Any], lines: Sequence[_Line]) -> None:
+    """Share the discount of the whole sale over its lines, in proportion to what they cost: so each line's tax and each
+    refund is right by itself."""
+    whole = sum(line.cost for line in lines)
+    discount = _discount(faults, "", fields, whole)
+    if discount > whole and not faults.found:
+        faults.add("discount", f"is more than the {whole} that the lines cost")
+    if not discount or faults.found:
+        return
+    for line, share in zip(lines, apportion([line.cost * discount for line in lines], whole, discount), strict=True):
+        if share:
+            line.cost -= share
+            line.made["discount"] = line.made.get("discount", 0) + share
+
+
+def _percent_off(lines: Sequence[_Line]) -> int:
+    off = [(line.gross - line.cost, line.gross) for line in lines]
+    off.append((sum(part for part, _ in off), sum(gross for _, gross in off)))
+    return max((-(-100 * RATE_UNITS * part // gross) for part, gross in off if gross), default=0)
+
+
+# -- tax -------------------------------------------------------------------------------------------
+
+
+def _put_taxes(lines: Sequence[_Line], terms: Terms, kinds: set[str]) -> int:
+    """Write class, rate and tax into the lines; what comes on top of the lines' prices."""
+    groups: dict[tuple[str, str, int], list[tuple[_Line, int]]] = {}
+    for line in lines:
+        found = _rate(line, terms, kinds)
+        if found is None:
+            continue
+        mode, rate = found
+        mrp = line.mrp if line.mrp is not None else int(line.made["price"])
+        numerator, denominator = tax_fraction(mode, parse_rate(rate), line.cost, mrp, line.thousandths)
+        line.made["rate"] = rate
+        if mode != INCLUSIVE:
+            line.made["mode"] = mode
+        if mode == PRINTED:
+            line.made["mrp"] = mrp
+        groups.setdefault((mode, rate, denominator), []).append((line, numerator))
+    on_top = 0
+    for (mode, _, denominator), members in groups.items():
+        numerators = [numerator for _, numerator in members]
+        if terms.tax_by_receipt:
+            taxes = receipt_taxes(numerators, denominator)
+        else:
+            taxes = [round_half_up(numerator, denominator) for numerator in numerators]
+        for (line, _), tax in zip(members, taxes, strict=True):
+            line.made["tax"] = tax
+        if mode == EXCLUSIVE:
+            on_top += sum(taxes)
+    return on_top
+
+
+def _rate(line: _Line, terms: Terms, kinds: set[str]) -> tuple[str, str] | None:
+    """(mode, rate in per cent) of a line, whose class is written into it; None where it has no tax."""
+    if is_rate(line.tax):
+        return INCLUSIVE, line.tax
+    known = terms.classes.get(line.tax)
+    if known is None:
+        return None
+    line.made["class"] = known.code
+    dated = known.rate(terms.day, kinds)
+    rate = line.rate if line.rate is not None and dated is not None else dated
+    return None if rate is None else (known.mode, rate)
+
+
+# -- payment ---------------------------------------------------------------------------------------
+
+
+def _asked_tenders(faults: Faults, asked: object) -> list[dict[str, Any]] | None:
+    """The tenders as they will be written, but for what is left on account; None for exact cash."""
+    if asked is None:
+        return None
     if not isinstance(asked, list) or not 0 < len(asked) <= MAX_TENDERS:
         faults.add("tenders", f"must be a list of 1 to {MAX_TENDERS}, or be left out for exact cash")
-        return None, 0
+        return None
     before = len(faults.found)
     tenders: list[dict[str, Any]] = []
     for index, tender in enumerate(asked):
         where = f"tenders.{index}"
         fields = faults.fields(where, tender, frozenset({"kind", "amount", "reference"}))
         kind = fields.get("kind")
-        if not isinstance(kind, str) or _TENDER.fullmatch(kind) is None:
+        if not isinstance(kind, str) or TENDER.fullmatch(kind) is None:
             faults.add(f"{where}.kind", "must be a lower-case word such as cash or card")
         made = {"kind": kind, "amount": faults.amount(f"{where}.amount", fields.get("amount"))}
         if fields.get("reference") is not None:
             made["reference"] = faults.text(f"{where}.reference", fields["reference"], 0)
         tenders.append(made)
-    if len(faults.found) > before or any(f.field.startswith("lines") for f in faults.found):
-        return None, 0
-    paid = sum(t["amount"] for t in tenders)
-    cash = sum(t["amount"] for t in tenders if t["kind"] == CASH)
+    return tenders if len(faults.found) == before else None
+
+
+def _rounding(tenders: Sequence[Mapping[str, Any]] | None, total: int, unit: int) -> int:
+    """What is added to the total so that its part in cash can be paid in coins. Cards, wallets and udhaar are exact."""
+    if not unit or (tenders and any(tender["kind"] == ON_ACCOUNT for tender in tenders)):
+        return 0
+    if tenders and not any(tender["kind"] == CASH for tender in tenders):
+        return 0
+    in_cash: int = total - sum(tender["amount"] for tender in tenders or () if tender["kind"] != CASH)
+    return round_cash(in_cash, unit) - in_cash if in_cash > 0 else 0
+
+
+def _settle(faults: Faults, tenders: list[dict[str, Any]] | None, payable: int) -> int:
+    """The change. What is not paid goes on account, where that is one of the tenders."""
+    if tenders is None:
+        return 0
+    paid: int = sum(tender["amount"] for tender in tenders)
+    cash = sum(tender["amount"] for tender in tenders if tender["kind"] == CASH)
     if paid < payable:
-        if not any(t["kind"] == ON_ACCOUNT for t in tenders):
+        account = next((tender for tender in tenders if tender["kind"] == ON_ACCOUNT), None)
+        if account is None:
             faults.add("tenders", f"come to {paid}, {payable - paid} less than the {payable} to be paid")
-            return None, 0
-        account = next(t for t in tenders if t["kind"] == ON_ACCOUNT)
+            return 0
         account["amount"] += payable - paid
-        paid = payable
+        return 0
     if paid - cash > payable:
         faults.add(
             "tenders", f"other than cash come to {paid - cash}, over the {payable} to be paid: no change is given"
         )
-        return None, 0
-    return tenders, paid - payable
+    return paid - payable
 
 
 # -- retries ---------------------------------------------------------------------------------------

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Refunded", "refund", "refunds_of", "show_refund", "void"]
 
-ROUNDING_SETTING = "rounding"  # the shared setting: minor units to which cash is rounded, 0 for none
-
 
 @dataclass(frozen=True, slots=True)
 class Refunded:
@@ -48,9 +46,7 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
         taken, voided = taken_of(till.store.read, till.store.shop_key(till.shop_id), sale.entry, but=id)
         if voided:
             raise NotPossible(f"{sale.receipt} was voided: nothing is left of it to refund")
-        unit = till.reports.setting(ROUNDING_SETTING)
-        unit = unit if type(unit) is int and unit > 0 else 0
-        body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=unit)
+        body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=till.terms().cash_unit)
         return Draft(body, _by(request))
 
     def same(entry: Entry) -> bool:

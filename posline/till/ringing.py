@@ -30,7 +30,7 @@ async def ring(till: Till, request: Mapping[str, Any]) -> Rung:
     """Record the sale that `request` (the body of POST /api/sales) asks for. See `Till.sell`."""
 
     def draft(id: str) -> Draft:
-        priced = price_sale(request, till.product)
+        priced = price_sale(request, till.product, till.terms())
         return Draft(priced.body(), priced.by)
 
     result = await till.recording.once("sale", request, draft)

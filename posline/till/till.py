@@ -20,7 +20,6 @@ from typing import Any, Self
 
 from posline.core.clock import Reading
 from posline.core.members import Role
-from posline.core.money import parse_rate
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
 from posline.core.status import Status
@@ -44,6 +43,7 @@ from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
 from posline.till.shifts import Shifts
+from posline.till.terms import TermsNow, product_of
 from posline.trust.keys import Key
 
 __all__ = ["Till", "open_till"]
@@ -54,7 +54,6 @@ LOOK_TURNS = 10  # ... what is missing is looked for
 MOVED_TURNS = 5  # after how many such looks the addresses of this machine are looked at
 NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
 LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
-TAX_SETTING = "tax"  # the shared setting that gives tax classes their rates: {class: per cent}
 PRODUCTS_KEPT = 20_000  # in memory, about 5 MB: those that sell today
 FLOOR_STEP_MS = 3_600_000  # a confirmed time is written down when it is this much later than the last one
 
@@ -129,6 +128,7 @@ class Till:
         self.links = Links(self)
         self.recording = Recording(self)
         self.shifts = Shifts(self)
+        self.terms = TermsNow(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
@@ -433,13 +433,7 @@ class Till:
         found = self.reports.product(sku)
         if found is None:
             return None
-        return Product(found["sku"], found["name"], found["price"], self._rate(str(found.get("tax", ""))))
-
-    def _rate(self, tax: str) -> str | None:
-        """The rate of a tax class: the class is a rate itself, or the shop's setting `tax` says which it has."""
-        classes = {} if not tax or is_rate(tax) else self.reports.setting(TAX_SETTING) or {}
-        rate = classes.get(tax, tax) if isinstance(classes, dict) else tax
-        return rate if isinstance(rate, str) and is_rate(rate) else None
+        return product_of(found)
 
     def day_report(self, day: str | None = None) -> dict[str, Any]:
         """What the shop sold on a business day, by default today: figures, tills, and whatever is odd."""
@@ -517,6 +511,7 @@ class Till:
         documents = {document for _, document in commit.documents}
         if any(not document.startswith("journal/") for document in documents):
             self._products.clear()
+            self.terms.forget()
         if "shop" in documents:
             self.links.dial_known()
         if self._news.heard:
@@ -570,12 +565,3 @@ def cursor(after: str | int | None) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise BadRequest.of("after", "is no cursor of an earlier answer")
     return int(text)
-
-
-def is_rate(text: str) -> bool:
-    """Whether a text is a tax rate in per cent."""
-    try:
-        parse_rate(text)
-    except ValueError:
-        return False
-    return True

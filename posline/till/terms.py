@@ -1,0 +1,60 @@
+"""What a shop has settled for all its sales, read from its shared settings and kept until one of them changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from posline.core.money import is_rate
+from posline.core.pricing import Product, Terms
+from posline.core.tax import classes_of
+
+if TYPE_CHECKING:
+    from posline.till.till import Till
+
+__all__ = ["CASH_ROUNDING", "TAX", "TAX_ROUNDING", "TermsNow", "product_of"]
+
+TAX = "tax"  # the shared setting with the tax classes
+TAX_ROUNDING = "tax_rounding"  # ... that says "line" or "receipt"
+CASH_ROUNDING = "rounding"  # ... with the minor units to which cash is rounded: 0 or 100, 500, 1000
+PRINTED_CLASS = "third_schedule"  # the class of what is taxed on its printed price, where a product's flag says so
+
+
+class TermsNow:
+    """A till's terms as of now."""
+
+    def __init__(self, till: Till) -> None:
+        self._till = till
+        self._kept: Terms | None = None
+
+    def forget(self) -> None:
+        """A setting may have changed."""
+        self._kept = None
+
+    def __call__(self) -> Terms:
+        """The terms of a sale that is rung now."""
+        kept, day = self._kept, self._till.day
+        if kept is None or kept.day != day:
+            kept = self._kept = self._read(day) if kept is None else replace(kept, day=day)
+        return kept
+
+    def _read(self, day: str) -> Terms:
+        setting = self._till.reports.setting
+        unit = setting(CASH_ROUNDING)
+        return Terms(
+            classes_of(setting(TAX), str(self._till.replica.founding.get("currency", ""))),
+            day,
+            setting(TAX_ROUNDING) == "receipt",
+            unit if type(unit) is int and unit > 0 else 0,
+        )
+
+
+def product_of(found: Mapping[str, Any]) -> Product:
+    """A product of the catalogue as a sale prices it."""
+    tax, rate = found.get("tax", ""), found.get("tax_rate")
+    if found.get("third_schedule") is True and not is_rate(tax):
+        tax = PRINTED_CLASS
+    return Product(
+        found["sku"], found["name"], found["price"], tax, rate if is_rate(rate) else None, found.get("mrp"),
+    )  # fmt: skip
