@@ -7,6 +7,7 @@ import random
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from posline.replica import Replica
 from posline.storage.reports import Reports
 from posline.storage.shifts import TillShifts
 from posline.storage.store import Store
-from tests.kit import DAY, Writer, commit, founded, joined, sale, send, shop_of, take
+from tests.kit import DAY, StillTime, Writer, commit, founded, joined, sale, send, shop_of, take
 
 FLOAT = 1000
 
@@ -253,6 +254,32 @@ def test_who_was_removed_is_not_waited_for_and_what_it_rang_counts() -> None:
     report = Reports(store, shop, here="").day(DAY)
     assert (report["waiting_for"], report["net"]) == ([a.id], 70)
     store.close()
+
+
+def test_a_disk_that_went_back_covers_what_its_lost_z_reports_did_not(tmp_path: Path) -> None:
+    """What a till had rung and closed comes home from its peer; its next Z report has just the rest."""
+    till = founded("alif", store=Store.open(tmp_path / "till.db"))
+    peer = joined(till, "be")
+    till.write("sale", sale(1))
+    commit(till)
+    till.store.backup(tmp_path / "old.db")
+    lost = [till.write("sale", sale(20)).entries[0], closing(till), till.write("sale", sale(300)).entries[0]]
+    till.write("seal", {})
+    commit(till)
+    send(till, peer)
+    again = Replica(
+        Store.open(tmp_path / "old.db"), till.shop, author=till.author, clock=StillTime().clock(),
+        random=random.Random("again"), documents=True,
+    )  # fmt: skip
+    again.write("sale", sale(4000))
+    commit(again)
+    send(peer, again)
+    rest = closing(again)
+    assert rest is not None and rest.body["figures"]["net"] == 4300, "not the sale that the lost Z report has"
+    commit(again)
+    send(again, peer)
+    assert all(lost) and books(peer).day(DAY)["net"] == 4321 == 21 + rest.body["figures"]["net"]
+    assert [z.body["figures"]["net"] for z in (r.entry for r in books(peer).shifts(kind="shift closed"))] == [21, 4300]
 
 
 def test_a_day_that_nobody_closed_has_nothing_late_and_an_empty_one_waits_for_nobody() -> None:

@@ -17,6 +17,7 @@ from posline.cli import app
 from posline.core.document import lone_update
 from posline.core.ranges import Numbers
 from posline.errors import CommitFailed, Conflict, DiskFull, NotFound, NotPossible
+from posline.storage.shifts import TillShifts
 from posline.till.opening import Clockwork
 from posline.till.till import Till, open_till
 from tests.kit import StillTime, Writer, text_key
@@ -304,6 +305,15 @@ async def test_a_sale_that_counts_at_another_till_is_noted_in_the_drawer(tmp_pat
         report = till.day_report()
         assert z["net"] + 100 - sum(d["amount"] for d in report["duplicates"]) == report["net"]
         assert report["waiting_for"] == sorted([other.id, till.id])
+        fields = TillShifts(till.store, till.shop_id, other.id).closing((), {"cash": 90})
+        assert fields is not None
+        closed = other.write("shift closed", fields, id=new())
+        till.replica.integrate(closed.document, lone_update(99, other.id, [closed.raw.decode()]), origin="b")
+        await till.engine.durable(*till.replica.staged)
+        there = till.shifts.find(closed.id)
+        assert (there["till"], there["label"], there["over_short"]) == (other.id, "B", {"cash": -10})
+        assert {shown["id"] for shown in till.shifts.listed(till.day)} == {z["id"], closed.id}
+        assert till.shifts.last() == z, "its own"
 
 
 async def test_a_void_is_for_what_no_z_report_has(tmp_path: Path) -> None:
