@@ -18,7 +18,7 @@ __all__ = ["MONEY_KINDS", "Sums", "Takings", "money_in", "over_short"]
 
 MONEY_KINDS = frozenset({"sale", "refund", "void", "cash", "payment"})  # what moves money in a drawer or an account
 # what a Z report names at the most, the rest is summed up: whatever callers send, it must fit an entry's 48 KiB
-CASHIERS_MAX, NAME_MAX = 25, 60
+CASHIERS_MAX, NAME_MAX = 20, 60
 TENDERS_MAX = 20
 TAXES_MAX = 15
 OTHERS = "others"  # those above the limits, together; a tender can be called so, too

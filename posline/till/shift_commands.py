@@ -34,7 +34,7 @@ async def report_shift(till: Till, arguments: Mapping[str, Any]) -> Any:
 async def close_day(till: Till, arguments: Mapping[str, Any]) -> Any:
     """As POST /api/days/{day}/close, today's where none is named; and how the day stands then."""
     day = arguments.get("day") or till.day
-    done = await till.shifts.close_day({"id": str(uuid.uuid4())}, day)
+    done = await till.shifts.close_day({"id": str(uuid.uuid4())}, day, owner=True)
     report = await asyncio.to_thread(till.day_report, day)
     waiting = [till.reports.label(author) for author in report["waiting_for"]]
     return done.answer | {"provisional": report["provisional"], "waiting_for": waiting}

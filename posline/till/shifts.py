@@ -20,6 +20,7 @@ from posline.core.ranges import Numbers
 from posline.errors import NotFound, NotPossible
 from posline.storage.reports import Recorded
 from posline.storage.shifts import COVERS_MAX, Opening, Tally, TillShifts
+from posline.till.people import approval
 from posline.till.recording import Draft
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["Done", "Shifts"]
 BLIND = "blind_count"  # the shared setting: whoever counts a drawer is not told first what should be in it
 GIVEN_AWAY = ("expected", "tenders", "cash", "payments")  # what an X report keeps to itself then
 DAYS_MAX = 31  # earlier days that one close of a shift closes; of more, the next ones do
-_ASKED = frozenset({"id", "by", "approve", "note"})
+_ASKED = frozenset({"id", "by", "pin", "approve", "note"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,19 @@ class Shifts:
     async def open(self, request: Mapping[str, Any]) -> Done:
         """Open a shift: {id, float?, by?, note?}; `float` is the money in the drawer, in minor units (0).
 
-        Answers the shift. Raises BadRequest, Conflict, NotPossible while one is open, CommitFailed, OutcomeUnknown.
+        Answers the shift. Raises BadRequest, NotAllowed, Conflict, NotPossible while one is open, CommitFailed,
+        OutcomeUnknown.
         """
         asked = _Asked(request, "float")
         float = asked.faults.amount("float", asked.fields.get("float", 0))
         asked.faults.raise_any()
+        asked.more |= await approval(self._till, "shift", request)
 
         def draft(id: str) -> Draft:
             if (current := self._own.open(self._till.replica.staged)) is not None:
                 who = f"{current.by}'s" if current.by else "a"
                 raise NotPossible(f"{who} shift is open since {current.at}: close it before you open the next one")
-            return Draft({"float": float} | asked.note, asked.by)
+            return Draft({"float": float} | asked.more, asked.by)
 
         def same(entry: Entry) -> bool:  # another till's shift is none: a drawer is opened where it stands
             return entry.till == self._till.id and bool(entry.body["float"] == float)
@@ -75,12 +78,13 @@ class Shifts:
         """Close the shift: {id, counted: {kind: amount}, note?, by?}, what was counted of each kind of tender in minor
         units. Closes this till's earlier days too, where they are not closed yet.
 
-        Answers the Z report. Raises BadRequest, Conflict, NotFound where nothing was sold since the last close and no
-        shift is open, CommitFailed, OutcomeUnknown.
+        Answers the Z report. Raises BadRequest, NotAllowed, Conflict, NotFound where nothing was sold since the last
+        close and no shift is open, CommitFailed, OutcomeUnknown.
         """
         asked = _Asked(request, "counted")
         counted = asked.counted()
         asked.faults.raise_any()
+        asked.more |= await approval(self._till, "shift", request)
         # a long shift is added up before, in a thread; the step that writes has only what came meanwhile left to add
         begun = await asyncio.to_thread(self._own.tally)
 
@@ -100,12 +104,12 @@ class Shifts:
             raise _none_open()
         days = self._own.unclosed(self._till.day)[-DAYS_MAX:]
         closed = [("day closed", {"of_day": day, "vector": self._own.vector(day, staged)}) for day in days]
-        return Draft(fields | asked.note, asked.by, closed)
+        return Draft(fields | asked.more, asked.by, closed)
 
     async def cash(self, request: Mapping[str, Any]) -> Done:
         """Put money into the drawer or take some out: {id, direction: in|out, amount, reason, by?}.
 
-        Answers what was recorded. Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown.
+        Answers what was recorded. Raises BadRequest, NotAllowed, Conflict, CommitFailed, OutcomeUnknown.
         """
         asked = _Asked(request, "direction", "amount", "reason")
         direction = asked.fields.get("direction")
@@ -116,20 +120,22 @@ class Shifts:
             asked.faults.add("amount", "must be above 0")
         reason = asked.faults.text("reason", asked.fields.get("reason"))
         asked.faults.raise_any()
+        asked.more |= await approval(self._till, "cash", request)
 
         def draft(id: str) -> Draft:
-            return Draft({"direction": direction, "amount": amount, "reason": reason} | asked.note, asked.by)
+            return Draft({"direction": direction, "amount": amount, "reason": reason} | asked.more, asked.by)
 
         result = await self._till.recording.once("cash", request, draft)
         body = result.recorded.entry.body
         moved = {name: body[name] for name in ("direction", "amount", "reason")}
         return Done(self._head(result.recorded) | moved, result.repeated)
 
-    async def close_day(self, request: Mapping[str, Any], day: str) -> Done:
-        """Close a business day (YYYY-MM-DD) for this till: {id, by?}. What comes for it later is shown as late.
+    async def close_day(self, request: Mapping[str, Any], day: str, *, owner: bool = False) -> Done:
+        """Close a business day (YYYY-MM-DD) for this till: {id, by?}. What comes for it later is shown as late. With
+        `owner`, whoever owns the machine asks, who needs nobody's approval.
 
         Answers {id, till, label, day, at, by, run, last, vector}: the close, and how far it covers each run of each
-        till. Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown.
+        till. Raises BadRequest, NotAllowed, Conflict, CommitFailed, OutcomeUnknown.
         """
         asked = _Asked(request)
         if not valid_day(day):
@@ -137,10 +143,12 @@ class Shifts:
         elif day > self._till.day and day not in self._till.reports.days():
             asked.faults.add("day", f"{day} has not begun: today is {self._till.day}")
         asked.faults.raise_any()
+        if not owner:
+            asked.more |= await approval(self._till, "day", request)
 
         def draft(id: str) -> Draft:
             vector = self._own.vector(day, self._till.replica.staged)
-            return Draft({"of_day": day, "vector": vector} | asked.note, asked.by)
+            return Draft({"of_day": day, "vector": vector} | asked.more, asked.by)
 
         def same(entry: Entry) -> bool:
             return entry.till == self._till.id and bool(entry.body["of_day"] == day)
@@ -273,7 +281,7 @@ class _Asked:
         self.fields = self.faults.fields("", dict(request), _ASKED | set(known))
         self.by = self.faults.text("by", self.fields.get("by", ""), 0)
         note = self.faults.text("note", self.fields.get("note", ""), 0)
-        self.note: dict[str, Any] = {"note": note} if note else {}
+        self.more: dict[str, Any] = {"note": note} if note else {}  # what the entry says besides
 
     def counted(self) -> dict[str, int]:
         """{kind of tender: amount}, by kind."""

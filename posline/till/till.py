@@ -36,6 +36,7 @@ from posline.till.health import Watch
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.people import People
 from posline.till.recording import Recording
 from posline.till.refund import Refund
 from posline.till.refunding import refund, show_refund, void
@@ -129,6 +130,7 @@ class Till:
         self.recording = Recording(self)
         self.shifts = Shifts(self)
         self.terms = TermsNow(self)
+        self.people = People(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()

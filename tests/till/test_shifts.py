@@ -18,7 +18,9 @@ from posline.core.document import lone_update
 from posline.core.ranges import Numbers
 from posline.errors import CommitFailed, Conflict, DiskFull, NotFound, NotPossible
 from posline.storage.shifts import TillShifts
+from posline.till.commands import COMMANDS
 from posline.till.opening import Clockwork
+from posline.till.shared import put
 from posline.till.till import Till, open_till
 from tests.kit import StillTime, Writer, text_key
 from tests.till.shop import TEA, running, sale
@@ -314,6 +316,32 @@ async def test_a_sale_that_counts_at_another_till_is_noted_in_the_drawer(tmp_pat
         assert (there["till"], there["label"], there["over_short"]) == (other.id, "B", {"cash": -10})
         assert {shown["id"] for shown in till.shifts.listed(till.day)} == {z["id"], closed.id}
         assert till.shifts.last() == z, "its own"
+
+
+async def test_what_needs_a_supervisor_is_approved_by_one(tmp_path: Path) -> None:
+    async with running(tmp_path) as (till, client):
+        await till.people.save("Nadia", {"role": "supervisor", "pin": "4711"})
+        await put(till, "permissions", {"shift": "supervisor", "cash": "supervisor", "day": "supervisor"})
+        await till.sell([TEA], by="Amina")
+        approve = {"approve": {"by": "Nadia", "pin": "4711"}}
+        for path, body, kind in (
+            ("shifts/open", {"float": 5}, "shift opened"),
+            ("cash", {"direction": "out", "amount": 1, "reason": "tea"}, "cash"),
+            ("shifts/close", {"counted": {}}, "shift closed"),
+            (f"days/{till.day}/close", {}, "day closed"),
+        ):
+            asked = body | {"id": new(), "by": "Amina"}
+            assert (await client.post(f"/api/{path}", json=asked)).status_code == 403
+            wrong = asked | {"approve": {"by": "Nadia", "pin": "4712"}}
+            assert (await client.post(f"/api/{path}", json=wrong)).status_code == 403
+            done = await client.post(f"/api/{path}", json=asked | approve)
+            assert done.status_code == 201, done.text
+            again = await client.post(f"/api/{path}", json=asked | approve)
+            assert (again.status_code, again.json()) == (200, done.json())
+            [recorded] = till.reports.by_id(asked["id"])
+            assert (recorded.entry.kind, recorded.entry.by) == (kind, "Amina")
+            assert recorded.entry.body["approved"] == "Nadia" and "4711" not in recorded.entry.raw.decode()
+        assert (await COMMANDS["day_close"](till, {}))["day"] == till.day, "whoever owns the machine may"
 
 
 async def test_a_void_is_for_what_no_z_report_has(tmp_path: Path) -> None:
