@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from posline.core.checks import MAX_TENDERS, TENDER
+from posline.core.clock import iso
 from posline.core.drawer import over_short
 from posline.core.entry import Entry, valid_day
 from posline.core.faults import Faults
@@ -176,7 +177,7 @@ class Shifts:
         till, float = self._till, shift.float if shift is not None else 0
         found: dict[str, Any] = {
             "report": "X", "id": shift.id if shift is not None else None, "shift": shift.id if shift else None,
-            "till": till.id, "label": till.label, "day": till.day, "at": None, "by": shift.by if shift else "",
+            "till": till.id, "label": till.label, "day": till.day, "at": self._now(), "by": shift.by if shift else "",
             "opened": _opened(shift), "float": float, "covers": tally.numbers.ranges(COVERS_MAX),
         }  # fmt: skip
         found |= {"number": self._own.closes() + 1} | tally.takings.figures()
@@ -186,6 +187,11 @@ class Shifts:
         if blind:
             found |= dict.fromkeys(GIVEN_AWAY)
         return found | {"blind": blind}
+
+    def _now(self) -> str:
+        clock = self._till.replica.clock
+        assert clock is not None
+        return iso(clock.now().at_ms, self._till.replica.zone)
 
     def last(self) -> dict[str, Any]:
         """The last Z report that this till wrote. Raises NotFound."""
