@@ -46,6 +46,8 @@ SETTINGS: dict[str, tuple[str, Check]] = {  # name -> (what it says, what is wro
     "rounding": ("minor units to which cash is rounded, 0 for none", _amount),
     "permissions": ("the least role for an action", lambda value: read_permissions(value)[1]),
     "limits": ("how far a role may lower prices", lambda value: read_limits(value)[1]),
+    "require_customer": ("whether udhaar is only for customers, and for nobody without a name", _flag),
+    "enforce_limit": ("whether a customer's limit holds, or is only shown", _flag),
     "blind_count": ("whether the drawer is counted before its sum is shown", _flag),
 }
 

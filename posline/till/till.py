@@ -32,6 +32,7 @@ from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
+from posline.till.customers import Books
 from posline.till.health import Watch
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
@@ -131,6 +132,7 @@ class Till:
         self.shifts = Shifts(self)
         self.terms = TermsNow(self)
         self.people = People(self)
+        self.books = Books(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
