@@ -98,25 +98,16 @@ def _voidable(till: Till, sale: Recorded, but: str) -> None:
         raise NotPossible(f"{receipt} is voided already")
     if any(part != NOTHING for part in taken.values()):
         raise NotPossible(f"some of {receipt} was refunded already: refund the rest")
-    if _reported(till, entry):
+    if till.shifts.reported(entry):
         raise NotPossible(f"{receipt} is in the Z report of a shift that is closed: refund it instead")
     if sale.day != till.day and not _opened_before(till, entry):
         raise NotPossible(f"{receipt} is of {sale.day}, which is over: refund it instead")
 
 
-def _reported(till: Till, entry: Entry) -> bool:
-    """Whether a Z report of this till covers an entry of its own."""
-    return any(
-        run == entry.run and first <= entry.seq <= last
-        for closing in till.reports.shift_closes(till.id)
-        for run, first, last in closing.entry.body["covers"]
-    )
-
-
 def _opened_before(till: Till, entry: Entry) -> bool:
     """Whether the shift that is open was opened before an entry of this till."""
-    opened = till.reports.shift_open(till.id)
-    return opened is not None and (opened.entry.at, opened.entry.seq) <= (entry.at, entry.seq)
+    opened = till.shifts.opened()
+    return opened is not None and opened.seq < entry.seq
 
 
 def _by(request: Mapping[str, Any]) -> str:

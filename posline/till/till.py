@@ -45,6 +45,7 @@ from posline.till.refunding import refund, show_refund, void
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
+from posline.till.shifts import Shifts
 from posline.till.stock import Stock
 from posline.till.terms import TermsNow, product_of
 from posline.trust.keys import Key
@@ -130,6 +131,7 @@ class Till:
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
+        self.shifts = Shifts(self)
         self.terms = TermsNow(self)
         self.people = People(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
