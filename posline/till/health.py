@@ -92,6 +92,12 @@ ALARMS: Mapping[str, Advice] = {
         "Look at the sale's returns, and ask who came twice. Where nobody did, one of the two refunds was rung by "
         "mistake: ring it again as a sale.",
     ),
+    "duplicate": Advice(
+        "The same sale was recorded at two tills, since whoever asked for it asked again at the other one. It counts "
+        "once; this till's copy counts for nothing.",
+        "Its money lies in one of the two drawers. The Z report names the sale and its amount: where this drawer is "
+        "short by it, nothing is missing.",
+    ),
     "gap": Advice(
         "A till wrote entries that are not here: others, or its own chain, name them.",
         "Switch that till on, and any till that it linked with: they come by themselves. If its disk is lost they are "
@@ -239,7 +245,7 @@ class Watch:
             found.append(removed)
         if (printer := till.printing.alarm()) is not None:
             found.append(printer)
-        found += till.reports.alarms() + self._gap_alarms()
+        found += till.reports.alarms() + till.shifts.alarms() + self._gap_alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]
 

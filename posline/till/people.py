@@ -26,7 +26,7 @@ from posline.core.people import (
 )
 from posline.core.pricing import PricedSale
 from posline.errors import BadRequest, NotAllowed, NotFound
-from posline.till.terms import LIMITS
+from posline.till.terms import ENFORCE_LIMIT, LIMITS, REQUIRE_CUSTOMER
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -110,13 +110,19 @@ class People:
     async def allow_sale(self, request: Mapping[str, Any], priced: PricedSale) -> str:
         """As `allow`, for a sale: whether it is within the limits of the cashier's role."""
         limits, _ = read_limits(self._till.reports.setting(LIMITS) or {})
-        if not limits:
-            return ""
+        setting = self._till.reports.setting
+        lent = self._till.books.beyond(
+            priced, named=setting(REQUIRE_CUSTOMER) is True, limited=setting(ENFORCE_LIMIT) is True
+        )
         cashier = self.cashier(priced.by)
-        beyond = exceeded(priced, limits.get(cashier.role if cashier is not None else CASHIER, {}))
+        beyond = exceeded(priced, limits.get(cashier.role if cashier is not None else CASHIER, {})) or lent
         if beyond is None:
             return ""
-        return await self._who(request, lambda role: exceeded(priced, limits.get(role, {})) is None, beyond)
+
+        def enough(role: str) -> bool:
+            return exceeded(priced, limits.get(role, {})) is None and (lent is None or rank(role) > rank(CASHIER))
+
+        return await self._who(request, enough, beyond)
 
     async def _who(self, request: Mapping[str, Any], enough: Any, what: str) -> str:
         """The name of who may do it and proved it; "" where anybody may."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from posline.core.checks import signed_quantity
 from posline.core.members import Role
 from posline.core.money import MAX_MONEY
 from posline.core.people import read_limits, read_permissions
@@ -35,6 +36,10 @@ def _one_of(*choices: str) -> Check:
     return check
 
 
+def _decimal(value: object) -> list[FieldError]:
+    return [] if signed_quantity(value) is not None else [FieldError("value", "must be a decimal in a text")]
+
+
 def _amount(value: object) -> list[FieldError]:
     if type(value) is int and 0 <= value <= MAX_MONEY:
         return []
@@ -56,6 +61,9 @@ SETTINGS: dict[str, tuple[str, Check]] = {  # name -> (what it says, what is wro
     "permissions": ("the least role for an action", lambda value: read_permissions(value)[1]),
     "limits": ("how far a role may lower prices", lambda value: read_limits(value)[1]),
     "receipt": ("what stands on receipts", _receipt),
+    "require_customer": ("whether udhaar is only for customers, and for nobody without a name", _flag),
+    "enforce_limit": ("whether a customer's limit holds, or is only shown", _flag),
+    "low_stock": ("on hand of a product that is low, where the product does not say itself", _decimal),
     "blind_count": ("whether the drawer is counted before its sum is shown", _flag),
 }
 

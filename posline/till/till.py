@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from posline.core.clock import Reading
+from posline.core.clock import Reading, iso
 from posline.core.members import Role
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
@@ -32,7 +32,9 @@ from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
+from posline.till.customers import Books
 from posline.till.health import Watch
+from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
@@ -45,6 +47,8 @@ from posline.till.restoring import Restoring
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
+from posline.till.shifts import Shifts
+from posline.till.stock import Stock
 from posline.till.terms import TermsNow, product_of
 from posline.trust.keys import Key
 
@@ -130,8 +134,10 @@ class Till:
         self.links = Links(self)
         self.recording = Recording(self)
         self.printing, self.restoring = Printing(self), Restoring(self)
+        self.shifts = Shifts(self)
         self.terms = TermsNow(self)
         self.people = People(self)
+        self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
@@ -285,6 +291,10 @@ class Till:
     def day(self) -> str:
         """The business day it is."""
         return self.replica.day(self._time().at_ms)
+
+    def now(self) -> str:
+        """The time as entries write it, in the shop's zone."""
+        return iso(self._time().at_ms, self.replica.zone)
 
     def _time(self) -> Reading:
         assert self.replica.clock is not None
