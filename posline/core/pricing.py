@@ -149,10 +149,13 @@ def price_sale(request: object, product: Callable[[str], Product | None], terms:
     sound = not faults.found
     _whole_discount(faults, fields, lines)
     asked = _asked_tenders(faults, fields.get("tenders"))
-    kinds = {tender["kind"] for tender in asked if tender["amount"]} if asked else {CASH}
+    # what goes on account is known only once the tax is: so a rate by tender is not had with udhaar beside it
+    kinds = {tender["kind"] for tender in asked or () if tender["amount"] or tender["kind"] == ON_ACCOUNT} or {CASH}
     total = sum(line.cost for line in lines) + _put_taxes(lines, terms, kinds)
     if sound and total > MAX_MONEY:
         faults.add("lines", f"come to {total}: at most {MAX_MONEY}")
+    if sound and any(line.made.get("tax", 0) > MAX_MONEY for line in lines):  # on a printed price: beside the total
+        faults.add("lines", f"have a tax of over {MAX_MONEY} on their printed prices")
     if any("tax" in line.made for line in lines) and terms.tax_by_receipt:
         extra["tax_by"] = RECEIPT
     rounding = _rounding(asked, total, terms.cash_unit)
@@ -393,6 +396,11 @@ def _normal(value: object, name: str) -> object:
     if name == "quantity" and not isinstance(value, bool) and isinstance(value, int | str | Decimal):
         try:
             return format_quantity(quantity_of(value))
+        except ValueError:
+            return str(value)
+    if name == "discount_percent" and not isinstance(value, bool) and isinstance(value, int | str | Decimal):
+        try:
+            return parse_percent(value)
         except ValueError:
             return str(value)
     if name == "id" and isinstance(value, str):
