@@ -22,7 +22,6 @@ from posline.core.money import (
     INCLUSIVE,
     MAX_MONEY,
     PRINTED,
-    RATE_UNITS,
     apportion,
     format_quantity,
     is_rate,
@@ -45,7 +44,7 @@ __all__ = ["PricedSale", "Product", "Terms", "price_sale", "request_key"]
 ON_ACCOUNT = "account"  # udhaar: the only tender that may leave something unpaid
 _FIELDS = frozenset({
     "id", "lines", "tenders", "by", "customer", "note", "discount", "discount_percent", "discount_reason", "hold",
-    "approve",
+    "pin", "approve",
 })  # fmt: skip
 _LINE_FIELDS = frozenset({
     "sku", "quantity", "price", "discount", "discount_percent", "reason", "name", "class",
@@ -81,9 +80,8 @@ class Terms:
 class PricedSale:
     """A sale whose amounts are settled, lines and tenders as an entry writes them; tenders None is exact cash.
 
-    `extra` are further fields of the entry. `percent_off` is the deepest discount of a line or of the whole sale, in
-    ten-thousandths of a per cent; `repriced` and `opened` say whether a line's price is below the catalogue's, or is of
-    no product in it.
+    `extra` are further fields of the entry. `lowered` has (discount, cost before it) of each line and of the whole;
+    `repriced` and `opened` say whether a line's price is below the catalogue's, or is of no product in it.
     """
 
     id: str
@@ -94,7 +92,7 @@ class PricedSale:
     by: str
     rounding: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
-    percent_off: int = 0
+    lowered: tuple[tuple[int, int], ...] = ()
     repriced: bool = False
     opened: bool = False
 
@@ -163,7 +161,7 @@ def price_sale(request: object, product: Callable[[str], Product | None], terms:
     if faults.found:
         raise BadRequest(faults.found)
     return PricedSale(
-        id.lower(), [line.made for line in lines], total, asked, change, by, rounding, extra, _percent_off(lines),
+        id.lower(), [line.made for line in lines], total, asked, change, by, rounding, extra, _lowered(lines),
         any(line.repriced for line in lines), any(line.opened for line in lines),
     )  # fmt: skip
 
@@ -272,10 +270,9 @@ def _whole_discount(faults: Faults, fields: Mapping[str, Any], lines: Sequence[_
             line.made["discount"] = line.made.get("discount", 0) + share
 
 
-def _percent_off(lines: Sequence[_Line]) -> int:
+def _lowered(lines: Sequence[_Line]) -> tuple[tuple[int, int], ...]:
     off = [(line.gross - line.cost, line.gross) for line in lines]
-    off.append((sum(part for part, _ in off), sum(gross for _, gross in off)))
-    return max((-(-100 * RATE_UNITS * part // gross) for part, gross in off if gross), default=0)
+    return (*off, (sum(part for part, _ in off), sum(gross for _, gross in off)))
 
 
 # -- tax -------------------------------------------------------------------------------------------

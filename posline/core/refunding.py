@@ -18,7 +18,7 @@ from posline.core.sales import CASH, sale_figures, tax_groups
 
 __all__ = ["NOTHING", "Taken", "refund_body", "same_refund", "void_body"]
 
-_FIELDS = frozenset({"id", "lines", "tenders", "reason", "by", "approve", "customer", "restock"})
+_FIELDS = frozenset({"id", "lines", "tenders", "reason", "by", "pin", "approve", "customer", "restock"})
 _CLASSED = ("class", "rate", "mode")  # what a returned line says of its tax, as the sold one did
 
 

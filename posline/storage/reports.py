@@ -333,6 +333,15 @@ class Reports:
         ).fetchone()
         return None if row is None else json.loads(row[0])
 
+    def settings(self, prefix: str) -> list[tuple[str, Any]]:
+        """The shared settings whose names begin so, by name, with their current values."""
+        rows = self._read.execute(
+            "SELECT name, value FROM edit WHERE shop = ? AND document = ? AND name >= ? AND name < ? AND current = 1"
+            " ORDER BY name",
+            (self._key, self._store.document_key(self._shop, "shop"), prefix, prefix + "\U0010ffff"),
+        )
+        return [(name, json.loads(value)) for name, value in rows]
+
     @property
     def catalogue(self) -> str:
         """The name of the current catalogue's document."""

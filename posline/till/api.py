@@ -17,6 +17,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import Ambiguous
+from posline.till.api_customers import customer_routes
+from posline.till.api_people import people_routes
 from posline.till.api_refunds import refund_routes
 from posline.till.body import read_object
 from posline.till.guard import LoopbackGuard
@@ -42,6 +44,8 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales", api.sales, methods=["GET"]),
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
         *refund_routes(till),
+        *people_routes(till),
+        *customer_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
         Route("/api/reports/day/{day}", api.day, methods=["GET"]),
         Route("/api/status", api.status, methods=["GET"]),

@@ -61,6 +61,16 @@ class Recording:
         self._going_on: set[asyncio.Task[Any]] = set()
         self._in_turn = asyncio.Lock()
 
+    def knows(self, request: Mapping[str, Any]) -> bool:
+        """Whether something stands under the id of `request`: then it was let pass before, and is only answered."""
+        id = request.get("id")
+        return isinstance(id, str) and any(self._stands(held) for held in self._till.reports.by_id(id))
+
+    def _stands(self, held: Recorded) -> bool:
+        """Whether an entry occupies its id: ours, or another's that counts. What nobody vouches for does not, or a
+        forger could keep a till from recording its sale."""
+        return held.entry.till == self._till.id or held.status in (Status.COUNTED, Status.DUPLICATE)
+
     async def once(
         self,
         kind: str,
@@ -121,9 +131,8 @@ class Recording:
             if own[0].entry.kind == kind and asked == form:
                 return own[0]
             raise Conflict(id)
-        # From another till, or ours from before a restored disk: compared by what it says. Entries that nobody
-        # vouches for do not occupy an id, or a forger could keep a till from recording its sale.
-        standing = own or [r for r in held if r.status in (Status.COUNTED, Status.DUPLICATE)]
+        # from another till, or ours from before a restored disk: compared by what it says
+        standing = own or [r for r in held if self._stands(r)]
         if not standing:
             return None
         for recorded in standing:

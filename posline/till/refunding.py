@@ -20,6 +20,7 @@ from posline.core.status import Status
 from posline.errors import NotPossible
 from posline.storage.reports import Recorded
 from posline.storage.returned import returns_of, taken_of
+from posline.till.people import approval
 from posline.till.recording import Draft, Result
 from posline.till.refund import Refund, refund_of
 
@@ -40,6 +41,7 @@ class Refunded:
 async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
     """Record the refund that `request` (the body of POST /api/sales/{id}/refund) asks for. See `Till.refund`."""
     sale = till.one(wanted)
+    approved = await approval(till, "refund", request)
 
     def draft(id: str) -> Draft:
         _counts(sale)
@@ -47,7 +49,7 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
         if voided:
             raise NotPossible(f"{sale.receipt} was voided: nothing is left of it to refund")
         body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=till.terms().cash_unit)
-        return Draft(body, _by(request))
+        return Draft(body | approved, _by(request))
 
     def same(entry: Entry) -> bool:
         return same_refund(entry.body, sale.entry.id, request)
@@ -58,15 +60,16 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
 async def void(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
     """Record the void that `request` (the body of POST /api/sales/{id}/void) asks for. See `Till.void`."""
     sale = till.one(wanted)
+    approved = await approval(till, "void", request)
 
     def draft(id: str) -> Draft:
         faults = Faults()
-        fields = faults.fields("", request, frozenset({"id", "reason", "by", "approve"}))
+        fields = faults.fields("", request, frozenset({"id", "reason", "by", "pin", "approve"}))
         reason = faults.text("reason", fields.get("reason"))
         faults.raise_any()
         _counts(sale)
         _voidable(till, sale, id)
-        return Draft(void_body(sale.entry.body, sale.entry.hash, reason), _by(request))
+        return Draft(void_body(sale.entry.body, sale.entry.hash, reason) | approved, _by(request))
 
     def same(entry: Entry) -> bool:
         return bool(entry.body["sale"] == sale.entry.id and entry.body["reason"] == request.get("reason"))

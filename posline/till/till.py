@@ -32,10 +32,12 @@ from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
+from posline.till.customers import Books
 from posline.till.health import Watch
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.people import People
 from posline.till.recording import Recording
 from posline.till.refund import Refund
 from posline.till.refunding import refund, show_refund, void
@@ -127,6 +129,8 @@ class Till:
         self.links = Links(self)
         self.recording = Recording(self)
         self.terms = TermsNow(self)
+        self.people = People(self)
+        self.books = Books(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
