@@ -55,7 +55,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 @dataclass(frozen=True, slots=True)
 class Product:
     """A product as the catalogue has it. Amounts in minor units; `tax` is a class or a rate in per cent ("" for none),
-    `rate` its own rate within that class, `mrp` the retail price that is printed on it."""
+    `rate` its own rate, within its class or without one, `mrp` the retail price that is printed on it. `printed` says
+    that it is taxed on that price (Third Schedule), whatever its class says."""
 
     sku: str
     name: str
@@ -63,6 +64,7 @@ class Product:
     tax: str = ""
     rate: str | None = None
     mrp: int | None = None
+    printed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class _Line:
     tax: str
     rate: str | None
     mrp: int | None
+    printed: bool
     repriced: bool
     opened: bool
 
@@ -217,6 +220,7 @@ def _line(
     own = known if known is not None and tax == known.tax else None
     return _Line(
         line, thousandths, gross, cost, tax, own.rate if own else None, known.mrp if known else None,
+        own is not None and own.printed,
         known is not None and price < known.price, known is None,
     )  # fmt: skip
 
@@ -310,15 +314,15 @@ def _put_taxes(lines: Sequence[_Line], terms: Terms, kinds: set[str]) -> int:
 
 def _rate(line: _Line, terms: Terms, kinds: set[str]) -> tuple[str, str] | None:
     """(mode, rate in per cent) of a line, whose class is written into it; None where it has no tax."""
+    mode, rate, known = INCLUSIVE, line.rate, terms.classes.get(line.tax)
     if is_rate(line.tax):
-        return INCLUSIVE, line.tax
-    known = terms.classes.get(line.tax)
-    if known is None:
-        return None
-    line.made["class"] = known.code
-    dated = known.rate(terms.day, kinds)
-    rate = line.rate if line.rate is not None and dated is not None else dated
-    return None if rate is None else (known.mode, rate)
+        rate = line.tax
+    elif known is not None:
+        line.made["class"] = known.code
+        mode, dated = known.mode, known.rate(terms.day, kinds)
+        if rate is None or dated is None:  # what is exempt stays so
+            rate = dated
+    return None if rate is None else (PRINTED if line.printed else mode, rate)
 
 
 # -- payment ---------------------------------------------------------------------------------------

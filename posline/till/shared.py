@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from posline.core.members import Role
 from posline.core.money import MAX_MONEY
 from posline.core.people import read_limits, read_permissions
+from posline.core.raast import read_shop_qr
+from posline.core.scales import read_patterns
 from posline.core.tax import read_classes
 from posline.errors import BadRequest, FieldError, NotAllowed
 
@@ -40,10 +42,20 @@ def _amount(value: object) -> list[FieldError]:
     return [FieldError("value", "must be a whole number of minor units, not below 0")]
 
 
+def _shop_qr(value: object) -> list[FieldError]:
+    try:
+        read_shop_qr(value)
+    except BadRequest as error:
+        return list(error.errors)
+    return []
+
+
 SETTINGS: dict[str, tuple[str, Check]] = {  # name -> (what it says, what is wrong with a value)
     "tax": ("tax classes with their dated rates", lambda value: read_classes(value)[1]),
     "tax_rounding": ("whether tax is rounded by line or by receipt", _one_of("line", "receipt")),
     "rounding": ("minor units to which cash is rounded, 0 for none", _amount),
+    "scales": ("how the barcodes of scales are laid out", lambda value: read_patterns(value)[1]),
+    "raast": ("the text of the shop's own Raast QR", _shop_qr),
     "permissions": ("the least role for an action", lambda value: read_permissions(value)[1]),
     "limits": ("how far a role may lower prices", lambda value: read_limits(value)[1]),
     "require_customer": ("whether udhaar is only for customers, and for nobody without a name", _flag),

@@ -212,6 +212,25 @@ def test_a_void_leaves_nothing_of_any_tax_class(basket: dict[str, Any], terms: T
     assert all((group.total, group.tax) == (0, 0) for group in undone)
 
 
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        (Product("P", "x", 900, "standard", None, 1_180, True), {"class": "standard", "mode": "printed", "tax": 180}),
+        (Product("P", "x", 900, "printed", "10", 1_100, True), {"class": "printed", "mode": "printed", "tax": 100}),
+        (Product("P", "x", 900, "18", None, 1_180, True), {"mode": "printed", "tax": 180}),
+        (Product("P", "x", 900, "18", None, None, True), {"mode": "printed", "tax": 137}),  # without one: its price
+        (Product("P", "x", 1_180, "gone", "18", 2_000), {"tax": 180}),
+        (Product("P", "x", 1_180, "", "18"), {"tax": 180}),
+        (Product("P", "x", 900, "gone", None, 1_180), {}),
+        (Product("P", "x", 900, "exempt", "18", 1_180, True), {"class": "exempt"}),
+    ],
+)
+def test_a_products_own_rate_and_flag_hold_before_its_class(product: Product, said: dict[str, Any]) -> None:
+    sale = price_sale({"id": ID, "lines": [{"sku": "P", "quantity": 1}]}, {"P": product}.get, Terms(CLASSES))
+    assert {name: sale.lines[0][name] for name in ("class", "mode", "tax") if name in sale.lines[0]} == said
+    assert check_body("sale", TILL, sale.body() | {"number": 1, "label": "A"}) is None
+
+
 def test_a_tax_on_the_printed_price_that_no_entry_can_hold_is_refused() -> None:
     product = Product("GOLD", "Gold", 1, "printed", None, MAX_MONEY)
     with pytest.raises(BadRequest, match="printed prices"):
