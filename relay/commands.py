@@ -83,7 +83,7 @@ async def report_day(relay: Relay, arguments: Mapping[str, Any]) -> Any:
 async def export_sales(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """Counted sales of a shop as lines of a file."""
     branch = relay.branch(arguments["shop"])
-    recorded = branch.reports.counted_sales(arguments.get("from"), arguments.get("to"))
+    recorded = branch.reports.counted(("sale",), arguments.get("from"), arguments.get("to"))
     return Lines(aside(FORMATS[arguments["format"]](branch.show(r) for r in recorded)))
 
 

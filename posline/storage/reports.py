@@ -6,7 +6,7 @@ Every figure is a function of the set of entries held, so two replicas that hold
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.returned import excess
 from posline.storage.store import Store
+from posline.storage.summaries import summary
 
 __all__ = ["Recorded", "Reports"]
 
@@ -160,17 +161,19 @@ class Reports:
         query += " ORDER BY e.n DESC LIMIT ?" if newest else " ORDER BY e.n LIMIT ?"
         return self._recorded(query, *values, min(limit, PAGE_MAX))
 
-    def counted_sales(self, first: str | None, last: str | None) -> Iterator[Recorded]:
-        """Every counted sale of the days from `first` to `last`, once, in an order that all replicas share."""
+    def counted(self, kinds: Sequence[str], first: str | None, last: str | None) -> Iterator[Recorded]:
+        """Every counted entry of these kinds of the days from `first` to `last`, once, in an order that all replicas
+        share."""
         days = self._read.execute(
             "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
             (self._key, first or "0", last or "9"),
         ).fetchall()
         for (day,) in days:
             yield from self._recorded(
-                _COLUMNS + _FROM + " AND e.day = ? AND e.kind = 'sale' AND e.status = 0"
+                f"{_COLUMNS}{_FROM} AND e.day = ? AND e.kind IN ({','.join('?' * len(kinds))}) AND e.status = 0"
                 " ORDER BY e.author, e.run, e.seq, e.hash",
                 day,
+                *kinds,
             )
 
     def entry_at(self, n: int) -> Recorded | None:
@@ -388,6 +391,10 @@ class Reports:
     def day(self, day: str) -> dict[str, Any]:
         """The day report of contract.md (`posline.storage.day`)."""
         return day_report(self._store, self._shop, day, self.label)
+
+    def summary(self, by: str, first: str | None, last: str | None) -> dict[str, Any]:
+        """Sums over days, by product, cashier and so on (`posline.storage.summaries`)."""
+        return summary(self._store, self._shop, by, first, last, label=self.label, product=self.product)
 
 
 def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:

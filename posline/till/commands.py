@@ -63,7 +63,7 @@ async def verify_ledger(till: Till, arguments: Mapping[str, Any]) -> Any:
 
 async def export_sales(till: Till, arguments: Mapping[str, Any]) -> Any:
     """Counted sales as lines of a file."""
-    recorded = till.reports.counted_sales(arguments.get("from"), arguments.get("to"))
+    recorded = till.reports.counted(("sale",), arguments.get("from"), arguments.get("to"))
     return Lines(aside(FORMATS[arguments["format"]](till.show(r) for r in recorded)))
 
 

@@ -1,0 +1,297 @@
+"""Sums over a span of business days: by product, department, cashier, hour, tender, tax, till, or day.
+
+Only entries that count are in them, by the same rules as in the day report, so every summary's net is the sum of the
+days' `net`, to the minor unit. Each is a function of the entries held: two replicas that hold the same answer the same
+bytes. A day's rows are read at once and the days one after the other, so that memory is bounded by the busiest day, and
+no look at a long span keeps others from seeing what was committed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from posline.core.drawer import Takings
+from posline.core.money import format_quantity, parse_quantity, parse_rate
+from posline.core.sales import SaleFigures, refund_figures, sale_figures, tax_groups, void_figures
+from posline.storage.ledger import COUNTED, DUPLICATE
+from posline.storage.store import Store
+
+__all__ = ["BY", "UNKNOWN", "summary"]
+
+BY = ("product", "department", "cashier", "hour", "tender", "tax", "till", "days")
+UNKNOWN = ""  # a department, cashier or product that no entry names
+_KINDS = "'sale', 'refund', 'void', 'payment'"
+_MONEY = ("sales", "discount", "refunds", "voids", "net", "tax")
+_COUNTED = ("count", "sales", "discount", "refund_count", "refunds", "void_count", "voids", "net", "tax")
+_PAID = ("sales", "refunds", "voids", "net", "payments")
+_TAXED = ("sales", "refunds", "voids", "net", "taxable", "tax")
+# the figures of each summary's rows, and those of them that can be added up over rows
+_FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "product": (("sold", "returned", *_MONEY), _MONEY),
+    "department": (_MONEY, _MONEY),
+    "tender": (("count", *_PAID), _PAID),
+    "tax": (_TAXED, _TAXED),
+}
+_body = msgspec.json.Decoder(dict[str, Any]).decode
+_Part = tuple[tuple[str, ...], "Tally"]  # what is added to which row
+
+
+@dataclass(slots=True)
+class Tally:
+    """One row's running sums: quantities in thousandths, amounts in minor units, refunds and voids above 0. `tax` is
+    that of sales less what was given back."""
+
+    sold: int = 0
+    returned: int = 0
+    count: int = 0
+    sales: int = 0
+    discount: int = 0
+    refund_count: int = 0
+    refunds: int = 0
+    void_count: int = 0
+    voids: int = 0
+    tax: int = 0
+    payments: int = 0
+
+    @property
+    def net(self) -> int:
+        """Sales less refunds and voids."""
+        return self.sales - self.refunds - self.voids
+
+    @property
+    def taxable(self) -> int:
+        """The net without its tax."""
+        return self.net - self.tax
+
+    def add(self, other: Tally) -> None:
+        """Add another row's sums."""
+        for name in _NAMES:
+            value = getattr(other, name)
+            if value:
+                setattr(self, name, getattr(self, name) + value)
+
+    def shown(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The named figures, quantities as decimals in text."""
+        return {
+            name: format_quantity(getattr(self, name)) if name in ("sold", "returned") else getattr(self, name)
+            for name in names
+        }
+
+
+_NAMES = tuple(field.name for field in fields(Tally))
+
+
+def summary(
+    store: Store,
+    shop: str,
+    by: str,
+    first: str | None,
+    last: str | None,
+    *,
+    label: Callable[[str], str],
+    product: Callable[[str], Mapping[str, Any] | None],
+) -> dict[str, Any]:
+    """{by, from, to, currency, rows, totals, figures} of the days from `first` to `last`; None leaves an end open.
+
+    `by` is one of BY. `label` is what people call a till; `product` is a product of the current catalogue. A void or
+    refund counts where and when it was recorded. `figures` are those of all entries, as a day report has them; a row
+    for each thing summed by, and `totals` of what can be added up over rows. By tender, `net` is what was paid: its
+    total is net and rounding.
+    """
+    assert by in BY
+    gathered = _Gathering(store, shop, by)
+    rows = gathered.gather(first, last)
+    made = list(_listed(by, rows, gathered, label, product))
+    totals = Tally()
+    for tally in rows.values():
+        totals.add(tally)
+    figures = gathered.takings.figures()
+    wanted = ("sales", "refunds", "voids", "net", "tax", "rounding")
+    return {
+        "by": by,
+        "from": first,
+        "to": last,
+        "currency": gathered.currency,
+        "rows": made,
+        "totals": totals.shown(_FIGURES.get(by, (_COUNTED, _COUNTED))[1]),
+        "figures": {name: figures[name] for name in wanted},
+    }
+
+
+class _Gathering:
+    """One summary in the making."""
+
+    def __init__(self, store: Store, shop: str, by: str) -> None:
+        self._read, self._key, self._by = store.read, store.shop_key(shop), by
+        founding = store.authority(shop).founding
+        said = founding.body if founding is not None else {}
+        self.currency = str(said.get("currency", ""))
+        self.day_start = int(str(said.get("day_start", "00:00"))[:2])
+        self._zone = ZoneInfo(str(said.get("zone", "UTC")))
+        self.takings = Takings()
+        self.names: dict[str, str] = {}  # what lines called things, for those that no catalogue names
+
+    def gather(self, first: str | None, last: str | None) -> dict[tuple[str, ...], Tally]:
+        """The sums, by what each row is about."""
+        rows: dict[tuple[str, ...], Tally] = {}
+        days = self._read.execute(
+            "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
+            (self._key, first or "0", last or "9"),
+        ).fetchall()
+        for (day,) in days:
+            for kind, author, raw in self._read.execute(
+                f"SELECT kind, author, raw FROM entry WHERE shop = ? AND day = ? AND status = ? AND kind IN ({_KINDS})"
+                " ORDER BY author, run, seq, hash",
+                (self._key, day, COUNTED),
+            ).fetchall():
+                body = _body(raw)
+                self.takings.add(kind, body)
+                for row, tally in self._parts(kind, author, day, body):
+                    held = rows.get(row)
+                    if held is None:
+                        rows[row] = tally
+                    else:
+                        held.add(tally)
+        return rows
+
+    def _parts(self, kind: str, author: str, day: str, body: dict[str, Any]) -> Iterator[_Part]:
+        if self._by == "tender":
+            yield from _by_tender(kind, body)
+        elif kind == "payment":
+            return
+        elif self._by == "tax":
+            for group in tax_groups(kind, body):
+                yield (group.code, group.rate or "", group.mode), _tally(kind, group.total, group.tax)
+        elif self._by in ("product", "department"):
+            yield from self._by_product(kind, body)
+        else:
+            yield (self._place(author, day, body),), _whole(kind, body)
+
+    def _place(self, author: str, day: str, body: dict[str, Any]) -> str:
+        if self._by == "cashier":
+            return str(body.get("by", UNKNOWN))
+        if self._by == "hour":
+            return f"{datetime.fromisoformat(body['at']).astimezone(self._zone).hour:02d}"
+        return author if self._by == "till" else day
+
+    def _by_product(self, kind: str, body: dict[str, Any]) -> Iterator[_Part]:
+        if kind == "sale":
+            for line, total in zip(body["lines"], sale_figures(body).lines, strict=True):
+                tally = _tally(kind, total, line.get("tax", 0), line.get("discount", 0))
+                tally.sold = parse_quantity(line["quantity"])
+                if "name" in line:
+                    self.names.setdefault(line["sku"], line["name"])
+                yield (line["sku"],), tally
+            return
+        left, left_tax = body["total"], body.get("tax", 0)
+        for line, total, tax in self._lines_back(kind, body):
+            tally = _tally(kind, total, tax)
+            tally.returned = parse_quantity(line["quantity"])
+            left, left_tax = left - total, left_tax - tax
+            yield (line["sku"],), tally
+        if left or left_tax:
+            yield (UNKNOWN,), _tally(kind, left, left_tax)
+
+    def _lines_back(self, kind: str, body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int, int]]:
+        """What comes back, line by line. A void says its sum only; what its lines cost, the sale says, if that is
+        here."""
+        if kind == "refund":
+            for line in body["lines"]:
+                yield line, line["total"], line.get("tax", 0)
+            return
+        sale = self._sale(body["of"])
+        sold, totals = (sale["lines"], sale_figures(sale).lines) if sale is not None else ([], [])
+        for line in body["lines"]:
+            place = line["line"] - 1
+            if place < len(sold) and sold[place]["sku"] == line["sku"]:
+                yield line, totals[place], sold[place].get("tax", 0)
+            else:
+                yield line, 0, 0
+
+    def _sale(self, of: str) -> dict[str, Any] | None:
+        """The sale whose element has this hash, if it is here and valid."""
+        row = self._read.execute(
+            "SELECT raw FROM entry WHERE shop = ? AND hash = ? AND kind = 'sale' AND status <= ?",
+            (self._key, bytes.fromhex(of), DUPLICATE),
+        ).fetchone()
+        return None if row is None else _body(row[0])
+
+
+def _tally(kind: str, total: int, tax: int = 0, discount: int = 0) -> Tally:
+    """An amount of an entry of some kind."""
+    if kind == "sale":
+        return Tally(sales=total, tax=tax, discount=discount)
+    return Tally(refunds=total, tax=-tax) if kind == "refund" else Tally(voids=total, tax=-tax)
+
+
+def _whole(kind: str, body: dict[str, Any]) -> Tally:
+    """All of an entry."""
+    if kind == "sale":
+        figures: SaleFigures = sale_figures(body)
+        return Tally(count=1, sales=figures.total, tax=figures.tax, discount=figures.discount)
+    back = refund_figures(body) if kind == "refund" else void_figures(body)
+    tally = _tally(kind, back.total, back.tax)
+    tally.refund_count, tally.void_count = int(kind == "refund"), int(kind == "void")
+    return tally
+
+
+def _by_tender(kind: str, body: dict[str, Any]) -> Iterator[_Part]:
+    if kind == "payment":
+        for tender in body.get("tenders") or [{"kind": "cash", "amount": body["amount"]}]:
+            yield (tender["kind"],), Tally(payments=tender["amount"])
+        return
+    if kind == "sale":
+        paid = sale_figures(body).net_tenders
+    else:
+        paid = (refund_figures(body) if kind == "refund" else void_figures(body)).net_tenders
+    for tender, amount in paid.items():
+        tally = _tally(kind, amount)
+        tally.count = int(kind == "sale")
+        yield (tender,), tally
+
+
+def _listed(
+    by: str,
+    rows: dict[tuple[str, ...], Tally],
+    gathered: _Gathering,
+    label: Callable[[str], str],
+    product: Callable[[str], Mapping[str, Any] | None],
+) -> Iterator[dict[str, Any]]:
+    """The rows as they are answered, in an order that is the same everywhere."""
+    names = _FIGURES.get(by, (_COUNTED, _COUNTED))[0]
+    if by == "product":
+        for (sku,), tally in sorted(rows.items(), key=lambda row: (-row[1].net, row[0])):
+            known = product(sku) or {}
+            name = str(known.get("name") or gathered.names.get(sku, sku))
+            yield {"sku": sku, "name": name, "department": str(known.get("department", UNKNOWN)), **tally.shown(names)}
+    elif by == "department":
+        departments: dict[str, Tally] = {}
+        for (sku,), tally in rows.items():
+            known = product(sku) or {}
+            departments.setdefault(str(known.get("department", UNKNOWN)), Tally()).add(tally)
+        for department, tally in sorted(departments.items()):
+            yield {"department": department, **tally.shown(names)}
+    elif by == "tax":
+        for (code, rate, mode), tally in sorted(rows.items(), key=lambda row: (row[0][0], _rate(row[0][1]), row[0])):
+            yield {"class": code, "rate": rate or None, "mode": mode, **tally.shown(names)}
+    elif by == "till":
+        for till, author, tally in sorted((label(row[0]), row[0], tally) for row, tally in rows.items()):
+            yield {"label": till, "till": author, **tally.shown(names)}
+    elif by == "hour":  # from the hour at which a business day starts
+        for (hour,), tally in sorted(rows.items(), key=lambda row: (int(row[0][0]) - gathered.day_start) % 24):
+            yield {"hour": hour, **tally.shown(names)}
+    else:
+        column = "day" if by == "days" else by
+        for (name,), tally in sorted(rows.items()):
+            yield {column: name, **tally.shown(names)}
+
+
+def _rate(text: str) -> int:
+    """For the order of rates; what has none comes first."""
+    return parse_rate(text) if text else -1
