@@ -177,7 +177,7 @@ class _Gathering:
         if self._by == "cashier":
             return str(body.get("by", UNKNOWN))
         if self._by == "hour":
-            return f"{datetime.fromisoformat(body['at']).astimezone(self._zone).hour:02d}"
+            return _hour(body["at"], self._zone)
         return author if self._by == "till" else day
 
     def _by_product(self, kind: str, body: dict[str, Any]) -> Iterator[_Part]:
@@ -221,6 +221,14 @@ class _Gathering:
             (self._key, bytes.fromhex(of), DUPLICATE),
         ).fetchone()
         return None if row is None else _body(row[0])
+
+
+def _hour(at: str, zone: ZoneInfo) -> str:
+    """The hour of the clock in a zone; as it was written where a wild clock wrote a time that no calendar has there."""
+    try:
+        return f"{datetime.fromisoformat(at).astimezone(zone).hour:02d}"
+    except OverflowError:
+        return at[11:13]
 
 
 def _tally(kind: str, total: int, tax: int = 0, discount: int = 0) -> Tally:
