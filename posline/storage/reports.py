@@ -25,6 +25,7 @@ __all__ = ["Recorded", "Reports"]
 ALARMS_MAX = 20  # of a kind, the worst tills first
 RANGES_MAX = 200  # of missing numbers that are looked at for the alarms
 PAGE_MAX = 1000  # sales in one answer
+READ_AT_ONCE = 500  # entries of an export that are in memory
 SHIFTS_MAX = 1_000_000  # all of them
 CLOSED = "shift closed"
 
@@ -168,13 +169,18 @@ class Reports:
             "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
             (self._key, first or "0", last or "9"),
         ).fetchall()
+        kinds_marks = ",".join("?" * len(kinds))
         for (day,) in days:
-            yield from self._recorded(
-                f"{_COLUMNS}{_FROM} AND e.day = ? AND e.kind IN ({','.join('?' * len(kinds))}) AND e.status = 0"
-                " ORDER BY e.author, e.run, e.seq, e.hash",
-                day,
-                *kinds,
-            )
+            numbers = self._read.execute(
+                f"SELECT n FROM entry WHERE shop = ? AND day = ? AND kind IN ({kinds_marks}) AND status = 0"
+                " ORDER BY author, run, seq, hash",
+                (self._key, day, *kinds),
+            ).fetchall()
+            for start in range(0, len(numbers), READ_AT_ONCE):  # a busy day is not held in memory as a whole
+                piece = [n for (n,) in numbers[start : start + READ_AT_ONCE]]
+                marks = ",".join("?" * len(piece))
+                found = {one.n: one for one in self._recorded(f"{_COLUMNS}{_FROM} AND e.n IN ({marks})", *piece)}
+                yield from (found[n] for n in piece)
 
     def entry_at(self, n: int) -> Recorded | None:
         """The entry with this number in the ledger's order."""
