@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import Ambiguous
+from posline.till.api_codes import code_routes
 from posline.till.api_customers import customer_routes
 from posline.till.api_people import people_routes
 from posline.till.api_refunds import refund_routes
@@ -45,6 +46,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
         *refund_routes(till),
         *people_routes(till),
+        *code_routes(till),
         *customer_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
         Route("/api/reports/day/{day}", api.day, methods=["GET"]),
