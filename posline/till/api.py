@@ -19,8 +19,11 @@ from starlette.routing import Route
 from posline.errors import Ambiguous
 from posline.till.api_codes import code_routes
 from posline.till.api_customers import customer_routes
+from posline.till.api_goods import goods_routes
 from posline.till.api_people import people_routes
+from posline.till.api_receipts import receipt_routes
 from posline.till.api_refunds import refund_routes
+from posline.till.api_shifts import shift_routes
 from posline.till.body import read_object
 from posline.till.guard import LoopbackGuard
 from posline.till.local import Local
@@ -45,8 +48,11 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales", api.sales, methods=["GET"]),
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
         *refund_routes(till),
+        *shift_routes(till),
         *people_routes(till),
         *code_routes(till),
+        *receipt_routes(till),
+        *goods_routes(till),
         *customer_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
         Route("/api/reports/day/{day}", api.day, methods=["GET"]),

@@ -25,7 +25,7 @@ from posline.storage.reports import Recorded
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Draft", "Recording", "Result"]
+__all__ = ["Draft", "Recording", "Result", "uuid_of"]
 
 UNASKED = frozenset({"pin"})  # what says who asks, and not what for: no part of a request's normal form
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
@@ -87,7 +87,7 @@ class Recording:
         asked. `about` is what the request is for beyond its body (the sale in its path).
         Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown, and whatever `draft` raises.
         """
-        id = _id(request)
+        id = uuid_of(request)
         form = _form(kind, about, request)
         if kind == "sale":
             return await self._once(kind, id, form, draft, same)
@@ -187,7 +187,8 @@ class Recording:
         return next(r for r in self._till.reports.by_id(id) if r.entry.hash == hash)
 
 
-def _id(request: Mapping[str, Any]) -> str:
+def uuid_of(request: Mapping[str, Any]) -> str:
+    """The id that the caller made for what it asks, in lower case. Raises BadRequest."""
     id = request.get("id")
     if not isinstance(id, str) or _UUID.fullmatch(id) is None:
         raise BadRequest.of("id", "must be a UUID made by the caller, the same at every repeat")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.entry import Entry
 from posline.core.faults import Faults
-from posline.core.money import THOUSAND, parse_quantity
+from posline.core.money import parse_quantity
 from posline.core.refunding import NOTHING, refund_body, same_refund, void_body
 from posline.core.status import Status
 from posline.errors import NotPossible
@@ -23,6 +23,7 @@ from posline.storage.returned import returns_of, taken_of
 from posline.till.people import approval
 from posline.till.recording import Draft, Result
 from posline.till.refund import Refund, refund_of
+from posline.till.stock import signed_text
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -97,25 +98,16 @@ def _voidable(till: Till, sale: Recorded, but: str) -> None:
         raise NotPossible(f"{receipt} is voided already")
     if any(part != NOTHING for part in taken.values()):
         raise NotPossible(f"some of {receipt} was refunded already: refund the rest")
-    if _reported(till, entry):
+    if till.shifts.reported(entry):
         raise NotPossible(f"{receipt} is in the Z report of a shift that is closed: refund it instead")
     if sale.day != till.day and not _opened_before(till, entry):
         raise NotPossible(f"{receipt} is of {sale.day}, which is over: refund it instead")
 
 
-def _reported(till: Till, entry: Entry) -> bool:
-    """Whether a Z report of this till covers an entry of its own."""
-    return any(
-        run == entry.run and first <= entry.seq <= last
-        for closing in till.reports.shift_closes(till.id)
-        for run, first, last in closing.entry.body["covers"]
-    )
-
-
 def _opened_before(till: Till, entry: Entry) -> bool:
     """Whether the shift that is open was opened before an entry of this till."""
-    opened = till.reports.shift_open(till.id)
-    return opened is not None and (opened.entry.at, opened.entry.seq) <= (entry.at, entry.seq)
+    opened = till.shifts.opened()
+    return opened is not None and opened.seq < entry.seq
 
 
 def _by(request: Mapping[str, Any]) -> str:
@@ -146,14 +138,7 @@ def refunds_of(till: Till, sale: Recorded) -> tuple[list[Refund], dict[int, str]
     found = [r for r in map(till.reports.entry_at, places) if r is not None]
     taken, _ = taken_of(read, key, sale.entry)
     left = {
-        number: _decimal(parse_quantity(line["quantity"]) - taken.get(number, NOTHING).quantity)
+        number: signed_text(parse_quantity(line["quantity"]) - taken.get(number, NOTHING).quantity)
         for number, line in enumerate(sale.entry.body["lines"], 1)
     }
     return [show_refund(till, r) for r in found], left
-
-
-def _decimal(thousandths: int) -> str:
-    """Thousandths as a decimal text, below 0 too: more may have been taken back than was sold."""
-    whole, rest = divmod(abs(thousandths), THOUSAND)
-    text = f"{whole}.{rest:03d}".rstrip("0").rstrip(".") if rest else str(whole)
-    return "-" + text if thousandths < 0 else text
