@@ -83,7 +83,7 @@ def test_the_check_digit_of_a_price_as_in_gs1s_own_examples(value: str, digit: i
 
 @given(st.integers(0, 99_999), st.sampled_from([4, 5]))
 def test_the_check_digit_of_a_value_by_gs1s_rules_in_words(number: int, length: int) -> None:
-    """2-: twice the digit, its tens taken from its units; 3: three times; 5+ and 5-: five times, tens added or taken."""
+    """2-: twice the digit, its tens taken from its units; 3: three times; 5+, 5-: five times, tens added or taken."""
 
     def weighed(rule: str, digit: str) -> int:
         tens, units = divmod(int(rule[0]) * int(digit), 10)
