@@ -2,8 +2,8 @@
 
 Only entries that count are in them, by the same rules as in the day report, so every summary's net is the sum of the
 days' `net`, to the minor unit. Each is a function of the entries held: two replicas that hold the same answer the same
-bytes. A day's rows are read at once and the days one after the other, so that memory is bounded by the busiest day, and
-no look at a long span keeps others from seeing what was committed meanwhile.
+bytes. Rows are read one after the other as of one moment, so memory is bounded by how many things there are to sum by,
+and an entry that is moved to another day meanwhile is never in twice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from posline.core.drawer import Takings
 from posline.core.money import format_quantity, parse_quantity, parse_rate
-from posline.core.sales import SaleFigures, refund_figures, sale_figures, tax_groups, void_figures
+from posline.core.sales import CASH, ReturnFigures, SaleFigures, refund_figures, sale_figures, tax_groups, void_figures
 from posline.storage.ledger import COUNTED, DUPLICATE
 from posline.storage.store import Store
 
@@ -39,7 +39,6 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tax": (_TAXED, _TAXED),
 }
 _body = msgspec.json.Decoder(dict[str, Any]).decode
-_Part = tuple[tuple[str, ...], "Tally"]  # what is added to which row
 
 
 @dataclass(slots=True)
@@ -68,6 +67,18 @@ class Tally:
     def taxable(self) -> int:
         """The net without its tax."""
         return self.net - self.tax
+
+    def take(self, kind: str, total: int, tax: int) -> None:
+        """Add an amount of an entry of some kind."""
+        if kind == "sale":
+            self.sales += total
+            self.tax += tax
+        elif kind == "refund":
+            self.refunds += total
+            self.tax -= tax
+        else:
+            self.voids += total
+            self.tax -= tax
 
     def add(self, other: Tally) -> None:
         """Add another row's sums."""
@@ -106,8 +117,9 @@ def summary(
     """
     assert by in BY
     gathered = _Gathering(store, shop, by)
-    rows = gathered.gather(first, last)
-    made = list(_listed(by, rows, gathered, label, product))
+    gathered.gather(first, last)
+    rows = gathered.rows
+    made = list(_listed(by, gathered, label, product))
     totals = Tally()
     for tally in rows.values():
         totals.add(tally)
@@ -135,43 +147,53 @@ class _Gathering:
         self.day_start = int(str(said.get("day_start", "00:00"))[:2])
         self._zone = ZoneInfo(str(said.get("zone", "UTC")))
         self.takings = Takings()
+        self.rows: dict[tuple[str, ...], Tally] = {}  # by what each row is about
         self.names: dict[str, str] = {}  # what lines called things, for those that no catalogue names
 
-    def gather(self, first: str | None, last: str | None) -> dict[tuple[str, ...], Tally]:
-        """The sums, by what each row is about."""
-        rows: dict[tuple[str, ...], Tally] = {}
-        days = self._read.execute(
+    def gather(self, first: str | None, last: str | None) -> None:
+        """Add up the entries of these days."""
+        days = self._read.execute(  # not fetched: as long as it is under way, this thread reads as of its beginning
             "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
             (self._key, first or "0", last or "9"),
-        ).fetchall()
+        )
         for (day,) in days:
             for kind, author, raw in self._read.execute(
                 f"SELECT kind, author, raw FROM entry WHERE shop = ? AND day = ? AND status = ? AND kind IN ({_KINDS})"
                 " ORDER BY author, run, seq, hash",
                 (self._key, day, COUNTED),
-            ).fetchall():
+            ):
                 body = _body(raw)
                 self.takings.add(kind, body)
-                for row, tally in self._parts(kind, author, day, body):
-                    held = rows.get(row)
-                    if held is None:
-                        rows[row] = tally
-                    else:
-                        held.add(tally)
-        return rows
+                self._add(kind, author, day, body)
 
-    def _parts(self, kind: str, author: str, day: str, body: dict[str, Any]) -> Iterator[_Part]:
+    def _row(self, *about: str) -> Tally:
+        row = self.rows.get(about)
+        if row is None:
+            row = self.rows[about] = Tally()
+        return row
+
+    def _add(self, kind: str, author: str, day: str, body: dict[str, Any]) -> None:
         if self._by == "tender":
-            yield from _by_tender(kind, body)
+            self._add_tenders(kind, body)
         elif kind == "payment":
             return
         elif self._by == "tax":
             for group in tax_groups(kind, body):
-                yield (group.code, group.rate or "", group.mode), _tally(kind, group.total, group.tax)
+                self._row(group.code, group.rate or "", group.mode).take(kind, group.total, group.tax)
         elif self._by in ("product", "department"):
-            yield from self._by_product(kind, body)
+            self._add_lines(kind, body)
         else:
-            yield (self._place(author, day, body),), _whole(kind, body)
+            _add_whole(self._row(self._place(author, day, body)), kind, body)
+
+    def _add_tenders(self, kind: str, body: dict[str, Any]) -> None:
+        if kind == "payment":
+            for tender in body.get("tenders") or [{"kind": CASH, "amount": body["amount"]}]:
+                self._row(tender["kind"]).payments += tender["amount"]
+            return
+        for tender, amount in _figures(kind, body).net_tenders.items():
+            row = self._row(tender)
+            row.take(kind, amount, 0)
+            row.count += kind == "sale"
 
     def _place(self, author: str, day: str, body: dict[str, Any]) -> str:
         if self._by == "cashier":
@@ -180,23 +202,25 @@ class _Gathering:
             return _hour(body["at"], self._zone)
         return author if self._by == "till" else day
 
-    def _by_product(self, kind: str, body: dict[str, Any]) -> Iterator[_Part]:
+    def _add_lines(self, kind: str, body: dict[str, Any]) -> None:
         if kind == "sale":
             for line, total in zip(body["lines"], sale_figures(body).lines, strict=True):
-                tally = _tally(kind, total, line.get("tax", 0), line.get("discount", 0))
-                tally.sold = parse_quantity(line["quantity"])
+                row = self._row(line["sku"])
+                row.sales += total
+                row.sold += parse_quantity(line["quantity"])
+                row.discount += line.get("discount", 0)
+                row.tax += line.get("tax", 0)
                 if "name" in line:
                     self.names.setdefault(line["sku"], line["name"])
-                yield (line["sku"],), tally
             return
         left, left_tax = body["total"], body.get("tax", 0)
         for line, total, tax in self._lines_back(kind, body):
-            tally = _tally(kind, total, tax)
-            tally.returned = parse_quantity(line["quantity"])
+            row = self._row(line["sku"])
+            row.take(kind, total, tax)
+            row.returned += parse_quantity(line["quantity"])
             left, left_tax = left - total, left_tax - tax
-            yield (line["sku"],), tally
         if left or left_tax:
-            yield (UNKNOWN,), _tally(kind, left, left_tax)
+            self._row(UNKNOWN).take(kind, left, left_tax)
 
     def _lines_back(self, kind: str, body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int, int]]:
         """What comes back, line by line. A void says its sum only; what its lines cost, the sale says, if that is
@@ -231,48 +255,32 @@ def _hour(at: str, zone: ZoneInfo) -> str:
         return at[11:13]
 
 
-def _tally(kind: str, total: int, tax: int = 0, discount: int = 0) -> Tally:
-    """An amount of an entry of some kind."""
+def _figures(kind: str, body: dict[str, Any]) -> SaleFigures | ReturnFigures:
     if kind == "sale":
-        return Tally(sales=total, tax=tax, discount=discount)
-    return Tally(refunds=total, tax=-tax) if kind == "refund" else Tally(voids=total, tax=-tax)
+        return sale_figures(body)
+    return refund_figures(body) if kind == "refund" else void_figures(body)
 
 
-def _whole(kind: str, body: dict[str, Any]) -> Tally:
-    """All of an entry."""
+def _add_whole(row: Tally, kind: str, body: dict[str, Any]) -> None:
+    """Add all of an entry."""
+    figures = _figures(kind, body)
+    row.take(kind, figures.total, figures.tax)
     if kind == "sale":
-        figures: SaleFigures = sale_figures(body)
-        return Tally(count=1, sales=figures.total, tax=figures.tax, discount=figures.discount)
-    back = refund_figures(body) if kind == "refund" else void_figures(body)
-    tally = _tally(kind, back.total, back.tax)
-    tally.refund_count, tally.void_count = int(kind == "refund"), int(kind == "void")
-    return tally
-
-
-def _by_tender(kind: str, body: dict[str, Any]) -> Iterator[_Part]:
-    if kind == "payment":
-        for tender in body.get("tenders") or [{"kind": "cash", "amount": body["amount"]}]:
-            yield (tender["kind"],), Tally(payments=tender["amount"])
-        return
-    if kind == "sale":
-        paid = sale_figures(body).net_tenders
+        row.count += 1
+        row.discount += figures.discount
     else:
-        paid = (refund_figures(body) if kind == "refund" else void_figures(body)).net_tenders
-    for tender, amount in paid.items():
-        tally = _tally(kind, amount)
-        tally.count = int(kind == "sale")
-        yield (tender,), tally
+        row.refund_count += kind == "refund"
+        row.void_count += kind == "void"
 
 
 def _listed(
     by: str,
-    rows: dict[tuple[str, ...], Tally],
     gathered: _Gathering,
     label: Callable[[str], str],
     product: Callable[[str], Mapping[str, Any] | None],
 ) -> Iterator[dict[str, Any]]:
     """The rows as they are answered, in an order that is the same everywhere."""
-    names = _FIGURES.get(by, (_COUNTED, _COUNTED))[0]
+    names, rows = _FIGURES.get(by, (_COUNTED, _COUNTED))[0], gathered.rows
     if by == "product":
         for (sku,), tally in sorted(rows.items(), key=lambda row: (-row[1].net, row[0])):
             known = product(sku) or {}

@@ -21,11 +21,11 @@ body { font: 14px/1.45 system-ui, "Segoe UI", "Noto Sans", "Noto Nastaliq Urdu",
 h1 { font-size: 1.4rem; margin: 0; }
 p { margin: .2rem 0; color: #444; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: start; vertical-align: baseline;
+th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: start; vertical-align: baseline;
          overflow-wrap: anywhere; }
 th { border-bottom: 2px solid #111; vertical-align: bottom; overflow-wrap: normal; }
 .number { text-align: right; white-space: nowrap; overflow-wrap: normal; font-variant-numeric: tabular-nums; }
-td.text { unicode-bidi: plaintext; text-align: left; }
+td.text { unicode-bidi: plaintext; text-align: left; line-height: 1.75; } /* room for Nastaliq */
 .below { color: #b00020; }
 tbody tr:nth-child(even) { background: #f6f6f6; }
 tfoot td { font-weight: 600; border-top: 2px solid #111; border-bottom: 0; }
