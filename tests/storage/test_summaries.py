@@ -221,3 +221,28 @@ def test_a_span_takes_in_both_its_ends(first: str | None, last: str | None, net:
     commit(till)
     found = books(till).summary("cashier", first, last)
     assert found["totals"]["net"] == net and found["figures"]["net"] == net
+
+
+def test_an_hour_is_the_shops_own_where_a_till_wrote_another_zones() -> None:
+    till = Writer("alif")
+    shop = shop_of(till)
+    till.sale(100, at="2026-11-23T06:59:59.000+00:00")
+    held = founded("be")
+    take(held.store, shop, [all_entries(till)])
+    rows = Reports(held.store, shop, here="").summary("hour", None, None)["rows"]
+    assert [row["hour"] for row in rows] == ["11"], "Karachi is five hours ahead"
+
+
+def test_tax_is_listed_by_class_and_then_by_rate() -> None:
+    till = one_till()
+    rates = (("B", "5.5", 521), ("A", "18", 1525), ("A", "5.5", 521), ("A", "100", 5000))
+    lines = [
+        {"sku": "1", "quantity": "1", "price": 10000, "class": code, "rate": rate, "tax": tax}
+        for code, rate, tax in rates
+    ]
+    till.write("sale", {"lines": lines, "total": 40000})
+    commit(till)
+    found = books(till).summary("tax", None, None)
+    assert [(row["class"], row["rate"], row["taxable"]) for row in found["rows"]] == [
+        ("A", "5.5", 9479), ("A", "18", 8475), ("A", "100", 5000), ("B", "5.5", 9479),
+    ]  # fmt: skip
