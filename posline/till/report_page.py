@@ -13,6 +13,7 @@ from posline.till.reporting import NUMBERS, Column, Sheet, Value, shown
 __all__ = ["CONTENT_SECURITY", "page"]
 
 CONTENT_SECURITY = "default-src 'none'; style-src 'unsafe-inline'"  # what a browser may load for it: nothing
+WIDE = 7  # columns up to which a table fits on a sheet of paper that stands upright
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 14px/1.45 system-ui, "Segoe UI", "Noto Sans", "Noto Nastaliq Urdu", "Jameel Noori Nastaleeq",
@@ -22,7 +23,7 @@ h1 { font-size: 1.4rem; margin: 0; }
 p { margin: .2rem 0; color: #444; }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #ddd; text-align: start; vertical-align: baseline;
-         overflow-wrap: anywhere; }
+         overflow-wrap: break-word; }
 th { border-bottom: 2px solid #111; vertical-align: bottom; overflow-wrap: normal; }
 .number { text-align: right; white-space: nowrap; overflow-wrap: normal; font-variant-numeric: tabular-nums; }
 td.text { unicode-bidi: plaintext; text-align: left; line-height: 1.75; } /* room for Nastaliq */
@@ -30,8 +31,8 @@ td.text { unicode-bidi: plaintext; text-align: left; line-height: 1.75; } /* roo
 tbody tr:nth-child(even) { background: #f6f6f6; }
 tfoot td { font-weight: 600; border-top: 2px solid #111; border-bottom: 0; }
 @media print {
-  @page { margin: 12mm; }
-  body { font-size: 9.5pt; margin: 0; max-width: none; padding: 0; }
+  body { font-size: 9pt; margin: 0; max-width: none; padding: 0; }
+  th, td { padding: .1rem .35rem; }
   thead { display: table-header-group; }
   tfoot { display: table-row-group; }
   tr { break-inside: avoid; }
@@ -44,6 +45,7 @@ tfoot td { font-weight: 600; border-top: 2px solid #111; border-bottom: 0; }
 def page(sheet: Sheet) -> str:
     """The sheet as an HTML document."""
     title = escape(f"{sheet.title}, {sheet.span}")
+    paper = "@page { size: " + ("landscape" if len(sheet.columns) > WIDE else "portrait") + "; margin: 12mm; }"
     return "\n".join([
         "<!doctype html>",
         '<html lang="en">',
@@ -51,7 +53,7 @@ def page(sheet: Sheet) -> str:
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{title}</title>",
-        f"<style>{_STYLE}</style>",
+        f"<style>{_STYLE}{paper}</style>",
         "</head>",
         "<body>",
         f"<h1>{escape(sheet.title)}</h1>",
