@@ -128,8 +128,8 @@ class Printing:
         totals: Sequence[tuple[str, str]] = (),
         id: str | None = None,
     ) -> str:
-        """Print anything of a title and rows, such as an X or Z report, as `posline.till.receipts.layout.report_of` takes
-        them; returns the job's id. Raises NotPossible."""
+        """Print anything of a title and rows, such as an X or Z report, in the shape of
+        `posline.till.receipts.layout.report_of`; returns the job's id. Raises NotPossible."""
         id = id or str(uuid.uuid4())
         report = {"title": title, "rows": list(rows), "facts": list(facts), "totals": list(totals)}
         return self._ready().add(f"report {id}", title, {"report": report}, id=id)
