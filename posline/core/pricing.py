@@ -55,7 +55,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 @dataclass(frozen=True, slots=True)
 class Product:
     """A product as the catalogue has it. Amounts in minor units; `tax` is a class or a rate in per cent ("" for none),
-    `rate` its own rate within that class, `mrp` the retail price that is printed on it."""
+    `rate` its own rate, within its class or without one, `mrp` the retail price that is printed on it. `printed` says
+    that it is taxed on that price (Third Schedule), whatever its class says."""
 
     sku: str
     name: str
@@ -63,6 +64,7 @@ class Product:
     tax: str = ""
     rate: str | None = None
     mrp: int | None = None
+    printed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class _Line:
     tax: str
     rate: str | None
     mrp: int | None
+    printed: bool
     repriced: bool
     opened: bool
 
@@ -147,10 +150,13 @@ def price_sale(request: object, product: Callable[[str], Product | None], terms:
     sound = not faults.found
     _whole_discount(faults, fields, lines)
     asked = _asked_tenders(faults, fields.get("tenders"))
-    kinds = {tender["kind"] for tender in asked if tender["amount"]} if asked else {CASH}
+    # what goes on account is known only once the tax is: so a rate by tender is not had with udhaar beside it
+    kinds = {tender["kind"] for tender in asked or () if tender["amount"] or tender["kind"] == ON_ACCOUNT} or {CASH}
     total = sum(line.cost for line in lines) + _put_taxes(lines, terms, kinds)
     if sound and total > MAX_MONEY:
         faults.add("lines", f"come to {total}: at most {MAX_MONEY}")
+    if sound and any(line.made.get("tax", 0) > MAX_MONEY for line in lines):  # on a printed price: beside the total
+        faults.add("lines", f"have a tax of over {MAX_MONEY} on their printed prices")
     if any("tax" in line.made for line in lines) and terms.tax_by_receipt:
         extra["tax_by"] = RECEIPT
     rounding = _rounding(asked, total, terms.cash_unit)
@@ -214,6 +220,7 @@ def _line(
     own = known if known is not None and tax == known.tax else None
     return _Line(
         line, thousandths, gross, cost, tax, own.rate if own else None, known.mrp if known else None,
+        own is not None and own.printed,
         known is not None and price < known.price, known is None,
     )  # fmt: skip
 
@@ -307,15 +314,15 @@ def _put_taxes(lines: Sequence[_Line], terms: Terms, kinds: set[str]) -> int:
 
 def _rate(line: _Line, terms: Terms, kinds: set[str]) -> tuple[str, str] | None:
     """(mode, rate in per cent) of a line, whose class is written into it; None where it has no tax."""
+    mode, rate, known = INCLUSIVE, line.rate, terms.classes.get(line.tax)
     if is_rate(line.tax):
-        return INCLUSIVE, line.tax
-    known = terms.classes.get(line.tax)
-    if known is None:
-        return None
-    line.made["class"] = known.code
-    dated = known.rate(terms.day, kinds)
-    rate = line.rate if line.rate is not None and dated is not None else dated
-    return None if rate is None else (known.mode, rate)
+        rate = line.tax
+    elif known is not None:
+        line.made["class"] = known.code
+        mode, dated = known.mode, known.rate(terms.day, kinds)
+        if rate is None or dated is None:  # what is exempt stays so
+            rate = dated
+    return None if rate is None else (PRINTED if line.printed else mode, rate)
 
 
 # -- payment ---------------------------------------------------------------------------------------
@@ -390,6 +397,11 @@ def _normal(value: object, name: str) -> object:
     if name == "quantity" and not isinstance(value, bool) and isinstance(value, int | str | Decimal):
         try:
             return format_quantity(quantity_of(value))
+        except ValueError:
+            return str(value)
+    if name == "discount_percent" and not isinstance(value, bool) and isinstance(value, int | str | Decimal):
+        try:
+            return parse_percent(value)
         except ValueError:
             return str(value)
     if name == "id" and isinstance(value, str):

@@ -13,6 +13,8 @@ from posline.core.checks import signed_quantity
 from posline.core.members import Role
 from posline.core.money import MAX_MONEY
 from posline.core.people import read_limits, read_permissions
+from posline.core.raast import read_shop_qr
+from posline.core.scales import read_patterns
 from posline.core.tax import read_classes
 from posline.errors import BadRequest, FieldError, NotAllowed
 from posline.till.receipts.settings import read_settings
@@ -46,21 +48,28 @@ def _amount(value: object) -> list[FieldError]:
     return [FieldError("value", "must be a whole number of minor units, not below 0")]
 
 
-def _receipt(value: object) -> list[FieldError]:
-    try:
-        read_settings(value)
-    except BadRequest as error:
-        return list(error.errors)
-    return []
+def _read_by(read: Callable[[object], object]) -> Check:
+    """A check by a reader that raises BadRequest."""
+
+    def check(value: object) -> list[FieldError]:
+        try:
+            read(value)
+        except BadRequest as error:
+            return list(error.errors)
+        return []
+
+    return check
 
 
 SETTINGS: dict[str, tuple[str, Check]] = {  # name -> (what it says, what is wrong with a value)
     "tax": ("tax classes with their dated rates", lambda value: read_classes(value)[1]),
     "tax_rounding": ("whether tax is rounded by line or by receipt", _one_of("line", "receipt")),
     "rounding": ("minor units to which cash is rounded, 0 for none", _amount),
+    "scales": ("how the barcodes of scales are laid out", lambda value: read_patterns(value)[1]),
+    "raast": ("the text of the shop's own Raast QR", _read_by(read_shop_qr)),
     "permissions": ("the least role for an action", lambda value: read_permissions(value)[1]),
     "limits": ("how far a role may lower prices", lambda value: read_limits(value)[1]),
-    "receipt": ("what stands on receipts", _receipt),
+    "receipt": ("what stands on receipts", _read_by(read_settings)),
     "require_customer": ("whether udhaar is only for customers, and for nobody without a name", _flag),
     "enforce_limit": ("whether a customer's limit holds, or is only shown", _flag),
     "low_stock": ("on hand of a product that is low, where the product does not say itself", _decimal),

@@ -30,7 +30,7 @@ CASH_ROUNDING = "rounding"  # ... with the minor units to which cash is rounded:
 LIMITS = "limits"  # ... with what roles may do to prices
 REQUIRE_CUSTOMER = "require_customer"  # ... that says whether udhaar needs a customer
 ENFORCE_LIMIT = "enforce_limit"  # ... and whether a customer's limit holds
-PRINTED_CLASS = "third_schedule"  # the class of what is taxed on its printed price, where a product's flag says so
+PRINTED_CLASS = "third_schedule"  # the class of what is flagged as taxed on its printed price, and names none
 
 
 class TermsNow:
@@ -72,9 +72,8 @@ class TermsNow:
 
 def product_of(found: Mapping[str, Any]) -> Product:
     """A product of the catalogue as a sale prices it."""
-    tax, rate = found.get("tax", ""), found.get("tax_rate")
-    if found.get("third_schedule") is True and not is_rate(tax):
-        tax = PRINTED_CLASS
+    rate, printed = found.get("tax_rate"), found.get("third_schedule") is True
+    tax = found.get("tax", "") or (PRINTED_CLASS if printed else "")
     return Product(
-        found["sku"], found["name"], found["price"], tax, rate if is_rate(rate) else None, found.get("mrp"),
+        found["sku"], found["name"], found["price"], tax, rate if is_rate(rate) else None, found.get("mrp"), printed,
     )  # fmt: skip
