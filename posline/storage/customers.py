@@ -96,13 +96,16 @@ class Customers:
         ).fetchall():
             yield customer, Balance(int(account), int(credit))
 
-    def statement(self, customer: str, after: int, limit: int) -> list[dict[str, Any]]:
+    def statement(
+        self, customer: str, after: int, limit: int, *, first: str = "", last: str = "9"
+    ) -> list[dict[str, Any]]:
         """Movements of a customer's books in an order that all replicas share, each with the balance of its book after
-        it; from place `after` on."""
+        it; of the days `first` to `last`, from place `after` on."""
         rows = self._read.execute(
-            "SELECT day, at, kind, id, book, amount, sum(amount) OVER (PARTITION BY book ORDER BY day, at, hash)"
-            " FROM statement WHERE shop = ? AND customer = ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
-            (self._key, customer, limit, after),
+            "SELECT day, at, kind, id, book, amount, balance FROM (SELECT *, sum(amount) OVER"
+            " (PARTITION BY book ORDER BY day, at, hash) AS balance FROM statement WHERE shop = ? AND customer = ?)"
+            " WHERE day BETWEEN ? AND ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
+            (self._key, customer, first, last, limit, after),
         ).fetchall()
         names = ("day", "at", "kind", "id", "book", "amount", "balance")
         return [dict(zip(names, row, strict=True)) for row in rows]
