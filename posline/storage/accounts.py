@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from posline.core.books import book_of
 from posline.core.entry import Entry
 from posline.core.members import Shop
 from posline.storage.connection import Connection
@@ -51,7 +52,7 @@ def _movements(entry: Entry) -> Iterator[tuple[str, str, int]]:
     """(customer, book, amount) of each balance that an entry moves. More in `account` is owed to the shop, more in
     `credit` by it."""
     body = entry.body
-    customer = body.get("customer", "")
+    customer = book_of(body.get("customer", ""))
     if entry.kind == "payment":
         yield customer, ACCOUNT, -body["amount"]
         paid_by: Any = body.get("tenders", ())

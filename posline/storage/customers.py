@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from posline.core.books import book_of, phone_digits
 from posline.core.edits import Edit, current
 from posline.storage.connection import Connection
 from posline.storage.effects import CUSTOMERS
 from posline.storage.store import Store
 
-__all__ = ["Balance", "Customers", "phone_digits"]
+__all__ = ["Balance", "Customers"]
 
 _NAMED = "SELECT name, value FROM edit WHERE shop = ?1 AND document = ?2 AND current = 1"
-_COUNTRY = ("0092", "92")  # before a Pakistani number in international form
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Customers:
 
     def customer(self, customer: str) -> dict[str, Any] | None:
         """A customer's current fields by id, or None."""
-        row = self._read.execute(_NAMED + " AND name = ?3", (self._key, CUSTOMERS, customer)).fetchone()
+        row = self._read.execute(_NAMED + " AND name = ?3", (self._key, CUSTOMERS, book_of(customer))).fetchone()
         return None if row is None else {"customer": row[0], **json.loads(row[1])}
 
     def found(self, wanted: str, after: str, limit: int) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ class Customers:
         """Whether several edits of a customer stand side by side, made by tills that were apart."""
         rows = self._read.execute(
             "SELECT hash, author, seq, seen FROM edit WHERE shop = ? AND document = ? AND name = ?",
-            (self._key, CUSTOMERS, customer),
+            (self._key, CUSTOMERS, book_of(customer)),
         ).fetchall()
         if len(rows) < 2:
             return False
@@ -81,7 +81,7 @@ class Customers:
         sums = dict(
             self._read.execute(
                 "SELECT book, sum(amount) FROM statement WHERE shop = ? AND customer = ? GROUP BY book",
-                (self._key, customer),
+                (self._key, book_of(customer)),
             ).fetchall()
         )
         return Balance(int(sums.get("account", 0)), int(sums.get("credit", 0)))
@@ -105,19 +105,10 @@ class Customers:
             "SELECT day, at, kind, id, book, amount, balance FROM (SELECT *, sum(amount) OVER"
             " (PARTITION BY book ORDER BY day, at, hash) AS balance FROM statement WHERE shop = ? AND customer = ?)"
             " WHERE day BETWEEN ? AND ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
-            (self._key, customer, first, last, limit, after),
+            (self._key, book_of(customer), first, last, limit, after),
         ).fetchall()
         names = ("day", "at", "kind", "id", "book", "amount", "balance")
         return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def phone_digits(text: str) -> str:
-    """The digits of a phone number in the form of the country: +92 300 1234567 and 0300-1234567 are one number."""
-    digits = "".join(c for c in text if c in "0123456789")
-    for prefix in _COUNTRY:
-        if digits.startswith(prefix) and len(digits) == len(prefix) + 10:
-            return "0" + digits[len(prefix) :]
-    return digits
 
 
 def _matches(customer: dict[str, Any], words: list[str], digits: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from posline.core.books import book_of
 from posline.core.checks import TENDER, uuid_text
 from posline.core.faults import Faults
 from posline.core.money import MAX_MONEY
@@ -51,6 +52,7 @@ class Books:
         now = self._ledger.customer(customer)
         if now is None:
             raise NotFound(f"no customer has the id {customer[:60]!r}")
+        customer = str(now["customer"])
         return await self._record(customer, request, now)
 
     async def _record(
@@ -89,7 +91,7 @@ class Books:
         found, balance = self._ledger.customer(customer), self._ledger.balance(customer)
         if found is None and balance == Balance() and not self._ledger.statement(customer, 0, 1):
             raise NotFound(f"no customer has the id {customer[:60]!r}, and no sale names one so")
-        return self._with_balance(found or {"customer": customer, "name": customer}, balance)
+        return self._with_balance(found or {"customer": book_of(customer), "name": book_of(customer)}, balance)
 
     def _with_balance(self, customer: Mapping[str, Any], balance: Balance) -> dict[str, Any]:
         limit = customer.get("limit")
