@@ -31,11 +31,14 @@ class Customers:
 
     def __init__(self, store: Store, shop: str) -> None:
         self._store, self._shop = store, shop
-        self._read: Connection = store.read
 
     @property
     def _key(self) -> int | None:
         return self._store.shop_key(self._shop)
+
+    @property
+    def _read(self) -> Connection:
+        return self._store.read
 
     def customer(self, customer: str) -> dict[str, Any] | None:
         """A customer's current fields by id, or None."""

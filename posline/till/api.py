@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import Ambiguous
+from posline.till.api_codes import code_routes
 from posline.till.api_customers import customer_routes
 from posline.till.api_goods import goods_routes
 from posline.till.api_people import people_routes
@@ -49,6 +50,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *refund_routes(till),
         *shift_routes(till),
         *people_routes(till),
+        *code_routes(till),
         *receipt_routes(till),
         *goods_routes(till),
         *customer_routes(till),
