@@ -46,17 +46,20 @@ class Customers:
         return None if row is None else {"customer": row[0], **json.loads(row[1])}
 
     def found(self, wanted: str, after: str, limit: int) -> list[dict[str, Any]]:
-        """Customers whose name holds `wanted`, or whose phone, NTN or CNIC begins or ends with its digits; by name."""
+        """Customers whose name holds `wanted`, or whose phone, NTN or CNIC begins or ends with its digits; by name.
+
+        `after` is the id of the last one had so far; that one may have been renamed or put out of use since."""
         words, digits = wanted.casefold().split(), phone_digits(wanted)
         made: list[dict[str, Any]] = []
-        for id, value in self._read.execute(
-            _NAMED + " ORDER BY lower(json_extract(value, '$.name')), name", (self._key, CUSTOMERS)
-        ):
+        for id, value in self._read.execute(_NAMED, (self._key, CUSTOMERS)):
             customer = {"customer": id, **json.loads(value)}
             if customer.get("active", True) and _matches(customer, words, digits):
                 made.append(customer)
-        start = next((n for n, customer in enumerate(made, 1) if customer["customer"] == after), 0) if after else 0
-        return made[start : start + limit]
+        made.sort(key=_place)
+        last = self.customer(after) if after else None
+        if last is not None:
+            made = [customer for customer in made if _place(customer) > _place(last)]
+        return made[:limit] if last is not None or not after else []
 
     def in_conflict(self, customer: str) -> bool:
         """Whether several edits of a customer stand side by side, made by tills that were apart."""
@@ -112,6 +115,10 @@ class Customers:
         ).fetchall()
         names = ("day", "at", "kind", "id", "book", "amount", "balance")
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _place(customer: dict[str, Any]) -> tuple[str, str]:
+    return str(customer["name"]).casefold(), str(customer["customer"])
 
 
 def _matches(customer: dict[str, Any], words: list[str], digits: str) -> bool:

@@ -25,12 +25,20 @@ async def test_a_customer_is_found_by_name_or_phone_and_edited(tmp_path: Path) -
         for wanted, name in (("bib", "Rasheeda Bibi"), ("+923001234567", "Rasheeda Bibi"), ("4321", "Akram")):
             found = (await client.get("/api/customers", params={"q": wanted})).json()["customers"]
             assert [customer["name"] for customer in found] == [name], wanted
+        pages = ["Akram", "Rasheeda Bibi", None]
+        after = ""
+        for name in pages:
+            page = (await client.get("/api/customers", params={"limit": 1, "after": after})).json()
+            assert [customer["name"] for customer in page["customers"]] == ([name] if name else [])
+            after = page["next"]
         url = f"/api/customers/{request['id']}"
         changed = await client.put(url, json={"id": str(uuid.uuid4()), "limit": 5000, "phone": None})
         assert changed.status_code == 200
         assert (changed.json()["limit"], changed.json().get("phone")) == (5000, None)
         assert (await client.put(url, json={"id": str(uuid.uuid4()), "active": False})).status_code == 200
         assert (await client.get("/api/customers", params={"q": "bibi"})).json()["customers"] == []
+        gone = (await client.get("/api/customers", params={"after": request["id"]})).json()
+        assert gone["customers"] == [], "a page goes on behind one who was put out of use"
         assert (await client.get("/api/customers/nobody")).status_code == 404
         wrong = await client.post("/api/customers", json={"id": str(uuid.uuid4()), "limit": -1})
         assert {error["field"] for error in wrong.json()["errors"]} == {"name", "limit"}
