@@ -13,6 +13,7 @@ import typer
 from posline.errors import BadRequest, FolderError, NotFound
 from posline.till import terminal, text
 from posline.till.commands import COMMANDS, READING
+from posline.till.counter_commands import add_counter_commands
 from posline.till.invitation import Invitation, parse_duration
 from posline.till.linking import sync_url
 from posline.till.local import ask
@@ -381,6 +382,7 @@ def token_add(
 
 
 add_receipt_commands(app, _ask)
+add_counter_commands(app, _ask)
 
 if __name__ == "__main__":
     main()

@@ -20,6 +20,7 @@ from posline.errors import BadRequest
 from posline.storage.verify import verify
 from posline.till.admitting import NotAdmitted, admit, public_key
 from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
+from posline.till.counter_commands import COUNTER_COMMANDS, COUNTER_READING
 from posline.till.dating import redate, set_time
 from posline.till.exporting import FORMATS
 from posline.till.invitation import TOKEN_BYTES, Invitation
@@ -238,9 +239,10 @@ COMMANDS: dict[str, Command] = {
     "set_time": say_time,
     "redate": move_entries,
     **RECEIPT_COMMANDS,
+    **COUNTER_COMMANDS,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({
     "status", "report_day", "report_shift", "verify", "export_sales", "catalogue_export", "backup", "receipt",
-    "printer_show",
+    "printer_show", *COUNTER_READING,
 })  # fmt: skip
