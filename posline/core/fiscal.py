@@ -1,8 +1,8 @@
 """Filing sales with a fiscal service: how it is set up, what `filing` entries say, and where each sale stands. No I/O.
 
-Where a sale stands is a function of the set of counted `filing` entries about it, whatever the order in which they came.
-Each names those that its writer knew (`after`), so what follows what needs no clock. Nothing here knows what a service
-is sent (`posline.core.fiscal_invoice`) or answers (`posline.core.fiscal_answers`).
+Where a sale stands is a function of the set of counted `filing` entries about it, in whatever order they came. Each
+names those that its writer knew (`after`), so what follows what needs no clock. Nothing here knows what a service is
+sent (`posline.core.fiscal_invoice`) or answers (`posline.core.fiscal_answers`).
 
     queued --sending--> sending --accepted--> accepted, which nothing takes back
        ^                   |  `---rejected--> rejected --released--> queued
@@ -276,7 +276,7 @@ def read_setting(value: object) -> FiscalSetting | None:
     need("filer", named(value.get("filer")), "is the id of the till that files")
     need("mode", mode in ("sandbox", "production"), "is sandbox or production")
     least = 1 if adapter in ("fbr_ims", "pra_eims") else 0
-    need("pos_id", type(pos_id) is int and least <= pos_id < 2**53, "is the whole number that the service gave the till")
+    need("pos_id", type(pos_id) is int and least <= pos_id < 2**53, "is the whole number that the service gave")
     need("cloud", type(value.get("cloud", False)) is bool, "is true or false")
     from_day = value.get("from_day", "")
     need("from_day", from_day == "" or bool(_DAY.fullmatch(str(from_day))), "is a day such as 2026-12-01")

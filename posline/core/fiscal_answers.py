@@ -2,8 +2,8 @@
 
 Only an answer that says so clearly is `accepted` or `rejected`. HTTP 200 carries rejections too, the code of acceptance
 comes as a number or as a text, and an acceptance without a number is none. What says that the service did not look at
-the request (no permission, too many, not at work) leaves the sale queued; everything else is `unknown`: it may have been
-filed, and is not sent again.
+the request (no permission, too many, not at work) leaves the sale queued; everything else is `unknown`: it may have
+been filed, and is not sent again.
 """
 
 from __future__ import annotations

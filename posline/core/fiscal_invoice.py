@@ -147,8 +147,9 @@ def _sold(sale: Body, product: Product) -> list[_Item]:
         known = product(line["sku"]) or {}
         name = line.get("name") or known.get("name") or line["sku"]
         found.append(
-            _Item(line["sku"], str(name), parse_quantity(line["quantity"]), line.get("rate"), total, line.get("tax", 0),
-                  line.get("discount", 0), line.get("mode") == PRINTED, line.get("mrp", 0), line.get("class", ""), known)
+            _Item(line["sku"], str(name), parse_quantity(line["quantity"]), line.get("rate"), total,
+                  line.get("tax", 0), line.get("discount", 0), line.get("mode") == PRINTED, line.get("mrp", 0),
+                  line.get("class", ""), known)
         )  # fmt: skip
     return found
 

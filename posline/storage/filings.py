@@ -1,8 +1,8 @@
 """What is to be filed with a fiscal service, and where each stands: the projection of sales that name a filer, of what
 takes such sales back, and of the steps of filing them.
 
-A void names no filer: it is filed by whoever files its sale, and only where something of the sale was, or may have been,
-filed. Where nothing was, neither need be.
+A void names no filer: it is filed by whoever files its sale, and only where the sale was, or may have been, filed.
+Where it was not, neither need be.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Filings:
         sales: dict[bytes, Standing] = {}
         for hash, usin, kind, _, named in rows:
             if kind == "sale":
-                sales[hash] = standing(*json.loads(named), steps_of(self._db, shop, usin))
+                sales[hash] = self._stands(shop, usin, named)
         voided: set[bytes] = set()
         found: list[tuple[bytes, Standing]] = []
         for hash, usin, kind, of, named in rows:
             if kind == "refund":
-                found.append((hash, standing(*json.loads(named), steps_of(self._db, shop, usin))))
+                found.append((hash, self._stands(shop, usin, named)))
             elif kind == "void":
                 # the void of a copy of a sale that two tills recorded is one of the copy that counts
                 about = of if of in sales else next(iter(sales)) if len(sales) == 1 else None
@@ -106,6 +106,10 @@ class Filings:
             "UPDATE fileable SET state = ?, adapter = ?, filer = ?, tries = ? WHERE shop = ? AND hash = ?",
             [(stands.state, stands.adapter, stands.filer, stands.tries, shop, hash) for hash, stands in found],
         )
+
+    def _stands(self, shop: int, usin: str, named: str) -> Standing:
+        adapter, filer = json.loads(named)
+        return standing(adapter, filer, steps_of(self._db, shop, usin))
 
 
 def _with_none(stands: Standing) -> Standing:

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import Ambiguous
+from posline.till.api_fiscal import fiscal_routes
 from posline.till.api_refunds import refund_routes
 from posline.till.body import read_object
 from posline.till.guard import LoopbackGuard
@@ -42,6 +43,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales", api.sales, methods=["GET"]),
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
         *refund_routes(till),
+        *fiscal_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
         Route("/api/reports/day/{day}", api.day, methods=["GET"]),
         Route("/api/status", api.status, methods=["GET"]),

@@ -22,6 +22,7 @@ from posline.till.admitting import NotAdmitted, admit, public_key
 from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
 from posline.till.dating import redate, set_time
 from posline.till.exporting import FORMATS
+from posline.till.fiscal.commands import FISCAL_COMMANDS, FISCAL_READING
 from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
@@ -233,6 +234,7 @@ COMMANDS: dict[str, Command] = {
     "recover": recover_till,
     "set_time": say_time,
     "redate": move_entries,
+    **FISCAL_COMMANDS,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
-READING = frozenset({"status", "report_day", "verify", "export_sales", "catalogue_export", "backup"})
+READING = frozenset({"status", "report_day", "verify", "export_sales", "catalogue_export", "backup"}) | FISCAL_READING

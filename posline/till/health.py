@@ -97,6 +97,12 @@ ALARMS: Mapping[str, Advice] = {
         "Switch that till on, and any till that it linked with: they come by themselves. If its disk is lost they are "
         "lost with it: the numbers say which receipts to look for on paper.",
     ),
+    "fiscal": Advice(
+        "Sales are not filed with the fiscal service as they should be: it rejected some, may or may not have taken "
+        "some, the deadline is near, or filing is set up wrongly.",
+        "'posline fiscal status' says what hinders, and 'posline fiscal queue' lists the sales. Settle what needs "
+        "reconciliation by 'posline fiscal resolve'; mend what was rejected, then 'posline fiscal release'.",
+    ),
     "clock": Advice(
         "This till's clock is wrong, or differs from another device's.",
         "Set date and time on the device that is wrong, or say 'posline set-time' there, or link it with one that "
@@ -232,7 +238,7 @@ class Watch:
         found += self._clocks()
         if (removed := alarm_of_removal(till) or self._shut_out()) is not None:
             found.append(removed)
-        found += till.reports.alarms() + self._gap_alarms()
+        found += till.reports.alarms() + self._gap_alarms() + till.fiscal.alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]
 

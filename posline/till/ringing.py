@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from posline.core.pricing import price_sale
+from posline.till.fiscal.filing import naming
 from posline.till.recording import Draft
 from posline.till.sale import Sale, sale_of
 
@@ -31,7 +32,8 @@ async def ring(till: Till, request: Mapping[str, Any]) -> Rung:
 
     def draft(id: str) -> Draft:
         priced = price_sale(request, till.product, till.terms())
-        return Draft(priced.body(), priced.by)
+        body, filing = priced.body(), naming(till)
+        return Draft(body if filing is None else body | {"filing": filing}, priced.by)
 
     result = await till.recording.once("sale", request, draft)
     if result.at_once:

@@ -32,6 +32,7 @@ from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
+from posline.till.fiscal.filing import Fiscal
 from posline.till.health import Watch
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
@@ -127,6 +128,7 @@ class Till:
         self.links = Links(self)
         self.recording = Recording(self)
         self.terms = TermsNow(self)
+        self.fiscal = Fiscal(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
@@ -134,6 +136,7 @@ class Till:
     async def reopen(self) -> None:
         """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
         folder, bound, looking = self.folder, self.links.bound(), self.links.looking
+        filing = self.fiscal.outbox.running
         self._wanted_label = None  # asked for in the shop that is left; the one that is joined gave another
         await self._end()
         self._news = News()
@@ -142,6 +145,8 @@ class Till:
             await self.listen(host, port)
         if looking:
             await self.discover()
+        if filing:
+            self.fiscal.start()
 
     async def _begin(self) -> None:
         self._engine = Engine(
@@ -185,6 +190,7 @@ class Till:
         if self._opened is None:
             return
         self.links.refuse()
+        await self.fiscal.stop()
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await engine.stop()
@@ -506,6 +512,7 @@ class Till:
             self._floor_ms = clock.floor_ms
             self.store.set_meta(FLOOR, clock.floor_ms)
         self.recording.committed(commit)
+        self.fiscal.committed(commit)
         documents = {document for _, document in commit.documents}
         if any(not document.startswith("journal/") for document in documents):
             self._products.clear()
