@@ -68,14 +68,14 @@ class FiledReports:
     def waiting(self, filer: str, limit: int) -> list[Filed]:
         """What `filer` can file now: what was tried least first, so that one bad invoice never blocks the next; then
         the oldest."""
-        where = f"f.state = 'queued' AND f.filer = ? AND {_FREE} ORDER BY f.tries, f.at, f.hash LIMIT ?"
+        where = f"f.state = 'queued' AND f.filer = ? AND {_FREE} ORDER BY f.tries, f.at, f.seq, f.hash LIMIT ?"
         return self._filed(where, filer, limit)
 
     def standing_so(self, state: State, limit: int, *, filer: str | None = None) -> list[Filed]:
         """What stands in one state, the oldest first; with `filer`, only what it files."""
         if filer is None:
-            return self._filed("f.state = ? ORDER BY f.at, f.hash LIMIT ?", state, limit)
-        return self._filed("f.state = ? AND f.filer = ? ORDER BY f.at, f.hash LIMIT ?", state, filer, limit)
+            return self._filed("f.state = ? ORDER BY f.at, f.seq, f.hash LIMIT ?", state, limit)
+        return self._filed("f.state = ? AND f.filer = ? ORDER BY f.at, f.seq, f.hash LIMIT ?", state, filer, limit)
 
     def named(self, wanted: str) -> list[Filed]:
         """What an id, a receipt, a reference, or the first 8 or more digits of a hash name."""

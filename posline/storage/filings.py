@@ -47,10 +47,10 @@ class Filings:
         sale, of = (entry.id, None) if entry.kind == "sale" else (body["sale"], bytes.fromhex(body["of"]))
         adapter, filer = (named["adapter"], named["filer"]) if isinstance(named, dict) else ("", "")
         self._db.execute(
-            "INSERT OR IGNORE INTO fileable (shop, hash, id, usin, kind, sale, of, at, named, state, adapter, filer,"
-            " tries) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,0)",
+            "INSERT OR IGNORE INTO fileable (shop, hash, id, usin, kind, sale, of, at, seq, named, state, adapter,"
+            " filer, tries) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (shop, entry.hash, entry.id, usin_of(entry.id, entry.content()), entry.kind, sale, of, entry.at,
-             json.dumps([adapter, filer]), State.NONE, adapter, filer),
+             entry.seq, json.dumps([adapter, filer]), State.NONE, adapter, filer),
         )  # fmt: skip
         self._touched.add((shop, sale))
 

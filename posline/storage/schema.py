@@ -144,11 +144,12 @@ def _filings(db: Database) -> None:
         # what is to be filed with a fiscal service and where it stands; of a refund or void, `sale` is what it is about
         """CREATE TABLE fileable (
             shop INTEGER, hash BLOB, id TEXT NOT NULL, usin TEXT NOT NULL, kind TEXT NOT NULL, sale TEXT NOT NULL,
-            of BLOB, at TEXT NOT NULL, named TEXT NOT NULL, state TEXT NOT NULL, adapter TEXT NOT NULL,
-            filer TEXT NOT NULL, tries INTEGER NOT NULL, PRIMARY KEY (shop, hash)) WITHOUT ROWID""",
+            of BLOB, at TEXT NOT NULL, seq INTEGER NOT NULL, named TEXT NOT NULL, state TEXT NOT NULL,
+            adapter TEXT NOT NULL, filer TEXT NOT NULL, tries INTEGER NOT NULL,
+            PRIMARY KEY (shop, hash)) WITHOUT ROWID""",
         "CREATE INDEX fileable_sale ON fileable (shop, sale)",
         "CREATE INDEX fileable_usin ON fileable (shop, usin)",
-        "CREATE INDEX fileable_state ON fileable (shop, state, filer, tries, at)",
+        "CREATE INDEX fileable_state ON fileable (shop, state, filer, tries, at, seq)",
         # the steps of filing it, each as its entry has them
         "CREATE TABLE filing (shop INTEGER, usin TEXT, hash BLOB, sale TEXT NOT NULL, body TEXT NOT NULL,"
         " PRIMARY KEY (shop, usin, hash)) WITHOUT ROWID",

@@ -170,7 +170,7 @@ class Outbox:
             self.trouble = f"the service gave no answer that decides: {words}"
             return self._paused(self._troubled())
         if not waiting:
-            return IDLE_S
+            return 0.0 if doubtful else IDLE_S
         return 0.0 if sent else self._first_pause_s
 
     def _missed(self, why: str) -> float:
