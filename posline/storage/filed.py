@@ -115,6 +115,14 @@ class FiledReports:
         ).fetchone()
         return row[0] if row is not None else None
 
+    def filers(self) -> dict[str, int]:
+        """Who has to file what is queued or being sent, and how much."""
+        rows = self._store.read.execute(
+            "SELECT filer, count(*) FROM fileable WHERE shop = ? AND state IN ('queued', 'sending') GROUP BY filer",
+            (self._key,),
+        )
+        return dict(rows.fetchall())
+
     # -- one ---------------------------------------------------------------------------------------
 
     def stands(self, filed: Filed) -> Standing:

@@ -132,6 +132,13 @@ class Fiscal:
         ):
             if count := self.filed.count(state):
                 details.append(f"{count} sales or refunds {words}")
+        members, label = self._till.store.members(self._till.shop_id), self._till.watch.label
+        details += [
+            f"{count} sales or refunds wait for till {label(filer)}, which left the shop: give them to another by "
+            "'posline fiscal release'"
+            for filer, count in sorted(self.filed.filers().items())
+            if filer not in members
+        ]
         if setting is not None and setting.filer == desk.author:
             _, why = desk.token_for(setting)
             details += [why] if why else []

@@ -130,7 +130,7 @@ async def test_the_simulator_s_ledger_script_and_checks() -> None:
         assert ledger["requests"] == 7
 
 
-# -- the token -----------------------------------------------------------------------------------------------------------
+# -- the token -------------------------------------------------------------------------------------------------------
 
 
 async def test_a_token_stays_in_its_file_and_comes_nowhere_else(
@@ -193,7 +193,7 @@ async def test_a_token_that_is_none_is_refused(tmp_path: Path, token: str) -> No
             acts.keep_token(till, token)
 
 
-# -- how it is set up ----------------------------------------------------------------------------------------------------
+# -- how it is set up ------------------------------------------------------------------------------------------------
 
 
 async def test_setting_up_is_checked_and_may_be_one_till_s_own(tmp_path: Path) -> None:
