@@ -71,10 +71,12 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.python
 	$(PIP) -e '.[bench]'
 	@touch $@ $(VENV)/.base
 
-# several hosts on this machine (ip, nsenter, ss) and what checks the service's unit; without root those tests are skipped, and say so
+# several hosts on this machine (ip, nsenter, ss), what checks the service's unit, and what joins Urdu letters; without
+# root those tests are skipped, and say so
 hosts:
 	@missing=""; command -v ip >/dev/null || missing="iproute2"; command -v nsenter >/dev/null || missing="$$missing util-linux"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	[ ! -x /sbin/ldconfig ] || /sbin/ldconfig -p | grep -q libfribidi || missing="$$missing libfribidi0"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \

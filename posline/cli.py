@@ -20,9 +20,11 @@ from posline.till.local import ask
 from posline.till.machine import default_folder, make_folder, planned_service
 from posline.till.offline import join_folder, restore_folder
 from posline.till.query import day_of
+from posline.till.receipt_commands import add_receipt_commands
 from posline.till.serve import TillOptions, run, run_till
 from posline.till.service import install
 from posline.till.service import remove as uninstall
+from posline.till.shift_commands import add_shift_commands
 from posline.till.terminal import Options, print_json, print_lines
 from posline.till.till import open_till
 
@@ -137,6 +139,9 @@ def report_day(
     """What the shop sold on a business day."""
     found = _ask(context, "report_day", {"day": day_or_none(day)})
     print_json(found) if context.obj.json else text.print_day(found)
+
+
+add_shift_commands(app, report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 
 
 @app.command()
@@ -378,6 +383,8 @@ def token_add(
             print(f"{line.replace('_', ' ')}: {found[line]}", file=sys.stderr)
     print(found["token"])
 
+
+add_receipt_commands(app, _ask)
 
 if __name__ == "__main__":
     main()

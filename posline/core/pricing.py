@@ -22,7 +22,6 @@ from posline.core.money import (
     INCLUSIVE,
     MAX_MONEY,
     PRINTED,
-    RATE_UNITS,
     apportion,
     format_quantity,
     is_rate,
@@ -45,7 +44,7 @@ __all__ = ["PricedSale", "Product", "Terms", "price_sale", "request_key"]
 ON_ACCOUNT = "account"  # udhaar: the only tender that may leave something unpaid
 _FIELDS = frozenset({
     "id", "lines", "tenders", "by", "customer", "note", "discount", "discount_percent", "discount_reason", "hold",
-    "approve",
+    "pin", "approve",
 })  # fmt: skip
 _LINE_FIELDS = frozenset({
     "sku", "quantity", "price", "discount", "discount_percent", "reason", "name", "class",
@@ -56,7 +55,8 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 @dataclass(frozen=True, slots=True)
 class Product:
     """A product as the catalogue has it. Amounts in minor units; `tax` is a class or a rate in per cent ("" for none),
-    `rate` its own rate within that class, `mrp` the retail price that is printed on it."""
+    `rate` its own rate, within its class or without one, `mrp` the retail price that is printed on it. `printed` says
+    that it is taxed on that price (Third Schedule), whatever its class says."""
 
     sku: str
     name: str
@@ -64,6 +64,7 @@ class Product:
     tax: str = ""
     rate: str | None = None
     mrp: int | None = None
+    printed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,8 @@ class Terms:
 class PricedSale:
     """A sale whose amounts are settled, lines and tenders as an entry writes them; tenders None is exact cash.
 
-    `extra` are further fields of the entry. `percent_off` is the deepest discount of a line or of the whole sale, in
-    ten-thousandths of a per cent; `repriced` and `opened` say whether a line's price is below the catalogue's, or is of
-    no product in it.
+    `extra` are further fields of the entry. `lowered` has (discount, cost before it) of each line and of the whole;
+    `repriced` and `opened` say whether a line's price is below the catalogue's, or is of no product in it.
     """
 
     id: str
@@ -94,7 +94,7 @@ class PricedSale:
     by: str
     rounding: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
-    percent_off: int = 0
+    lowered: tuple[tuple[int, int], ...] = ()
     repriced: bool = False
     opened: bool = False
 
@@ -123,6 +123,7 @@ class _Line:
     tax: str
     rate: str | None
     mrp: int | None
+    printed: bool
     repriced: bool
     opened: bool
 
@@ -149,10 +150,13 @@ def price_sale(request: object, product: Callable[[str], Product | None], terms:
     sound = not faults.found
     _whole_discount(faults, fields, lines)
     asked = _asked_tenders(faults, fields.get("tenders"))
-    kinds = {tender["kind"] for tender in asked if tender["amount"]} if asked else {CASH}
+    # what goes on account is known only once the tax is: so a rate by tender is not had with udhaar beside it
+    kinds = {tender["kind"] for tender in asked or () if tender["amount"] or tender["kind"] == ON_ACCOUNT} or {CASH}
     total = sum(line.cost for line in lines) + _put_taxes(lines, terms, kinds)
     if sound and total > MAX_MONEY:
         faults.add("lines", f"come to {total}: at most {MAX_MONEY}")
+    if sound and any(line.made.get("tax", 0) > MAX_MONEY for line in lines):  # on a printed price: beside the total
+        faults.add("lines", f"have a tax of over {MAX_MONEY} on their printed prices")
     if any("tax" in line.made for line in lines) and terms.tax_by_receipt:
         extra["tax_by"] = RECEIPT
     rounding = _rounding(asked, total, terms.cash_unit)
@@ -160,7 +164,7 @@ def price_sale(request: object, product: Callable[[str], Product | None], terms:
     if faults.found:
         raise BadRequest(faults.found)
     return PricedSale(
-        id.lower(), [line.made for line in lines], total, asked, change, by, rounding, extra, _percent_off(lines),
+        id.lower(), [line.made for line in lines], total, asked, change, by, rounding, extra, _lowered(lines),
         any(line.repriced for line in lines), any(line.opened for line in lines),
     )  # fmt: skip
 
@@ -216,6 +220,7 @@ def _line(
     own = known if known is not None and tax == known.tax else None
     return _Line(
         line, thousandths, gross, cost, tax, own.rate if own else None, known.mrp if known else None,
+        own is not None and own.printed,
         known is not None and price < known.price, known is None,
     )  # fmt: skip
 
@@ -269,10 +274,9 @@ def _whole_discount(faults: Faults, fields: Mapping[str, Any], lines: Sequence[_
             line.made["discount"] = line.made.get("discount", 0) + share
 
 
-def _percent_off(lines: Sequence[_Line]) -> int:
+def _lowered(lines: Sequence[_Line]) -> tuple[tuple[int, int], ...]:
     off = [(line.gross - line.cost, line.gross) for line in lines]
-    off.append((sum(part for part, _ in off), sum(gross for _, gross in off)))
-    return max((-(-100 * RATE_UNITS * part // gross) for part, gross in off if gross), default=0)
+    return (*off, (sum(part for part, _ in off), sum(gross for _, gross in off)))
 
 
 # -- tax -------------------------------------------------------------------------------------------
@@ -310,15 +314,15 @@ def _put_taxes(lines: Sequence[_Line], terms: Terms, kinds: set[str]) -> int:
 
 def _rate(line: _Line, terms: Terms, kinds: set[str]) -> tuple[str, str] | None:
     """(mode, rate in per cent) of a line, whose class is written into it; None where it has no tax."""
+    mode, rate, known = INCLUSIVE, line.rate, terms.classes.get(line.tax)
     if is_rate(line.tax):
-        return INCLUSIVE, line.tax
-    known = terms.classes.get(line.tax)
-    if known is None:
-        return None
-    line.made["class"] = known.code
-    dated = known.rate(terms.day, kinds)
-    rate = line.rate if line.rate is not None and dated is not None else dated
-    return None if rate is None else (known.mode, rate)
+        rate = line.tax
+    elif known is not None:
+        line.made["class"] = known.code
+        mode, dated = known.mode, known.rate(terms.day, kinds)
+        if rate is None or dated is None:  # what is exempt stays so
+            rate = dated
+    return None if rate is None else (PRINTED if line.printed else mode, rate)
 
 
 # -- payment ---------------------------------------------------------------------------------------
@@ -393,6 +397,11 @@ def _normal(value: object, name: str) -> object:
     if name == "quantity" and not isinstance(value, bool) and isinstance(value, int | str | Decimal):
         try:
             return format_quantity(quantity_of(value))
+        except ValueError:
+            return str(value)
+    if name == "discount_percent" and not isinstance(value, bool) and isinstance(value, int | str | Decimal):
+        try:
+            return parse_percent(value)
         except ValueError:
             return str(value)
     if name == "id" and isinstance(value, str):

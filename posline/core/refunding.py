@@ -18,7 +18,7 @@ from posline.core.sales import CASH, sale_figures, tax_groups
 
 __all__ = ["NOTHING", "Taken", "refund_body", "same_refund", "void_body"]
 
-_FIELDS = frozenset({"id", "lines", "tenders", "reason", "by", "approve", "customer", "restock"})
+_FIELDS = frozenset({"id", "lines", "tenders", "reason", "by", "pin", "approve", "customer", "restock"})
 _CLASSED = ("class", "rate", "mode")  # what a returned line says of its tax, as the sold one did
 
 
@@ -169,8 +169,7 @@ def _part(number: int, line: Body, total: int, taken: Taken, quantity: int) -> d
     }
     if "tax" in line:
         made["tax"] = part(line["tax"], taken.tax)
-        made |= {name: line[name] for name in _CLASSED if name in line}
-    return made
+    return made | {name: line[name] for name in _CLASSED if name in line}
 
 
 def _tenders(
@@ -227,11 +226,13 @@ def void_body(sale: Body, of: bytes, reason: str) -> dict[str, Any]:
     if net and net != {CASH: figures.payable}:
         body["tenders"] = [{"kind": kind, "amount": amount} for kind, amount in sorted(net.items())]
     groups = [
-        {"class": group.code, "rate": group.rate, "mode": group.mode, "total": group.total, "tax": group.tax}
+        _plain_group(
+            {"class": group.code, "rate": group.rate, "mode": group.mode, "total": group.total, "tax": group.tax}
+        )
         for group in tax_groups("sale", sale)
     ]
-    if figures.tax:
-        body["taxes"] = [_plain_group(group) for group in groups]
+    if groups != [{"total": figures.total}]:  # zero-rated and exempt goods have a class too, and leave it again
+        body["taxes"] = groups
     for name, value in (
         ("tax", figures.tax),
         ("discount", figures.discount),

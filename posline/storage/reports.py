@@ -5,20 +5,17 @@ Every figure is a function of the set of entries held, so two replicas that hold
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from posline.core.entry import Entry, decode
 from posline.core.members import Role
 from posline.core.numbers import parse_receipt, receipt
-from posline.core.sales import sale_figures
 from posline.core.status import Status
-from posline.storage.ledger import COUNTED, DISPUTED, DUPLICATE, HELD, INVALID, STATUSES, in_pieces
+from posline.storage.day import day_report
+from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.returned import excess
 from posline.storage.store import Store
 
@@ -26,8 +23,9 @@ __all__ = ["Recorded", "Reports"]
 
 ALARMS_MAX = 20  # of a kind, the worst tills first
 RANGES_MAX = 200  # of missing numbers that are looked at for the alarms
-MISSING_MAX = 1000  # ranges of missing numbers that a report lists; the count is always whole
 PAGE_MAX = 1000  # sales in one answer
+SHIFTS_MAX = 1_000_000  # all of them
+CLOSED = "shift closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +125,21 @@ class Reports:
 
     # -- shifts ------------------------------------------------------------------------------------
 
-    def shift_closes(self, author: str) -> list[Recorded]:
-        """The Z reports of a till that count, the last one first."""
-        return self._recorded(
-            _COLUMNS + " FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
-            " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ? AND s.author = ?"
-            " AND s.kind = 'shift closed' ORDER BY s.seq DESC, s.run DESC",
-            author,
-        )
-
-    def shift_open(self, author: str) -> Recorded | None:
-        """The opening of the shift that a till has open, or None."""
-        last = self._recorded(
-            _COLUMNS + " FROM shift s JOIN entry e ON e.shop = s.shop AND e.hash = s.hash"
-            " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ? AND s.author = ?"
-            " ORDER BY s.seq DESC, s.run DESC LIMIT 1",
-            author,
-        )
-        return last[0] if last and last[0].entry.kind == "shift opened" else None
+    def shifts(
+        self, *, day: str = "", author: str = "", kind: str = "", shift: str = "", last: int = SHIFTS_MAX
+    ) -> list[Recorded]:
+        """Openings and closes of shifts that count, the last ones in the order of their tills and numbers: of a
+        business day, a till, a kind, or the closes of one shift."""
+        wanted, values = "", list[object]()
+        for column, value in (("author", author), ("kind", kind or (shift and CLOSED)), ("shift", shift)):
+            if value:
+                wanted, values = f"{wanted} AND {column} = ?", [*values, value]
+        hashes = f"SELECT hash FROM shift WHERE shop = ?{wanted} ORDER BY seq DESC LIMIT ?"
+        query = f"{_COLUMNS}{_FROM} AND e.hash IN ({hashes}) AND e.status = 0"
+        values = [self._key, *values, last]
+        if day:
+            query, values = query + " AND e.day = ?", [*values, day]
+        return self._recorded(query + " ORDER BY e.author, e.seq, e.run, e.hash", *values)
 
     def sales(
         self,
@@ -333,6 +328,15 @@ class Reports:
         ).fetchone()
         return None if row is None else json.loads(row[0])
 
+    def settings(self, prefix: str) -> list[tuple[str, Any]]:
+        """The shared settings whose names begin so, by name, with their current values."""
+        rows = self._read.execute(
+            "SELECT name, value FROM edit WHERE shop = ? AND document = ? AND name >= ? AND name < ? AND current = 1"
+            " ORDER BY name",
+            (self._key, self._store.document_key(self._shop, "shop"), prefix, prefix + "\U0010ffff"),
+        )
+        return [(name, json.loads(value)) for name, value in rows]
+
     @property
     def catalogue(self) -> str:
         """The name of the current catalogue's document."""
@@ -382,142 +386,8 @@ class Reports:
     # -- a day -------------------------------------------------------------------------------------
 
     def day(self, day: str) -> dict[str, Any]:
-        """The day report of contract.md. It is provisional while a till that wrote in the day has not closed it."""
-        rows = self._read.execute(
-            "SELECT hash, id, kind, author, run, seq, number, amount, vouched, status, reason, kept, raw FROM entry"
-            " WHERE shop = ? AND day = ? ORDER BY author, run, seq, hash",
-            (self._key, day),
-        ).fetchall()
-        authority = self._store.authority(self._shop)
-        currency = str(authority.founding.body["currency"]) if authority.founding is not None else ""
-        sums = dict.fromkeys(("count", "total", "discount", "tax", "rounding"), 0)
-        tenders: dict[str, int] = {}
-        tills: dict[str, _Till] = {}
-        listed: dict[int, list[dict[str, Any]]] = {DUPLICATE: [], DISPUTED: [], HELD: [], INVALID: []}
-        digest, newer = hashlib.sha256(), 0
-        for hash, status in sorted((row[0], row[9]) for row in rows):
-            digest.update(hash + STATUSES[status].value.encode() + b"\n")
-        for hash, id, kind, author, run, seq, number, amount, vouched, status, reason, kept, raw in rows:
-            if status in (COUNTED, DUPLICATE):
-                tills.setdefault(author, _Till()).take(run, seq, number)
-            if status == COUNTED and kind == "sale":
-                figures = sale_figures(_body(raw))
-                sums["count"] += 1
-                sums["total"] += figures.total
-                sums["discount"] += figures.discount
-                sums["tax"] += figures.tax
-                sums["rounding"] += figures.rounding
-                for tender, value in figures.net_tenders.items():
-                    tenders[tender] = tenders.get(tender, 0) + value
-                tills[author].sold(amount, bool(vouched))
-            elif status == COUNTED:
-                newer += kind not in _KNOWN
-            elif status == DUPLICATE:
-                listed[status].append({"id": id, "kept": kept.hex(), "dropped": hash.hex(), "amount": amount})
-            elif status == INVALID:
-                listed[status].append({"hash": hash.hex(), "reason": reason})
-            else:
-                listed[status].append({
-                    "hash": hash.hex(), "id": id, "kind": kind, "till": author, "run": run, "seq": seq,
-                    "amount": amount, "reason": reason,
-                })  # fmt: skip
-        # the recovery code and a head office write, too, but keep no drawer that a day could wait for
-        drawerless = {who for who, member in authority.everyone.items() if member.role is Role.HEAD_OFFICE}
-        if authority.recovery is not None:
-            drawerless.add(authority.recovery.author)
-        tills = {who: till for who, till in tills.items() if till.count or who not in drawerless}
-        for items in listed.values():
-            items.sort(key=lambda item: str(item.get("hash") or item.get("dropped")))
-        return {
-            "day": day,
-            "currency": currency,
-            "sales": {name: sums[name] for name in ("count", "total", "discount", "tax")},
-            "refunds": {"count": 0, "total": 0},
-            "voids": {"count": 0, "total": 0},
-            "net": sums["total"],
-            "rounding": sums["rounding"],
-            "tenders": dict(sorted(tenders.items())),
-            "tills": [self._till(author, till) for author, till in sorted(tills.items())],
-            "duplicates": listed[DUPLICATE],
-            "held": listed[HELD],
-            "disputed": listed[DISPUTED],
-            "invalid": listed[INVALID],
-            "newer": newer,
-            "closes": [],
-            "provisional": bool(tills),
-            "waiting_for": sorted(tills),
-            "late": [],
-            "digest": digest.hexdigest(),
-        }
-
-    def _till(self, author: str, till: _Till) -> dict[str, Any]:
-        seqs: set[int] = set()
-        numbers: set[int] = set()
-        for marks, piece in in_pieces(sorted(till.runs)):
-            for seq, number in self._read.execute(
-                f"SELECT seq, number FROM entry WHERE shop = ? AND author = ? AND run IN ({marks}) AND status <= ?",
-                (self._key, author, *piece, DUPLICATE),
-            ):
-                seqs.add(seq)
-                if number is not None:
-                    numbers.add(number)
-        missing, missing_count = _missing(till.first, till.last, seqs)
-        lacking, lacking_count = _missing(till.first_receipt, till.last_receipt, numbers)
-        if missing_count or lacking_count:  # a run that was filed under another day by a wrong clock is not missing
-            for seq, number in self._read.execute(
-                "SELECT seq, number FROM entry WHERE shop = ? AND author = ? AND seq BETWEEN ? AND ? AND status <= ?",
-                (self._key, author, till.first, till.last, DUPLICATE),
-            ):
-                seqs.add(seq)
-                if number is not None:
-                    numbers.add(number)
-            missing, missing_count = _missing(till.first, till.last, seqs)
-            lacking, lacking_count = _missing(till.first_receipt, till.last_receipt, numbers)
-        return {
-            "till": author,
-            "label": self.label(author),
-            "first_seq": till.first,
-            "last_seq": till.last,
-            "missing": missing,
-            "missing_count": missing_count,
-            "receipts": {
-                "first": till.first_receipt or None,
-                "last": till.last_receipt or None,
-                "missing": lacking,
-                "missing_count": lacking_count,
-            },
-            "count": till.count,
-            "total": till.total,
-            "unvouched": {"count": till.unvouched_count, "amount": till.unvouched_amount},
-        }
-
-
-class _Till:
-    """One till's part of a day, as the rows go by."""
-
-    def __init__(self) -> None:
-        self.runs: set[int] = set()
-        self.first = self.last = self.first_receipt = self.last_receipt = 0
-        self.count = self.total = self.unvouched_count = self.unvouched_amount = 0
-
-    def take(self, run: int, seq: int, number: int | None) -> None:
-        self.runs.add(run)
-        self.first = min(self.first or seq, seq)
-        self.last = max(self.last, seq)
-        if number is not None:
-            self.first_receipt = min(self.first_receipt or number, number)
-            self.last_receipt = max(self.last_receipt, number)
-
-    def sold(self, amount: int, vouched: bool) -> None:
-        self.count += 1
-        self.total += amount
-        if not vouched:
-            self.unvouched_count += 1
-            self.unvouched_amount += amount
-
-
-_KNOWN = frozenset({"run", "seal", "sale", "redate", "founding", "member", "setting", "products"})
-_body = msgspec.json.Decoder(dict[str, Any]).decode
+        """The day report of contract.md (`posline.storage.day`)."""
+        return day_report(self._store, self._shop, day, self.label)
 
 
 def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:
@@ -529,16 +399,3 @@ def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:
         else:
             joined.append([first, last])
     return joined
-
-
-def _missing(first: int, last: int, held: set[int]) -> tuple[list[list[int]], int]:
-    """The gaps between `first` and `last`, as at most MISSING_MAX ranges, and how many numbers they hold in all."""
-    ranges: list[list[int]] = []
-    count, expected = 0, first
-    for seq in sorted(s for s in held if first <= s <= last):
-        if seq > expected:
-            count += seq - expected
-            if len(ranges) < MISSING_MAX:
-                ranges.append([expected, seq - 1])
-        expected = seq + 1
-    return ranges, count

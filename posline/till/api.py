@@ -17,8 +17,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import Ambiguous
+from posline.till.api_customers import customer_routes
 from posline.till.api_fiscal import fiscal_routes
+from posline.till.api_goods import goods_routes
+from posline.till.api_people import people_routes
+from posline.till.api_receipts import receipt_routes
 from posline.till.api_refunds import refund_routes
+from posline.till.api_shifts import shift_routes
 from posline.till.body import read_object
 from posline.till.guard import LoopbackGuard
 from posline.till.local import Local
@@ -44,6 +49,11 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
         *refund_routes(till),
         *fiscal_routes(till),
+        *shift_routes(till),
+        *people_routes(till),
+        *receipt_routes(till),
+        *goods_routes(till),
+        *customer_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
         Route("/api/reports/day/{day}", api.day, methods=["GET"]),
         Route("/api/status", api.status, methods=["GET"]),

@@ -29,7 +29,9 @@ from posline.till.keeping import backup
 from posline.till.local import Command, Lines
 from posline.till.membership import accept, recover, remove, rotate, set_role
 from posline.till.opening import KEY_SEED_BYTES
+from posline.till.receipt_commands import RECEIPT_COMMANDS
 from posline.till.settings import HandedOut
+from posline.till.shift_commands import close_day, report_shift
 from posline.trust.gate import token_hash
 from posline.trust.keys import Key
 
@@ -218,6 +220,8 @@ async def aside(lines: Iterable[str]) -> AsyncIterator[str]:
 COMMANDS: dict[str, Command] = {
     "status": status,
     "report_day": report_day,
+    "report_shift": report_shift,
+    "day_close": close_day,
     "verify": verify_ledger,
     "export_sales": export_sales,
     "catalogue_import": catalogue_import,
@@ -234,7 +238,11 @@ COMMANDS: dict[str, Command] = {
     "recover": recover_till,
     "set_time": say_time,
     "redate": move_entries,
+    **RECEIPT_COMMANDS,
     **FISCAL_COMMANDS,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
-READING = frozenset({"status", "report_day", "verify", "export_sales", "catalogue_export", "backup"}) | FISCAL_READING
+READING = frozenset({
+    "status", "report_day", "report_shift", "verify", "export_sales", "catalogue_export", "backup", "receipt",
+    "printer_show",
+}) | FISCAL_READING  # fmt: skip

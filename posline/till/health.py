@@ -92,6 +92,12 @@ ALARMS: Mapping[str, Advice] = {
         "Look at the sale's returns, and ask who came twice. Where nobody did, one of the two refunds was rung by "
         "mistake: ring it again as a sale.",
     ),
+    "duplicate": Advice(
+        "The same sale was recorded at two tills, since whoever asked for it asked again at the other one. It counts "
+        "once; this till's copy counts for nothing.",
+        "Its money lies in one of the two drawers. The Z report names the sale and its amount: where this drawer is "
+        "short by it, nothing is missing.",
+    ),
     "gap": Advice(
         "A till wrote entries that are not here: others, or its own chain, name them.",
         "Switch that till on, and any till that it linked with: they come by themselves. If its disk is lost they are "
@@ -107,6 +113,11 @@ ALARMS: Mapping[str, Advice] = {
         "This till's clock is wrong, or differs from another device's.",
         "Set date and time on the device that is wrong, or say 'posline set-time' there, or link it with one that "
         "knows. Sales go on, and are moved to the right day afterwards.",
+    ),
+    "printer": Advice(
+        "The receipt printer does not take anything, or it is not known whether a receipt came out whole. Sales go on.",
+        "Look at its paper, cover and cable. What waits is printed by itself; look which of the receipts named came "
+        "out, and print or drop them.",
     ),
     "refused": Advice(
         "Another device does not take entries that this one has.",
@@ -238,7 +249,9 @@ class Watch:
         found += self._clocks()
         if (removed := alarm_of_removal(till) or self._shut_out()) is not None:
             found.append(removed)
-        found += till.reports.alarms() + self._gap_alarms() + till.fiscal.alarms()
+        if (printer := till.printing.alarm()) is not None:
+            found.append(printer)
+        found += till.reports.alarms() + till.shifts.alarms() + self._gap_alarms() + till.fiscal.alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]
 

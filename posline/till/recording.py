@@ -25,7 +25,7 @@ from posline.storage.reports import Recorded
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Draft", "Recording", "Result"]
+__all__ = ["Draft", "Recording", "Result", "uuid_of"]
 
 UNASKED = frozenset({"pin"})  # what says who asks, and not what for: no part of a request's normal form
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
@@ -61,6 +61,16 @@ class Recording:
         self._going_on: set[asyncio.Task[Any]] = set()
         self._in_turn = asyncio.Lock()
 
+    def knows(self, request: Mapping[str, Any]) -> bool:
+        """Whether something stands under the id of `request`: then it was let pass before, and is only answered."""
+        id = request.get("id")
+        return isinstance(id, str) and any(self._stands(held) for held in self._till.reports.by_id(id))
+
+    def _stands(self, held: Recorded) -> bool:
+        """Whether an entry occupies its id: ours, or another's that counts. What nobody vouches for does not, or a
+        forger could keep a till from recording its sale."""
+        return held.entry.till == self._till.id or held.status in (Status.COUNTED, Status.DUPLICATE)
+
     async def once(
         self,
         kind: str,
@@ -77,7 +87,7 @@ class Recording:
         asked. `about` is what the request is for beyond its body (the sale in its path).
         Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown, and whatever `draft` raises.
         """
-        id = _id(request)
+        id = uuid_of(request)
         form = _form(kind, about, request)
         if kind == "sale":
             return await self._once(kind, id, form, draft, same)
@@ -121,9 +131,8 @@ class Recording:
             if own[0].entry.kind == kind and asked == form:
                 return own[0]
             raise Conflict(id)
-        # From another till, or ours from before a restored disk: compared by what it says. Entries that nobody
-        # vouches for do not occupy an id, or a forger could keep a till from recording its sale.
-        standing = own or [r for r in held if r.status in (Status.COUNTED, Status.DUPLICATE)]
+        # from another till, or ours from before a restored disk: compared by what it says
+        standing = own or [r for r in held if self._stands(r)]
         if not standing:
             return None
         for recorded in standing:
@@ -178,7 +187,8 @@ class Recording:
         return next(r for r in self._till.reports.by_id(id) if r.entry.hash == hash)
 
 
-def _id(request: Mapping[str, Any]) -> str:
+def uuid_of(request: Mapping[str, Any]) -> str:
+    """The id that the caller made for what it asks, in lower case. Raises BadRequest."""
     id = request.get("id")
     if not isinstance(id, str) or _UUID.fullmatch(id) is None:
         raise BadRequest.of("id", "must be a UUID made by the caller, the same at every repeat")

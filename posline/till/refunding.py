@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.entry import Entry
 from posline.core.faults import Faults
-from posline.core.money import THOUSAND, parse_quantity
+from posline.core.money import parse_quantity
 from posline.core.refunding import NOTHING, refund_body, same_refund, void_body
 from posline.core.status import Status
 from posline.errors import NotPossible
 from posline.storage.reports import Recorded
 from posline.storage.returned import returns_of, taken_of
-from posline.till.fiscal.filing import naming
+from posline.till.fiscal.filing import filing_field
+from posline.till.people import approval
 from posline.till.recording import Draft, Result
 from posline.till.refund import Refund, refund_of
+from posline.till.stock import signed_text
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -41,6 +43,7 @@ class Refunded:
 async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
     """Record the refund that `request` (the body of POST /api/sales/{id}/refund) asks for. See `Till.refund`."""
     sale = till.one(wanted)
+    approved = await approval(till, "refund", request)
 
     def draft(id: str) -> Draft:
         _counts(sale)
@@ -48,8 +51,7 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
         if voided:
             raise NotPossible(f"{sale.receipt} was voided: nothing is left of it to refund")
         body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=till.terms().cash_unit)
-        filing = naming(till)
-        return Draft(body if filing is None else body | {"filing": filing}, _by(request))
+        return Draft(body | approved | filing_field(till), _by(request))
 
     def same(entry: Entry) -> bool:
         return same_refund(entry.body, sale.entry.id, request)
@@ -60,15 +62,16 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
 async def void(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:
     """Record the void that `request` (the body of POST /api/sales/{id}/void) asks for. See `Till.void`."""
     sale = till.one(wanted)
+    approved = await approval(till, "void", request)
 
     def draft(id: str) -> Draft:
         faults = Faults()
-        fields = faults.fields("", request, frozenset({"id", "reason", "by", "approve"}))
+        fields = faults.fields("", request, frozenset({"id", "reason", "by", "pin", "approve"}))
         reason = faults.text("reason", fields.get("reason"))
         faults.raise_any()
         _counts(sale)
         _voidable(till, sale, id)
-        return Draft(void_body(sale.entry.body, sale.entry.hash, reason), _by(request))
+        return Draft(void_body(sale.entry.body, sale.entry.hash, reason) | approved, _by(request))
 
     def same(entry: Entry) -> bool:
         return bool(entry.body["sale"] == sale.entry.id and entry.body["reason"] == request.get("reason"))
@@ -96,25 +99,16 @@ def _voidable(till: Till, sale: Recorded, but: str) -> None:
         raise NotPossible(f"{receipt} is voided already")
     if any(part != NOTHING for part in taken.values()):
         raise NotPossible(f"some of {receipt} was refunded already: refund the rest")
-    if _reported(till, entry):
+    if till.shifts.reported(entry):
         raise NotPossible(f"{receipt} is in the Z report of a shift that is closed: refund it instead")
     if sale.day != till.day and not _opened_before(till, entry):
         raise NotPossible(f"{receipt} is of {sale.day}, which is over: refund it instead")
 
 
-def _reported(till: Till, entry: Entry) -> bool:
-    """Whether a Z report of this till covers an entry of its own."""
-    return any(
-        run == entry.run and first <= entry.seq <= last
-        for closing in till.reports.shift_closes(till.id)
-        for run, first, last in closing.entry.body["covers"]
-    )
-
-
 def _opened_before(till: Till, entry: Entry) -> bool:
     """Whether the shift that is open was opened before an entry of this till."""
-    opened = till.reports.shift_open(till.id)
-    return opened is not None and (opened.entry.at, opened.entry.seq) <= (entry.at, entry.seq)
+    opened = till.shifts.opened()
+    return opened is not None and opened.seq < entry.seq
 
 
 def _by(request: Mapping[str, Any]) -> str:
@@ -145,14 +139,7 @@ def refunds_of(till: Till, sale: Recorded) -> tuple[list[Refund], dict[int, str]
     found = [r for r in map(till.reports.entry_at, places) if r is not None]
     taken, _ = taken_of(read, key, sale.entry)
     left = {
-        number: _decimal(parse_quantity(line["quantity"]) - taken.get(number, NOTHING).quantity)
+        number: signed_text(parse_quantity(line["quantity"]) - taken.get(number, NOTHING).quantity)
         for number, line in enumerate(sale.entry.body["lines"], 1)
     }
     return [show_refund(till, r) for r in found], left
-
-
-def _decimal(thousandths: int) -> str:
-    """Thousandths as a decimal text, below 0 too: more may have been taken back than was sold."""
-    whole, rest = divmod(abs(thousandths), THOUSAND)
-    text = f"{whole}.{rest:03d}".rstrip("0").rstrip(".") if rest else str(whole)
-    return "-" + text if thousandths < 0 else text

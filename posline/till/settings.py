@@ -35,7 +35,7 @@ class HandedOut:
 class Settings:
     """`shop` is "" until the folder belongs to a shop; `label` is what a till calls itself until it is admitted;
     `address` is where others reach this till, if that is not where it listens; `joining` is a join that was cut off
-    half-way."""
+    half-way; `printer` is as posline.till.printers reads it."""
 
     shop: str = ""
     label: str = ""
@@ -44,6 +44,7 @@ class Settings:
     invitations: dict[str, int] = field(default_factory=dict)
     sync_port: int = 8701
     joining: dict[str, Any] | None = None
+    printer: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Folder) -> Settings:

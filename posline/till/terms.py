@@ -13,12 +13,24 @@ from posline.core.tax import classes_of
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["CASH_ROUNDING", "TAX", "TAX_ROUNDING", "TermsNow", "product_of"]
+__all__ = [
+    "CASH_ROUNDING",
+    "ENFORCE_LIMIT",
+    "LIMITS",
+    "REQUIRE_CUSTOMER",
+    "TAX",
+    "TAX_ROUNDING",
+    "TermsNow",
+    "product_of",
+]
 
 TAX = "tax"  # the shared setting with the tax classes
 TAX_ROUNDING = "tax_rounding"  # ... that says "line" or "receipt"
 CASH_ROUNDING = "rounding"  # ... with the minor units to which cash is rounded: 0 or 100, 500, 1000
-PRINTED_CLASS = "third_schedule"  # the class of what is taxed on its printed price, where a product's flag says so
+LIMITS = "limits"  # ... with what roles may do to prices
+REQUIRE_CUSTOMER = "require_customer"  # ... that says whether udhaar needs a customer
+ENFORCE_LIMIT = "enforce_limit"  # ... and whether a customer's limit holds
+PRINTED_CLASS = "third_schedule"  # the class of what is flagged as taxed on its printed price, and names none
 
 
 class TermsNow:
@@ -27,10 +39,17 @@ class TermsNow:
     def __init__(self, till: Till) -> None:
         self._till = till
         self._kept: Terms | None = None
+        self._limited = False
 
     def forget(self) -> None:
         """A setting may have changed."""
         self._kept = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether the shop limits what a role may sell at what price, or to whom it may lend."""
+        self()
+        return self._limited
 
     def __call__(self) -> Terms:
         """The terms of a sale that is rung now."""
@@ -42,6 +61,7 @@ class TermsNow:
     def _read(self, day: str) -> Terms:
         setting = self._till.reports.setting
         unit = setting(CASH_ROUNDING)
+        self._limited = any(setting(name) for name in (LIMITS, REQUIRE_CUSTOMER, ENFORCE_LIMIT))
         return Terms(
             classes_of(setting(TAX), str(self._till.replica.founding.get("currency", ""))),
             day,
@@ -52,9 +72,8 @@ class TermsNow:
 
 def product_of(found: Mapping[str, Any]) -> Product:
     """A product of the catalogue as a sale prices it."""
-    tax, rate = found.get("tax", ""), found.get("tax_rate")
-    if found.get("third_schedule") is True and not is_rate(tax):
-        tax = PRINTED_CLASS
+    rate, printed = found.get("tax_rate"), found.get("third_schedule") is True
+    tax = found.get("tax", "") or (PRINTED_CLASS if printed else "")
     return Product(
-        found["sku"], found["name"], found["price"], tax, rate if is_rate(rate) else None, found.get("mrp"),
+        found["sku"], found["name"], found["price"], tax, rate if is_rate(rate) else None, found.get("mrp"), printed,
     )  # fmt: skip

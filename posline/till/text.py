@@ -114,7 +114,14 @@ def print_day(day: Mapping[str, Any]) -> None:
                 str(till["count"]), amount(till["total"]), str(till["unvouched"]["count"]),
             )  # fmt: skip
         out.print(tills)
-    for name in ("duplicates", "held", "disputed", "invalid"):
+    labels = {till["till"]: till["label"] for till in day["tills"]}
+    if day["waiting_for"]:
+        out.print("not closed yet: till " + ", ".join(labels[till] for till in day["waiting_for"]), markup=False)
+    for close in day["closes"]:
+        out.print(f"closed at till {labels.get(close['till'], close['till'])}", markup=False)
+    if day["late"]:
+        out.print(f"late, in no close: {day['addendum']['count']} entries, net {amount(day['addendum']['net'])}")
+    for name in ("late", "duplicates", "held", "disputed", "invalid"):
         for entry in day[name]:
             out.print(f"{name}: {entry}", markup=False)
     if day["newer"]:

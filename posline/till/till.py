@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from posline.core.clock import Reading
+from posline.core.clock import Reading, iso
 from posline.core.members import Role
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
@@ -32,17 +32,24 @@ from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
+from posline.till.customers import Books
 from posline.till.fiscal.filing import Fiscal
 from posline.till.health import Watch
+from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.people import People
+from posline.till.printing import Printing
 from posline.till.recording import Recording
 from posline.till.refund import Refund
 from posline.till.refunding import refund, show_refund, void
+from posline.till.restoring import Restoring
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
 from posline.till.settings import Settings
+from posline.till.shifts import Shifts
+from posline.till.stock import Stock
 from posline.till.terms import TermsNow, product_of
 from posline.trust.keys import Key
 
@@ -127,8 +134,12 @@ class Till:
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
+        self.printing, self.restoring = Printing(self), Restoring(self)
+        self.shifts = Shifts(self)
         self.terms = TermsNow(self)
         self.fiscal = Fiscal(self)
+        self.people = People(self)
+        self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
         if not self.read_only:
             await self._begin()
@@ -195,6 +206,7 @@ class Till:
             engine, self._engine = self._engine, None
             await engine.stop()
         await self.links.stop()
+        await asyncio.to_thread(self.printing.close)
         close_store(self._opened.store)
         self._opened = None
 
@@ -285,6 +297,10 @@ class Till:
     def day(self) -> str:
         """The business day it is."""
         return self.replica.day(self._time().at_ms)
+
+    def now(self) -> str:
+        """The time as entries write it, in the shop's zone."""
+        return iso(self._time().at_ms, self.replica.zone)
 
     def _time(self) -> Reading:
         assert self.replica.clock is not None
@@ -513,6 +529,7 @@ class Till:
             self.store.set_meta(FLOOR, clock.floor_ms)
         self.recording.committed(commit)
         self.fiscal.committed(commit)
+        self.printing.committed(commit)
         documents = {document for _, document in commit.documents}
         if any(not document.startswith("journal/") for document in documents):
             self._products.clear()

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posline.core.kinds import check_body
-from posline.core.money import parse_quantity
+from posline.core.money import MAX_MONEY, format_quantity, parse_quantity
 from posline.core.pricing import Product, Terms, price_sale
-from posline.core.sales import add_taxes, sale_figures, tax_groups
+from posline.core.refunding import NOTHING, Taken, refund_body, void_body
+from posline.core.sales import add_taxes, refund_figures, sale_figures, tax_groups, void_figures
 from posline.core.tax import PAKISTAN, classes_of, read_classes
 from posline.errors import BadRequest
 
@@ -132,6 +133,125 @@ def test_an_altered_amount_is_found_out(basket: dict[str, Any], terms: Terms) ->
                 place = place[name]
             place[path[-1]] += change
             assert check_body("sale", TILL, altered) is not None, path
+
+
+ALTERED: dict[str, Any] = {"price": 10**6, "quantity": "77777", "rate": "55", "mode": "exclusive", "mrp": 10**7}
+
+
+@settings(max_examples=60, deadline=None)
+@given(baskets, shops, st.data())
+def test_an_altered_line_is_found_out_or_changes_no_sum(
+    basket: dict[str, Any], terms: Terms, data: st.DataObject
+) -> None:
+    body = price_sale(basket, SHELF.get, terms).body() | {"number": 1, "label": "A"}
+    said = taxes_again(body, terms.tax_by_receipt)
+    line = data.draw(st.integers(0, len(body["lines"]) - 1))
+    for name, value in ALTERED.items():
+        altered = copy.deepcopy(body)
+        altered["lines"][line][name] = value
+        if check_body("sale", TILL, altered) is None:
+            assert taxes_again(altered, terms.tax_by_receipt) == said, name
+
+
+@settings(max_examples=40, deadline=None)
+@given(baskets, shops)
+def test_an_altered_payment_is_found_out(basket: dict[str, Any], terms: Terms) -> None:
+    exact = price_sale(basket, SHELF.get, terms)
+    paid = [{"kind": "cash", "amount": exact.total + 1000}]
+    body = price_sale(basket | {"tenders": paid}, SHELF.get, terms).body() | {"number": 1, "label": "A"}
+    for change in ({"change": body.get("change", 0) + 1}, {"rounding": body.get("rounding", 0) - 1}):
+        assert check_body("sale", TILL, body | change) is not None, change
+    body["tenders"] = [{"kind": "cash", "amount": exact.total + 1001}]
+    assert check_body("sale", TILL, body) is not None
+
+
+@settings(max_examples=100, deadline=None)
+@given(baskets, shops, st.data())
+def test_refunds_in_any_split_leave_nothing_of_any_tax_class(
+    basket: dict[str, Any], terms: Terms, data: st.DataObject
+) -> None:
+    sale = price_sale(basket, SHELF.get, terms).body() | {"id": ID}
+    figures = sale_figures(sale)
+    left = {number: parse_quantity(line["quantity"]) for number, line in enumerate(sale["lines"], 1)}
+    taken: dict[int, Taken] = {}
+    groups, total, tax = [(1, group) for group in tax_groups("sale", sale)], 0, 0
+    for turn in range(8):
+        if not left:
+            break
+        request: dict[str, Any] = {"id": ID, "reason": "broken"}
+        if turn < 7:
+            number = data.draw(st.sampled_from(sorted(left)))
+            some = data.draw(st.integers(1, left[number]))
+            request["lines"] = [{"line": number, "quantity": format_quantity(some)}]
+        body = refund_body(sale, bytes(32), taken, request, cash_unit=terms.cash_unit)
+        assert check_body("refund", TILL, body | {"number": 1, "label": "A"}) is None
+        back = refund_figures(body)
+        total, tax = total + back.total, tax + back.tax
+        groups += [(-1, group) for group in tax_groups("refund", body)]
+        for line in body["lines"]:
+            so_far, quantity = taken.get(line["line"], NOTHING), parse_quantity(line["quantity"])
+            taken[line["line"]] = Taken(
+                so_far.quantity + quantity, so_far.total + line["total"], so_far.tax + line.get("tax", 0)
+            )
+            left[line["line"]] -= quantity
+        left = {number: quantity for number, quantity in left.items() if quantity}
+    assert (total, tax) == (figures.total, figures.tax)
+    assert all((group.total, group.tax) == (0, 0) for group in add_taxes(groups))
+
+
+@settings(max_examples=60, deadline=None)
+@given(baskets, shops)
+def test_a_void_leaves_nothing_of_any_tax_class(basket: dict[str, Any], terms: Terms) -> None:
+    sale = price_sale(basket, SHELF.get, terms).body() | {"id": ID}
+    body = void_body(sale, bytes(32), "mistyped")
+    assert check_body("void", TILL, body) is None
+    assert void_figures(body).net_tenders == sale_figures(sale).net_tenders
+    undone = add_taxes(
+        [(1, group) for group in tax_groups("sale", sale)] + [(-1, group) for group in tax_groups("void", body)]
+    )
+    assert all((group.total, group.tax) == (0, 0) for group in undone)
+
+
+@pytest.mark.parametrize(
+    ("product", "said"),
+    [
+        (Product("P", "x", 900, "standard", None, 1_180, True), {"class": "standard", "mode": "printed", "tax": 180}),
+        (Product("P", "x", 900, "printed", "10", 1_100, True), {"class": "printed", "mode": "printed", "tax": 100}),
+        (Product("P", "x", 900, "18", None, 1_180, True), {"mode": "printed", "tax": 180}),
+        (Product("P", "x", 900, "18", None, None, True), {"mode": "printed", "tax": 137}),  # without one: its price
+        (Product("P", "x", 1_180, "gone", "18", 2_000), {"tax": 180}),
+        (Product("P", "x", 1_180, "", "18"), {"tax": 180}),
+        (Product("P", "x", 900, "gone", None, 1_180), {}),
+        (Product("P", "x", 900, "exempt", "18", 1_180, True), {"class": "exempt"}),
+    ],
+)
+def test_a_products_own_rate_and_flag_hold_before_its_class(product: Product, said: dict[str, Any]) -> None:
+    sale = price_sale({"id": ID, "lines": [{"sku": "P", "quantity": 1}]}, {"P": product}.get, Terms(CLASSES))
+    assert {name: sale.lines[0][name] for name in ("class", "mode", "tax") if name in sale.lines[0]} == said
+    assert check_body("sale", TILL, sale.body() | {"number": 1, "label": "A"}) is None
+
+
+def test_a_tax_on_the_printed_price_that_no_entry_can_hold_is_refused() -> None:
+    product = Product("GOLD", "Gold", 1, "printed", None, MAX_MONEY)
+    with pytest.raises(BadRequest, match="printed prices"):
+        price_sale({"id": ID, "lines": [{"sku": "GOLD", "quantity": 9}]}, {"GOLD": product}.get, Terms(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("tenders", "rate"),
+    [
+        (None, "16"),
+        ([{"kind": "card", "amount": 10_500}], "5"),
+        ([{"kind": "card", "amount": 500}, {"kind": "raast", "amount": 10_000}], "5"),
+        ([{"kind": "card", "amount": 600}, {"kind": "cash", "amount": 11_000}], "16"),
+        ([{"kind": "card", "amount": 600}, {"kind": "account", "amount": 0}], "16"),
+    ],
+)
+def test_a_service_has_the_rate_of_what_all_of_it_is_paid_with(tenders: Any, rate: str) -> None:
+    """What is left on account is paid one day with nobody knows what."""
+    request = {"id": ID, "lines": [{"sku": "cut", "quantity": 1, "price": 10_000, "class": "service"}]}
+    sale = price_sale(request | ({"tenders": tenders} if tenders else {}), SHELF.get, Terms(CLASSES))
+    assert sale.lines[0]["rate"] == rate
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,10 @@ def test_a_retry_is_known_by_its_normal_form() -> None:
     same = [ask([{"sku": "a", "quantity": q, "price": 5}]) for q in (1, "1", "1.0", "1.000", Decimal("1.0"))]
     same += [{"lines": [{"price": 5, "quantity": 1, "sku": "a"}], "id": ID.upper()}]
     assert len({request_key(request) for request in same}) == 1
+    percent = [ask(discount_percent=p) for p in (10, "10", "10.0", Decimal("10.00"))]
+    assert len({request_key(request) for request in percent}) == 1
     others = [
+        percent[0], ask(discount_percent="10.0001"),
         ask([{"sku": "a", "quantity": 1, "price": 5}]), ask([{"sku": "a", "quantity": 2, "price": 5}]),
         ask([{"sku": "a", "quantity": 1, "price": 6}]), ask([{"sku": "a", "quantity": 1}]),
         ask([{"sku": "a", "quantity": 1, "price": 5}], by="x"), ask([{"sku": "b", "quantity": 1, "price": 5}]),

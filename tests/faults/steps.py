@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from posline.storage.verify import verify
+from posline.till.opening import Clockwork, wall_ms
 from posline.till.till import Till, open_till
 
 __all__ = ["ACTS", "Act"]
@@ -25,7 +26,8 @@ __all__ = ["ACTS", "Act"]
 DEATH = 9
 STEPS_MAX = 400  # far more than any act has; one that never ends is a failure
 LINES = [{"sku": "TEA", "name": "Tea", "quantity": 3, "price": 250}]
-SALE, ID = (str(uuid.UUID(int=n, version=4)) for n in (1, 2))
+SALE, ID, NEXT = (str(uuid.UUID(int=n, version=4)) for n in (1, 2, 3))
+DAY_MS = 86_400_000
 
 Act = Callable[[Till], Awaitable[object]]
 
@@ -38,10 +40,31 @@ async def _void(till: Till) -> object:
     return (await till.void(SALE, "mistyped", id=ID)).to_dict()["total"]
 
 
+async def _close(till: Till) -> object:
+    z = (await till.shifts.close({"id": ID, "counted": {"cash": 1}})).answer
+    return {name: z[name] for name in ("sales", "net", "expected", "over_short", "number", "receipts")}
+
+
+async def _nothing(till: Till) -> object:
+    return None
+
+
+async def _next_close(till: Till) -> object:
+    """What the death left undone the next close mends: yesterday is closed, and each sale is in one Z report."""
+    await till.sell(LINES)
+    z = (await till.shifts.close({"id": NEXT, "counted": {}})).answer
+    yesterday, today = till.day_report(till.reports.days()[0]), till.day_report()
+    assert not yesterday["provisional"] and not yesterday["late"] and len(yesterday["closes"]) == 1, yesterday
+    assert z["net"] == 750 and till.shifts.find(ID)["net"] == 1500 == yesterday["net"] + today["net"] - z["net"]
+    return None
+
+
 ACTS: dict[str, tuple[Act, str]] = {  # what is done, and the kind of entry that it leaves once
     "refund": (_refund, "refund"),
     "void": (_void, "void"),
+    "close": (_close, "shift closed"),
 }
+AFTER = {"close": _next_close}  # what else must hold then
 
 
 def _fork(work: Callable[[], object]) -> int:
@@ -78,7 +101,7 @@ def _dying(folder: Path, act: Act, step: int) -> None:
     asyncio.run(work())
 
 
-def _after(folder: Path, act: Act, kind: str, wanted: object) -> None:
+def _after(folder: Path, act: Act, kind: str, wanted: object, then: Act) -> None:
     """Ask again, and look: the act is there once, the totals are those of one, and every number is there."""
 
     async def work() -> None:
@@ -90,6 +113,7 @@ def _after(folder: Path, act: Act, kind: str, wanted: object) -> None:
             (of_till,) = report["tills"]
             assert not of_till["missing_count"] and not of_till["receipts"]["missing_count"], report
             assert not report["held"] + report["disputed"] + report["invalid"] + report["duplicates"], report
+            await then(till)
         async with open_till(folder, read_only=True) as till:
             problems = list(verify(till.store, till.shop_id))
             assert not problems, problems
@@ -103,6 +127,9 @@ def main(folder: Path, name: str) -> None:
     whole: list[Any] = []
 
     async def prepare() -> None:
+        if name == "close":  # of a shift that began yesterday
+            async with open_till(folder / "before", clockwork=Clockwork(lambda: wall_ms() - DAY_MS)) as till:
+                await till.sell(LINES)
         async with open_till(folder / "before") as till:
             await till.sell(LINES, id=SALE)
         shutil.copytree(folder / "before", folder / "whole")
@@ -118,7 +145,7 @@ def main(folder: Path, name: str) -> None:
         code = _fork(lambda: _dying(here, act, step))  # noqa: B023
         if code not in (0, DEATH):
             raise SystemExit(f"step {step}: the act failed, {code}")
-        if _fork(lambda: _after(here, act, kind, wanted)):  # noqa: B023
+        if _fork(lambda: _after(here, act, kind, wanted, AFTER.get(name, _nothing))):  # noqa: B023
             raise SystemExit(f"step {step}: what the disk holds is wrong")
         shutil.rmtree(here)
         if code == 0:

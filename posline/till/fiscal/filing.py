@@ -22,7 +22,7 @@ from posline.till.fiscal.view import FiscalView, filed_dict, fiscal_view
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Fiscal", "naming"]
+__all__ = ["Fiscal", "filing_field", "naming"]
 
 CLOSE_MS = 4 * 3600 * 1000  # before the deadline: time to reach somebody who can mend the line
 OUTAGE_ALARM_MS = 12 * 3600 * 1000  # a service that long away is worth a call, although its countdown has not begun
@@ -32,6 +32,12 @@ LIST_MAX = 1000
 def naming(till: Till) -> dict[str, Any] | None:
     """The field `filing` of a sale or refund that this till records now; None where nothing is filed."""
     return till.fiscal.naming()
+
+
+def filing_field(till: Till) -> dict[str, Any]:
+    """`naming` as fields of an entry: {} where nothing is filed."""
+    named = naming(till)
+    return {} if named is None else {"filing": named}
 
 
 class Fiscal:

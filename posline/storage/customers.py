@@ -1,0 +1,125 @@
+"""Customers and what stands in their books, as committed. Read from the projections of edits and of accounts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from posline.core.edits import Edit, current
+from posline.storage.connection import Connection
+from posline.storage.effects import CUSTOMERS
+from posline.storage.store import Store
+
+__all__ = ["Balance", "Customers", "phone_digits"]
+
+_NAMED = "SELECT name, value FROM edit WHERE shop = ?1 AND document = ?2 AND current = 1"
+_COUNTRY = ("0092", "92")  # before a Pakistani number in international form
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a customer owes the shop (`account`) and what the shop owes the customer (`credit`), in minor units."""
+
+    account: int = 0
+    credit: int = 0
+
+
+class Customers:
+    """What one shop's ledger knows of its customers."""
+
+    def __init__(self, store: Store, shop: str) -> None:
+        self._store, self._shop = store, shop
+        self._read: Connection = store.read
+
+    @property
+    def _key(self) -> int | None:
+        return self._store.shop_key(self._shop)
+
+    def customer(self, customer: str) -> dict[str, Any] | None:
+        """A customer's current fields by id, or None."""
+        row = self._read.execute(_NAMED + " AND name = ?3", (self._key, CUSTOMERS, customer)).fetchone()
+        return None if row is None else {"customer": row[0], **json.loads(row[1])}
+
+    def found(self, wanted: str, after: str, limit: int) -> list[dict[str, Any]]:
+        """Customers whose name holds `wanted`, or whose phone, NTN or CNIC begins or ends with its digits; by name."""
+        words, digits = wanted.casefold().split(), phone_digits(wanted)
+        made: list[dict[str, Any]] = []
+        for id, value in self._read.execute(
+            _NAMED + " ORDER BY lower(json_extract(value, '$.name')), name", (self._key, CUSTOMERS)
+        ):
+            customer = {"customer": id, **json.loads(value)}
+            if customer.get("active", True) and _matches(customer, words, digits):
+                made.append(customer)
+        start = next((n for n, customer in enumerate(made, 1) if customer["customer"] == after), 0) if after else 0
+        return made[start : start + limit]
+
+    def in_conflict(self, customer: str) -> bool:
+        """Whether several edits of a customer stand side by side, made by tills that were apart."""
+        rows = self._read.execute(
+            "SELECT hash, author, seq, seen FROM edit WHERE shop = ? AND document = ? AND name = ?",
+            (self._key, CUSTOMERS, customer),
+        ).fetchall()
+        if len(rows) < 2:
+            return False
+        edits = [Edit(customer, author, 0, seq, hash.hex(), json.loads(seen)) for hash, author, seq, seen in rows]
+        named = {hash for edit in edits for hash in edit.seen.values()}
+        seqs = {hash: seq for hash in named if (seq := self._seq(hash)) is not None}
+        return bool(current(edits, seqs).conflicts)
+
+    def _seq(self, hash: str) -> int | None:
+        row = self._read.execute(
+            "SELECT seq FROM entry WHERE shop = ? AND hash = ?", (self._key, bytes.fromhex(hash))
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    # -- books ---------------------------------------------------------------------------------------------------------
+
+    def balance(self, customer: str) -> Balance:
+        """What stands in a customer's books. A customer may be anything that sales name, known or not."""
+        sums = dict(
+            self._read.execute(
+                "SELECT book, sum(amount) FROM statement WHERE shop = ? AND customer = ? GROUP BY book",
+                (self._key, customer),
+            ).fetchall()
+        )
+        return Balance(int(sums.get("account", 0)), int(sums.get("credit", 0)))
+
+    def owing(self, after: int, limit: int) -> Iterator[tuple[str, Balance]]:
+        """Whose books are not even, those who owe most first; from place `after` on."""
+        for customer, account, credit in self._read.execute(
+            "SELECT customer, sum(iif(book = 'account', amount, 0)) AS account,"
+            " sum(iif(book = 'credit', amount, 0)) AS credit FROM statement WHERE shop = ? GROUP BY customer"
+            " HAVING account <> 0 OR credit <> 0 ORDER BY account DESC, credit, customer LIMIT ? OFFSET ?",
+            (self._key, limit, after),
+        ).fetchall():
+            yield customer, Balance(int(account), int(credit))
+
+    def statement(self, customer: str, after: int, limit: int) -> list[dict[str, Any]]:
+        """Movements of a customer's books in an order that all replicas share, each with the balance of its book after
+        it; from place `after` on."""
+        rows = self._read.execute(
+            "SELECT day, at, kind, id, book, amount, sum(amount) OVER (PARTITION BY book ORDER BY day, at, hash)"
+            " FROM statement WHERE shop = ? AND customer = ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
+            (self._key, customer, limit, after),
+        ).fetchall()
+        names = ("day", "at", "kind", "id", "book", "amount", "balance")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def phone_digits(text: str) -> str:
+    """The digits of a phone number in the form of the country: +92 300 1234567 and 0300-1234567 are one number."""
+    digits = "".join(c for c in text if c in "0123456789")
+    for prefix in _COUNTRY:
+        if digits.startswith(prefix) and len(digits) == len(prefix) + 10:
+            return "0" + digits[len(prefix) :]
+    return digits
+
+
+def _matches(customer: dict[str, Any], words: list[str], digits: str) -> bool:
+    name = str(customer["name"]).casefold()
+    if all(word in name for word in words):
+        return True
+    numbers = [phone_digits(str(customer.get(field, ""))) for field in ("phone", "ntn", "cnic")]
+    return len(digits) >= 3 and any(number.startswith(digits) or number.endswith(digits) for number in numbers)

@@ -1,0 +1,133 @@
+"""What entries of a counter do to the tables beside the ledger: the same whatever the order, and made again at will."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posline.core.entry import Entry
+from posline.core.money import format_quantity
+from posline.core.refunding import refund_body, void_body
+from posline.storage.projections import TABLES
+from posline.storage.renewal import differing_tables
+from posline.storage.returned import excess
+from posline.storage.store import Store
+from tests.kit import DAY, Writer, all_entries, shop_of, take
+
+HOLD = "0190f0c2-7b8e-4c3a-9f5e-0000000000aa"
+SALE = "0190f0c2-7b8e-4c3a-9f5e-0000000000bb"
+BIBI = "0190f0c2-7b8e-4c3a-9f5e-0000000000cc"
+
+
+def sold(writer: Writer, lines: list[dict[str, Any]], **more: Any) -> Entry:
+    writer.number += 1
+    over = {"id": more.pop("id")} if "id" in more else {}
+    total = sum(line["price"] * int(line["quantity"]) for line in lines)
+    fields = {"number": writer.number, "label": writer.name.upper(), "lines": lines, "total": total}
+    return writer.write("sale", fields | more, **over)
+
+
+def refunded(writer: Writer, sale: Entry, line: int, quantity: int) -> Entry:
+    writer.number += 1
+    asked = {"id": str(uuid.uuid4()), "reason": "sour", "lines": [{"line": line, "quantity": quantity}]}
+    body = refund_body(sale.body, sale.hash, {}, asked)
+    return writer.write("refund", {"number": writer.number, "label": writer.name.upper()} | body)
+
+
+def busy_day() -> tuple[str, list[Entry], Entry, Entry]:
+    """A day of two tills with every kind of entry; (shop, entries, an over-refunded sale, a soundly refunded one)."""
+    a, b = Writer("alif"), Writer("be")
+    shop = shop_of(a, b)
+    lines = [{"sku": "TEA", "quantity": "2", "price": 250}, {"sku": "MILK", "quantity": "1", "price": 100}]
+    for writer in (a, b):
+        writer.write("shift opened", {"float": 1000})
+        writer.write("stock", {"moves": [{"sku": "TEA", "quantity": "10", "reason": "receipt"}]})
+        writer.write("customer", {"customer": BIBI, "name": f"Bibi {writer.name}", "seen": {}})
+    over, fine = sold(a, lines), sold(a, lines)
+    refunded(a, over, 1, 2)
+    refunded(b, over, 1, 1)
+    refunded(a, fine, 1, 1)
+    refunded(b, fine, 2, 1)
+    lent = sold(b, lines, customer=BIBI, tenders=[{"kind": "account", "amount": 600}])
+    b.write("payment", {"customer": BIBI, "amount": 200})
+    a.write("void", void_body(sold(a, lines).body, a.entries[-1].hash, "mistyped"))
+    b.write("void", void_body(lent.body, lent.hash, "mistyped"))
+    b.write("hold", {"name": "Bibi", "cart": {"lines": [1]}, "sale": SALE}, id=HOLD)
+    a.write("unhold", {"hold": HOLD, "why": "recalled"})
+    for writer in (a, b):  # the same cart, sold twice: one is a duplicate of the other
+        sold(writer, lines, id=SALE, hold=HOLD)
+    a.write("cash", {"direction": "out", "amount": 300, "reason": "tea boy"})
+    for writer in (a, b):
+        covers = [[writer.run, 1, writer.seq]]
+        z = {"shift": None, "float": 1000, "covers": covers, "counted": {"cash": 5}, "expected": {}, "figures": {}}
+        writer.write("shift closed", z)
+        writer.write("day closed", {"of_day": DAY, "vector": [[writer.id, writer.run, writer.seq]]})
+    forged = a.write("stock", {"moves": [{"sku": "TEA", "quantity": "99", "reason": "forged"}]}, seq=4)
+    return shop, [*all_entries(a, b), forged], over, fine
+
+
+def dump(store: Store) -> dict[str, list[Any]]:
+    """The projections' rows, without places that depend on the order of arrival."""
+    found: dict[str, list[Any]] = {}
+    for table in TABLES:
+        rows = store.read.execute(f"SELECT * FROM {table}")
+        names = [column[0] for column in rows.description]
+        kept = [i for i, name in enumerate(names) if name not in ("document",)]
+        found[table] = sorted(
+            (tuple(row[i] for i in kept) for row in rows if table != "onhand" or any(row[2:])), key=repr
+        )
+    return found
+
+
+def test_any_order_and_any_batches_give_equal_tables() -> None:
+    shop, entries, over, _fine = busy_day()
+    wanted: dict[str, list[Any]] | None = None
+    for seed in range(25):
+        rng = random.Random(seed)
+        order = [*entries, *rng.choices(entries, k=3)]
+        rng.shuffle(order)
+        size = rng.choice((1, 2, 7, len(order)))
+        store = Store.open(":memory:")
+        take(store, shop, [order[i : i + size] for i in range(0, len(order), size)])
+        assert differing_tables(store.read) == [], f"seed {seed}"
+        found = dump(store)
+        wanted = wanted or found
+        assert found == wanted, f"seed {seed}"
+        assert excess(store.read, store.shop_key(shop), 9) == [over.id]
+        store.close()
+    assert wanted is not None
+    # received 20; sold 2 each in over, fine, lent, the voided one and the cart (once); back 2 + 1, 1, 2 and 2
+    (tea,) = [row for row in wanted["onhand"] if row[1] == "TEA"]
+    assert format_quantity(tea[2]) == str(20 - 2 * 5 + 3 + 1 + 2 + 2)
+    assert sum(row[-1] for row in wanted["statement"]) == 600 - 200 - 600
+    for table in ("cart", "uncart", "shift", "dayclose", "returned"):
+        assert wanted[table], table
+
+
+def test_a_ledger_of_older_rules_is_made_again_at_its_next_start(tmp_path: Path) -> None:
+    shop, entries, *_ = busy_day()
+    store = Store.open(str(tmp_path / "shop.db"))
+    take(store, shop, [entries])
+    wanted = dump(store)
+    for table in TABLES:
+        store._db.execute(f"DELETE FROM {table}")
+    store._db.execute("UPDATE meta SET value = '1' WHERE name = 'rules'")
+    store.close()
+    store = Store.open(str(tmp_path / "shop.db"))
+    assert dump(store) == wanted
+    assert differing_tables(store.read) == []
+    store.close()
+
+
+@pytest.mark.parametrize("table", ["returned", "statement", "onhand", "cart", "shift", "dayclose"])
+def test_a_changed_row_is_found(table: str) -> None:
+    shop, entries, *_ = busy_day()
+    store = Store.open(":memory:")
+    take(store, shop, [entries])
+    store._db.execute(f"DELETE FROM {table}")
+    assert differing_tables(store.read) == [table]
+    store.close()
