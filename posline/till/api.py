@@ -25,6 +25,7 @@ from posline.till.api_receipts import receipt_routes
 from posline.till.api_refunds import refund_routes
 from posline.till.api_shifts import shift_routes
 from posline.till.body import read_object
+from posline.till.fiscal.view import fiscal_metrics
 from posline.till.guard import LoopbackGuard
 from posline.till.local import Local
 from posline.till.metrics import METRICS_TYPE, exposition, till_metrics
@@ -120,7 +121,8 @@ class _Api:
     async def metrics(self, request: Request) -> Response:
         status = self._till.status()
         day = await asyncio.to_thread(self._till.day_report, status["day"])
-        return Response(exposition(till_metrics(status, day)), media_type=METRICS_TYPE)
+        figures = till_metrics(status, day) + fiscal_metrics(self._till.fiscal.status())
+        return Response(exposition(figures), media_type=METRICS_TYPE)
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(

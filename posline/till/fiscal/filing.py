@@ -14,10 +14,12 @@ from posline.core.fiscal import State, filing_of
 from posline.core.fiscal_invoice import address_of
 from posline.storage.filed import Filed, FiledReports
 from posline.storage.records import Commit
+from posline.storage.reports import Recorded
 from posline.till.fiscal.desk import Desk
 from posline.till.fiscal.outbox import Outbox
 from posline.till.fiscal.token import read_token
 from posline.till.fiscal.view import FiscalView, filed_dict, fiscal_view
+from posline.till.receipts.layout import Fiscal as Printed
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -27,6 +29,7 @@ __all__ = ["Fiscal", "filing_field", "naming"]
 CLOSE_MS = 4 * 3600 * 1000  # before the deadline: time to reach somebody who can mend the line
 OUTAGE_ALARM_MS = 12 * 3600 * 1000  # a service that long away is worth a call, although its countdown has not begun
 LIST_MAX = 1000
+SERVICES = {"fbr_ims": "FBR", "fbr_di": "FBR", "pra_eims": "PRA"}  # as a customer knows them
 
 
 def naming(till: Till) -> dict[str, Any] | None:
@@ -51,6 +54,13 @@ class Fiscal:
             clockwork.monotonic_ms, clockwork.random,
         )  # fmt: skip
         self.outbox = Outbox(self.desk)
+        till.printing.papers.fiscal = self.on_paper
+
+    def on_paper(self, recorded: Recorded) -> Printed:
+        """As `view`, as receipts are laid out: one that was rejected, or is in doubt, was issued offline still."""
+        view = self.view(recorded.entry)
+        state = {"plain": "none", "accepted": "accepted"}.get(view.variant, "offline")
+        return Printed(state, view.number, view.qr, SERVICES.get(view.adapter, view.adapter))
 
     async def _write(self, fields: Mapping[str, Any]) -> None:
         await self._till.write("filing", fields)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from posline.core.entry import Entry
 from posline.core.fiscal import State
+from posline.till.metrics import Metric
 
 if TYPE_CHECKING:
     from posline.storage.filed import Filed, FiledReports
 
-__all__ = ["FiscalView", "filed_dict", "fiscal_view"]
+__all__ = ["FiscalView", "filed_dict", "fiscal_metrics", "fiscal_view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,18 @@ def fiscal_view(filed: FiledReports, entry: Entry, *, copy: bool = False) -> Fis
     return FiscalView(
         variant, stands.state.value, stands.adapter, stands.filer, found.usin, number, stands.qr or number, copy
     )
+
+
+def fiscal_metrics(status: Mapping[str, Any]) -> list[Metric]:
+    """How filing goes, for Prometheus; nothing where nothing is filed."""
+    if not status["on"] and not any(status["counts"].values()):
+        return []
+    counts = [({"state": state}, float(n)) for state, n in sorted(status["counts"].items())]
+    overdue: list[tuple[dict[str, str], float]] = [({}, float(bool(status.get("overdue"))))]
+    return [
+        ("posline_fiscal_entries", "gauge", "Sales, refunds and voids by where they stand with the service", counts),
+        ("posline_fiscal_overdue", "gauge", "Whether something should have been filed by now", overdue),
+    ]
 
 
 def filed_dict(filed: FiledReports, found: Filed) -> dict[str, Any]:

@@ -49,6 +49,9 @@ async def test_a_sale_names_its_filer_and_is_filed_once(tmp_path: Path) -> None:
         view = till.fiscal.view(entry, copy=True)
         assert (view.variant, view.number, view.qr, view.copy) == ("accepted", "N1", "N1", True)
         assert [invoice["USIN"] for invoice in service.sent] == [view.usin]
+        paper = till.fiscal.on_paper(till.one(sold.id))
+        assert (paper.state, paper.number, paper.qr, paper.service) == ("accepted", "N1", "N1", "FBR")
+        assert till.printing.papers.fiscal(till.one(sold.id)) == paper, "what is printed"
         assert view.usin.startswith(uuid.UUID(sold.id).hex)
         assert list(verify(till.store, till.shop_id)) == []
 

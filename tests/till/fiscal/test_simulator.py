@@ -221,3 +221,4 @@ async def test_one_sale_s_filing_is_shown(tmp_path: Path) -> None:
         assert shown["number"] == shown["qr"] == simulator.accepted[0]["number"]
         listed = (await client.get("/api/fiscal?all=true")).json()
         assert [each["state"] for each in listed["queue"]] == ["accepted"]
+        assert 'posline_fiscal_entries{state="accepted"} 1.0' in (await client.get("/metrics")).text
