@@ -21,6 +21,7 @@ __all__ = [
     "inclusive_tax",
     "is_rate",
     "line_total",
+    "minor_digits",
     "parse_percent",
     "parse_quantity",
     "parse_rate",
@@ -38,6 +39,15 @@ _QUANTITY = re.compile(r"(0|[1-9][0-9]{0,5})(?:\.([0-9]{1,3}))?")
 _RATE = re.compile(r"(0|[1-9][0-9]{0,2})(?:\.([0-9]{1,4}))?")
 RATE_UNITS = 10_000  # a rate is held as ten-thousandths of a per cent
 INCLUSIVE, EXCLUSIVE, PRINTED = MODES = ("inclusive", "exclusive", "printed")  # how a line's tax stands to its price
+
+_MINOR_DIGITS = {
+    "JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "BHD": 3, "IQD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3,
+}  # ISO 4217; else 2  # fmt: skip
+
+
+def minor_digits(currency: str) -> int:
+    """How many digits a currency has behind the point: 123456 minor units are 1,234.56 in most."""
+    return _MINOR_DIGITS.get(currency, 2)
 
 
 def round_half_up(numerator: int, denominator: int) -> int:

@@ -212,8 +212,8 @@ def priced_line(amount: int, price: int) -> tuple[int, int, int]:
         if line_total(price, near) == amount:
             return near, price, 0
     for less in range(quantity, quantity - quantity // 100 - 1, -1):
-        dearer = round_half_up(amount * THOUSAND, less)
-        if dearer >= price and line_total(dearer, less) == amount:
+        dearer = round_half_up(amount * THOUSAND, less)  # not below `price`: `less` is at most what the amount buys
+        if line_total(dearer, less) == amount:
             return less, dearer, 0
     dearer = -(-amount * THOUSAND // quantity)
     return quantity, dearer, line_total(dearer, quantity) - amount

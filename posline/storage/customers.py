@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from posline.core.edits import Edit, current
-from posline.storage.connection import Connection
 from posline.storage.effects import CUSTOMERS
 from posline.storage.store import Store
 
@@ -31,7 +30,7 @@ class Customers:
 
     def __init__(self, store: Store, shop: str) -> None:
         self._store, self._shop = store, shop
-        self._read: Connection = store.read
+        self._read = store.read
 
     @property
     def _key(self) -> int | None:

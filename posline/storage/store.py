@@ -19,7 +19,7 @@ from posline.core.entry import Entry, decode
 from posline.core.members import Member, Shop, read_shop
 from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, FolderDamaged
-from posline.storage.connection import Connection, Error, connect, is_full, reader
+from posline.storage.connection import Connection, Error, Readers, connect, is_full, reader
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
 from posline.storage.renewal import renew
@@ -67,7 +67,7 @@ class Store:
             writer = connect(name)
             migrate(writer)
             renew(writer, feed=feed)
-            return cls(name, writer, writer if name == ":memory:" else reader(name), feed=feed)
+            return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
         except Error as error:
             if is_full(error):
                 raise DiskFull("there is no room on the disk: free some and start again") from error

@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import Ambiguous
+from posline.till.api_codes import code_routes
 from posline.till.api_customers import customer_routes
 from posline.till.api_fiscal import fiscal_routes
 from posline.till.api_goods import goods_routes
@@ -52,6 +53,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *fiscal_routes(till),
         *shift_routes(till),
         *people_routes(till),
+        *code_routes(till),
         *receipt_routes(till),
         *goods_routes(till),
         *customer_routes(till),

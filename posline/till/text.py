@@ -11,20 +11,8 @@ import segno
 from rich.table import Table
 from rich.text import Text
 
+from posline.core.money import minor_digits
 from posline.till.terminal import console
-
-_DECIMALS = {
-    "JPY": 0,
-    "KRW": 0,
-    "VND": 0,
-    "CLP": 0,
-    "BHD": 3,
-    "IQD": 3,
-    "JOD": 3,
-    "KWD": 3,
-    "OMR": 3,
-    "TND": 3,
-}  # ISO 4217; else 2
 
 __all__ = ["print_day", "print_import", "print_invitation", "print_problems", "print_restored", "print_status"]
 
@@ -176,6 +164,6 @@ def _plain(problem: Mapping[str, Any]) -> str:
 
 def money(minor: int, currency: str) -> str:
     """An amount as people write it: 123456 is 1,234.56 in most currencies."""
-    decimals = _DECIMALS.get(currency, 2)
+    decimals = minor_digits(currency)
     whole, rest = divmod(abs(minor), 10**decimals)
     return f"{'-' if minor < 0 else ''}{whole:,}" + (f".{rest:0{decimals}d}" if decimals else "")

@@ -81,6 +81,23 @@ def test_the_check_digit_of_a_price_as_in_gs1s_own_examples(value: str, digit: i
     assert value_check_digit(value) == digit
 
 
+@given(st.integers(0, 99_999), st.sampled_from([4, 5]))
+def test_the_check_digit_of_a_value_by_gs1s_rules_in_words(number: int, length: int) -> None:
+    """2-: twice the digit, its tens taken from its units; 3: three times; 5+, 5-: five times, tens added or taken."""
+
+    def weighed(rule: str, digit: str) -> int:
+        tens, units = divmod(int(rule[0]) * int(digit), 10)
+        return (units + {"+": tens, "-": -tens}.get(rule[1:], 0)) % 10
+
+    value = f"{number:05}"[-length:]
+    if length == 4:
+        expected = 3 * sum(weighed(*pair) for pair in zip(("2-", "2-", "3", "5-"), value, strict=True)) % 10
+        assert value_check_digit(value) == expected
+    else:
+        sum_ = sum(weighed(*pair) for pair in zip(("5+", "2-", "5-", "5+", "2-"), value, strict=True))
+        assert weighed("5-", str(value_check_digit(value))) == -sum_ % 10
+
+
 def test_there_is_no_check_digit_for_another_length() -> None:
     with pytest.raises(ValueError, match="3 digits"):
         value_check_digit("123")
@@ -147,6 +164,7 @@ def test_one_wrong_pattern_does_not_take_the_others_with_it() -> None:
 def test_a_price_label_becomes_what_was_weighed() -> None:
     assert priced_line(12_550, 25_000) == (502, 25_000, 0)  # 0.502 kg at 250.00
     assert priced_line(12_549, 25_000) == (501, 25_048, 0)  # nearly 0.502 kg: it may not cost more
+    assert priced_line(100, 1_700) == (59, 1_700, 0)  # 0.059 kg costs 100.3, and that is 100
 
 
 @settings(max_examples=300)
