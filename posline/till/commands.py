@@ -23,6 +23,7 @@ from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
 from posline.till.counter_commands import COUNTER_COMMANDS, COUNTER_READING
 from posline.till.dating import redate, set_time
 from posline.till.exporting import FORMATS
+from posline.till.fiscal.commands import FISCAL_COMMANDS, FISCAL_READING
 from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
@@ -240,9 +241,10 @@ COMMANDS: dict[str, Command] = {
     "redate": move_entries,
     **RECEIPT_COMMANDS,
     **COUNTER_COMMANDS,
+    **FISCAL_COMMANDS,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({
     "status", "report_day", "report_shift", "verify", "export_sales", "catalogue_export", "backup", "receipt",
-    "printer_show", *COUNTER_READING,
+    "printer_show", *COUNTER_READING, *FISCAL_READING,
 })  # fmt: skip
