@@ -30,7 +30,7 @@ test: style types node hosts
 # The random schedules of tests/simulation and the kills of tests/faults, many times over and from fresh seeds.
 # The network's last, and one by one: what they measure, they measure alone.
 proof: $(VENV)/.dev node hosts
-	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults
+	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/till/fiscal/test_three_tills.py
 	POSLINE_PROOF=1 $(BIN)/python -m pytest -s tests/network
 
 bench: $(VENV)/.bench

@@ -13,7 +13,9 @@ import typer
 from posline.errors import BadRequest, FolderError, NotFound
 from posline.till import terminal, text
 from posline.till.commands import COMMANDS, READING
+from posline.till.counter_commands import add_counter_commands
 from posline.till.export_commands import add_export_commands
+from posline.till.fiscal.cli import fiscal_app
 from posline.till.invitation import Invitation, parse_duration
 from posline.till.linking import sync_url
 from posline.till.local import ask
@@ -79,6 +81,9 @@ def _ask(context: typer.Context, name: str, arguments: Mapping[str, Any] | None 
         command=COMMANDS[name],
         open_here=lambda folder: open_till(folder, read_only=reading, found=not reading),
     )
+
+
+app.add_typer(fiscal_app(_ask), name="fiscal")
 
 
 def checked(parse: Any, value: Any, *more: Any) -> Any:
@@ -365,6 +370,7 @@ def token_add(
 
 
 add_receipt_commands(app, _ask)
+add_counter_commands(app, _ask)
 
 if __name__ == "__main__":
     main()

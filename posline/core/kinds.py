@@ -32,6 +32,7 @@ from posline.core.counter import (
     check_stock,
     check_unhold,
 )
+from posline.core.fiscal import check_filing
 from posline.core.numbers import AUTHOR, author_id, valid_label
 from posline.core.sales import check_refund, check_sale, check_void, refund_content, sale_content, void_content
 
@@ -239,6 +240,7 @@ _CHECKS: dict[str, Callable[[str, Body], str | None]] = {
     "shift opened": check_shift_opened,
     "shift closed": check_shift_closed,
     "day closed": check_day_closed,
+    "filing": check_filing,
     "founding": _founding,
     "member": _member,
     "role": _role,

@@ -1,4 +1,4 @@
-"""What customers owe the shop (`account`, udhaar), and what the shop owes them (`credit`, store credit).
+"""What customers owe the shop (`account`, udhaar), and what the shop owes them (`credit`: the tender `store_credit`).
 
 Two tills that lend to one customer while apart both count: the balance is a sum, and a limit that was passed is shown,
 not undone.
@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from posline.core.books import book_of
 from posline.core.entry import Entry
 from posline.core.members import Shop
 from posline.storage.connection import Connection
 
-__all__ = ["BOOKS", "Accounts"]
+__all__ = ["BOOKS", "STORE_CREDIT", "Accounts"]
 
-BOOKS = {"account": 1, "credit": -1}  # book -> what a tender of this kind in a sale does to it
+ACCOUNT, CREDIT = "account", "credit"  # the books: what is owed to the shop, and by it
+STORE_CREDIT = "store_credit"  # the tender that spends credit in a sale, and gives it in a refund or a void
+BOOKS = {ACCOUNT: (ACCOUNT, 1), STORE_CREDIT: (CREDIT, -1)}  # tender -> its book, and what it does to it in a sale
 INSERT = """INSERT OR IGNORE INTO statement (shop, customer, book, hash, day, at, kind, id, amount)
  VALUES (?,?,?,?,?,?,?,?,?)"""
 DELETE = "DELETE FROM statement WHERE shop = ? AND customer = ? AND book = ? AND hash = ?"
@@ -49,17 +52,17 @@ def _movements(entry: Entry) -> Iterator[tuple[str, str, int]]:
     """(customer, book, amount) of each balance that an entry moves. More in `account` is owed to the shop, more in
     `credit` by it."""
     body = entry.body
-    customer = body.get("customer", "")
+    customer = book_of(body.get("customer", ""))
     if entry.kind == "payment":
-        yield customer, "account", -body["amount"]
+        yield customer, ACCOUNT, -body["amount"]
         paid_by: Any = body.get("tenders", ())
     else:
         paid_by = body.get("tenders") or ()  # without tenders it was cash
     sums: dict[str, int] = {}
-    for tender in paid_by:
-        if tender["kind"] in BOOKS:
-            sums[tender["kind"]] = sums.get(tender["kind"], 0) + tender["amount"]
     back = -1 if entry.kind in ("refund", "void") else 1
+    for tender in paid_by:
+        book, sign = BOOKS.get(tender["kind"], ("", 0))
+        if book and not (entry.kind == "payment" and book == ACCOUNT):
+            sums[book] = sums.get(book, 0) + back * sign * tender["amount"]
     for book, amount in sums.items():
-        if not (entry.kind == "payment" and book == "account"):
-            yield customer, book, back * BOOKS[book] * amount
+        yield customer, book, amount

@@ -6,17 +6,29 @@ installed, and this package uses the same module, so that one process never hold
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
-__all__ = ["Connection", "Error", "OperationalError", "connect", "is_full", "reader", "sqlite_warning", "version"]
+__all__ = [
+    "Connection",
+    "Error",
+    "OperationalError",
+    "Readers",
+    "connect",
+    "is_full",
+    "reader",
+    "sqlite_warning",
+    "version",
+]
 
 Connection = Any  # sqlite3.Connection of whichever module sqlite-utils chose
 Error: type[Exception] = sqlite3.Error
 OperationalError: type[Exception] = sqlite3.OperationalError
 
 CACHE_KIB = 16 * 1024
+THREAD_CACHE_KIB = 4 * 1024  # of a reader that is not the first one: threads come some at a time
 CHECKPOINT_PAGES = 4000  # 16 MiB of WAL: a shop's busy hour between checkpoints, and still quick to recover
 BUSY_MS = 5000  # only a backup or a command's reader can be in the way, and neither stays longer
 SOUND_VERSIONS = ((3, 51, 3), (3, 50, 7), (3, 44, 6))  # with the fix of the WAL reset race
@@ -57,14 +69,50 @@ def connect(path: str) -> Connection:
     return connection
 
 
-def reader(path: str) -> Connection:
+class Readers:
+    """Connections that only read, one a thread, used like one connection.
+
+    Within one connection every read sees the snapshot of the oldest read that is still under way. Were it shared, a
+    report that another thread is reading would hide the latest commits from whoever decides by them.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path, self._mine = path, threading.local()
+        self._all: list[Connection] = []
+        self._opening = threading.Lock()
+        self._closed = False
+        self._mine.connection = self._open(CACHE_KIB)
+
+    def _open(self, cache_kib: int) -> Connection:
+        with self._opening:
+            if self._closed:
+                raise sqlite3.ProgrammingError("the file is closed")
+            self._all.append(reader(self._path, cache_kib))
+            return self._all[-1]
+
+    def execute(self, *query: Any) -> Any:
+        """As a connection's."""
+        connection = getattr(self._mine, "connection", None)
+        if connection is None:
+            connection = self._mine.connection = self._open(THREAD_CACHE_KIB)
+        return connection.execute(*query)
+
+    def close(self) -> None:
+        """Close all of them."""
+        with self._opening:
+            self._closed = True
+            for connection in self._all:
+                connection.close()
+
+
+def reader(path: str, cache_kib: int = CACHE_KIB) -> Connection:
     """A connection that only reads committed rows and never checkpoints."""
     connection = sqlite3.connect(
         f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     connection.execute("PRAGMA query_only=ON")
-    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size=-{cache_kib}")
     return connection
 
 

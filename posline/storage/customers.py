@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from posline.core.books import book_of, phone_digits
 from posline.core.edits import Edit, current
-from posline.storage.connection import Connection
 from posline.storage.effects import CUSTOMERS
 from posline.storage.store import Store
 
-__all__ = ["Balance", "Customers", "phone_digits"]
+__all__ = ["Balance", "Customers"]
 
 _NAMED = "SELECT name, value FROM edit WHERE shop = ?1 AND document = ?2 AND current = 1"
-_COUNTRY = ("0092", "92")  # before a Pakistani number in international form
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +30,38 @@ class Customers:
 
     def __init__(self, store: Store, shop: str) -> None:
         self._store, self._shop = store, shop
+        self._read = store.read
 
     @property
     def _key(self) -> int | None:
         return self._store.shop_key(self._shop)
 
-    @property
-    def _read(self) -> Connection:
-        return self._store.read
-
     def customer(self, customer: str) -> dict[str, Any] | None:
         """A customer's current fields by id, or None."""
-        row = self._read.execute(_NAMED + " AND name = ?3", (self._key, CUSTOMERS, customer)).fetchone()
+        row = self._read.execute(_NAMED + " AND name = ?3", (self._key, CUSTOMERS, book_of(customer))).fetchone()
         return None if row is None else {"customer": row[0], **json.loads(row[1])}
 
     def found(self, wanted: str, after: str, limit: int) -> list[dict[str, Any]]:
-        """Customers whose name holds `wanted`, or whose phone, NTN or CNIC begins or ends with its digits; by name."""
+        """Customers whose name holds `wanted`, or whose phone, NTN or CNIC begins or ends with its digits; by name.
+
+        `after` is the id of the last one had so far; that one may have been renamed or put out of use since."""
         words, digits = wanted.casefold().split(), phone_digits(wanted)
         made: list[dict[str, Any]] = []
-        for id, value in self._read.execute(
-            _NAMED + " ORDER BY lower(json_extract(value, '$.name')), name", (self._key, CUSTOMERS)
-        ):
+        for id, value in self._read.execute(_NAMED, (self._key, CUSTOMERS)):
             customer = {"customer": id, **json.loads(value)}
             if customer.get("active", True) and _matches(customer, words, digits):
                 made.append(customer)
-        start = next((n for n, customer in enumerate(made, 1) if customer["customer"] == after), 0) if after else 0
-        return made[start : start + limit]
+        made.sort(key=_place)
+        last = self.customer(after) if after else None
+        if last is not None:
+            made = [customer for customer in made if _place(customer) > _place(last)]
+        return made[:limit] if last is not None or not after else []
 
     def in_conflict(self, customer: str) -> bool:
         """Whether several edits of a customer stand side by side, made by tills that were apart."""
         rows = self._read.execute(
             "SELECT hash, author, seq, seen FROM edit WHERE shop = ? AND document = ? AND name = ?",
-            (self._key, CUSTOMERS, customer),
+            (self._key, CUSTOMERS, book_of(customer)),
         ).fetchall()
         if len(rows) < 2:
             return False
@@ -84,7 +83,7 @@ class Customers:
         sums = dict(
             self._read.execute(
                 "SELECT book, sum(amount) FROM statement WHERE shop = ? AND customer = ? GROUP BY book",
-                (self._key, customer),
+                (self._key, book_of(customer)),
             ).fetchall()
         )
         return Balance(int(sums.get("account", 0)), int(sums.get("credit", 0)))
@@ -99,25 +98,23 @@ class Customers:
         ).fetchall():
             yield customer, Balance(int(account), int(credit))
 
-    def statement(self, customer: str, after: int, limit: int) -> list[dict[str, Any]]:
+    def statement(
+        self, customer: str, after: int, limit: int, *, first: str = "", last: str = "9"
+    ) -> list[dict[str, Any]]:
         """Movements of a customer's books in an order that all replicas share, each with the balance of its book after
-        it; from place `after` on."""
+        it; of the days `first` to `last`, from place `after` on."""
         rows = self._read.execute(
-            "SELECT day, at, kind, id, book, amount, sum(amount) OVER (PARTITION BY book ORDER BY day, at, hash)"
-            " FROM statement WHERE shop = ? AND customer = ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
-            (self._key, customer, limit, after),
+            "SELECT day, at, kind, id, book, amount, balance FROM (SELECT *, sum(amount) OVER"
+            " (PARTITION BY book ORDER BY day, at, hash) AS balance FROM statement WHERE shop = ? AND customer = ?)"
+            " WHERE day BETWEEN ? AND ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
+            (self._key, book_of(customer), first, last, limit, after),
         ).fetchall()
         names = ("day", "at", "kind", "id", "book", "amount", "balance")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def phone_digits(text: str) -> str:
-    """The digits of a phone number in the form of the country: +92 300 1234567 and 0300-1234567 are one number."""
-    digits = "".join(c for c in text if c in "0123456789")
-    for prefix in _COUNTRY:
-        if digits.startswith(prefix) and len(digits) == len(prefix) + 10:
-            return "0" + digits[len(prefix) :]
-    return digits
+def _place(customer: dict[str, Any]) -> tuple[str, str]:
+    return str(customer["name"]).casefold(), str(customer["customer"])
 
 
 def _matches(customer: dict[str, Any], words: list[str], digits: str) -> bool:

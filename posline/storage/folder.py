@@ -4,6 +4,7 @@
     posline.db      the log and the ledger (SQLite)
     key             the author's signing key, mode 0600; no backup holds it
     settings.json   the shop's id and token, peers' addresses
+    fiscal-token    the token of a fiscal service, mode 0600; no backup holds it
     local.json      while a till runs: its local address and the secret that its commands present
 
 Knows nothing of what the settings mean.

@@ -19,6 +19,7 @@ from posline.storage.carts import Carts
 from posline.storage.connection import Connection
 from posline.storage.drawers import Drawers
 from posline.storage.effects import Effects
+from posline.storage.filings import Filings
 from posline.storage.goods import Goods
 from posline.storage.returns import Returns
 
@@ -33,6 +34,7 @@ TABLES = (
     *Returns.tables,
     *Carts.tables,
     *Drawers.tables,
+    *Filings.tables,
 )
 
 
@@ -63,6 +65,7 @@ class Projections:
             Returns(db),
             Carts(db),
             Drawers(db),
+            Filings(db),
         )
         self._all = everything
         self._of: dict[str, tuple[Projection, ...]] = {

@@ -14,7 +14,6 @@ from posline.core.entry import Entry, decode
 from posline.core.members import Role
 from posline.core.numbers import parse_receipt, receipt
 from posline.core.status import Status
-from posline.storage.connection import Connection
 from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.returned import excess
@@ -83,15 +82,12 @@ class Reports:
 
     def __init__(self, store: Store, shop: str, *, here: str) -> None:
         self._store, self._shop, self._here = store, shop, here
+        self._read = store.read
         self._catalogue = -1, ""  # the row of the shop's document as of which it was looked up, and its name
 
     @property
     def _key(self) -> int | None:
         return self._store.shop_key(self._shop)
-
-    @property
-    def _read(self) -> Connection:
-        return self._store.read
 
     # -- entries -----------------------------------------------------------------------------------
 

@@ -138,6 +138,25 @@ def _counter(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="fiscal filings")
+def _filings(db: Database) -> None:
+    for statement in (
+        # what is to be filed with a fiscal service and where it stands; of a refund or void, `sale` is what it is about
+        """CREATE TABLE fileable (
+            shop INTEGER, hash BLOB, id TEXT NOT NULL, usin TEXT NOT NULL, kind TEXT NOT NULL, sale TEXT NOT NULL,
+            of BLOB, at TEXT NOT NULL, seq INTEGER NOT NULL, named TEXT NOT NULL, state TEXT NOT NULL,
+            adapter TEXT NOT NULL, filer TEXT NOT NULL, tries INTEGER NOT NULL,
+            PRIMARY KEY (shop, hash)) WITHOUT ROWID""",
+        "CREATE INDEX fileable_sale ON fileable (shop, sale)",
+        "CREATE INDEX fileable_usin ON fileable (shop, usin)",
+        "CREATE INDEX fileable_state ON fileable (shop, state, filer, tries, at, seq)",
+        # the steps of filing it, each as its entry has them
+        "CREATE TABLE filing (shop INTEGER, usin TEXT, hash BLOB, sale TEXT NOT NULL, body TEXT NOT NULL,"
+        " PRIMARY KEY (shop, usin, hash)) WITHOUT ROWID",
+    ):
+        db.execute(statement)
+
+
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction."""
     migrations.apply(Database(connection, execute_plugins=False))

@@ -15,7 +15,6 @@ import msgspec
 from posline.core.drawer import MONEY_KINDS, Takings, money_in
 from posline.core.entry import Entry
 from posline.core.ranges import Numbers
-from posline.storage.connection import Connection
 from posline.storage.ledger import DUPLICATE
 from posline.storage.records import Staged
 from posline.storage.store import Store
@@ -73,15 +72,12 @@ class TillShifts:
 
     def __init__(self, store: Store, shop: str, author: str) -> None:
         self._store, self._shop, self._author = store, shop, author
+        self._read = store.read
         self._known: dict[bytes, list[list[int]]] = {}  # what each Z report covers, by its hash
 
     @property
     def _key(self) -> int | None:
         return self._store.shop_key(self._shop)
-
-    @property
-    def _read(self) -> Connection:
-        return self._store.read
 
     def _entries(self, staged: Sequence[Staged]) -> list[Entry]:
         """Those that this till wrote itself."""

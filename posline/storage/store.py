@@ -2,7 +2,7 @@
 
 `commit` writes a batch of staged updates, the elements they bring and the ledger's rows in one transaction, fsynced.
 It runs where its caller likes, one at a time, on the one writing connection; everything else reads committed rows
-through read-only connections, one a thread, or the heads, which are replaced whole once their commit stands.
+through a second, read-only connection, or the heads, which are replaced whole once their commit stands.
 
 Knows nothing of links, clocks or sockets.
 """
@@ -10,7 +10,6 @@ Knows nothing of links, clocks or sockets.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from posline.core.entry import Entry, decode
 from posline.core.members import Member, Shop, read_shop
 from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, FolderDamaged
-from posline.storage.connection import Connection, Error, connect, is_full, reader
+from posline.storage.connection import Connection, Error, Readers, connect, is_full, reader
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
 from posline.storage.renewal import renew
@@ -39,11 +38,10 @@ READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while
 class Store:
     """The open file. Use `Store.open`."""
 
-    def __init__(self, path: str, writer: Connection, *, feed: bool) -> None:
+    def __init__(self, path: str, writer: Connection, read: Connection, *, feed: bool) -> None:
         self.path = path
         self._db = writer
-        self._readers: list[Connection] = []
-        self._here = threading.local()
+        self.read = read
         self._shops: dict[str, int] = {}
         self._documents: dict[tuple[int, str], int] = {}
         self._heads: dict[tuple[str, str], Head] = {}
@@ -69,7 +67,7 @@ class Store:
             writer = connect(name)
             migrate(writer)
             renew(writer, feed=feed)
-            return cls(name, writer, feed=feed)
+            return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
         except Error as error:
             if is_full(error):
                 raise DiskFull("there is no room on the disk: free some and start again") from error
@@ -78,23 +76,10 @@ class Store:
                 "as a new till; what this till had shared comes back from the others"
             ) from error
 
-    @property
-    def read(self) -> Connection:
-        """This thread's connection for reading. One for all would not do: a statement that is under way in one thread
-        holds its connection to a moment of the past, and a till that asks there whether an id is recorded would be told
-        what was true before its last commit."""
-        if self.path == ":memory:":
-            return self._db
-        connection: Connection | None = getattr(self._here, "connection", None)
-        if connection is None:
-            connection = self._here.connection = reader(self.path)
-            self._readers.append(connection)
-        return connection
-
     def close(self) -> None:
-        """Close all connections; what was committed stays."""
-        for connection in self._readers:
-            connection.close()
+        """Close both connections; what was committed stays."""
+        if self.read is not self._db:
+            self.read.close()
         self._db.close()
 
     # -- small settings ----------------------------------------------------------------------------

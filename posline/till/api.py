@@ -19,6 +19,7 @@ from starlette.routing import Route
 from posline.errors import Ambiguous
 from posline.till.api_codes import code_routes
 from posline.till.api_customers import customer_routes
+from posline.till.api_fiscal import fiscal_routes
 from posline.till.api_goods import goods_routes
 from posline.till.api_people import people_routes
 from posline.till.api_receipts import receipt_routes
@@ -26,6 +27,7 @@ from posline.till.api_refunds import refund_routes
 from posline.till.api_reports import report_routes
 from posline.till.api_shifts import shift_routes
 from posline.till.body import read_object
+from posline.till.fiscal.view import fiscal_metrics
 from posline.till.guard import LoopbackGuard
 from posline.till.local import Local
 from posline.till.metrics import METRICS_TYPE, exposition, till_metrics
@@ -49,6 +51,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         Route("/api/sales", api.sales, methods=["GET"]),
         Route("/api/sales/{wanted}", api.sale, methods=["GET"]),
         *refund_routes(till),
+        *fiscal_routes(till),
         *shift_routes(till),
         *people_routes(till),
         *code_routes(till),
@@ -118,7 +121,8 @@ class _Api:
     async def metrics(self, request: Request) -> Response:
         status = self._till.status()
         day = await asyncio.to_thread(self._till.day_report, status["day"])
-        return Response(exposition(till_metrics(status, day)), media_type=METRICS_TYPE)
+        figures = till_metrics(status, day) + fiscal_metrics(self._till.fiscal.status())
+        return Response(exposition(figures), media_type=METRICS_TYPE)
 
     async def events(self, request: Request) -> Response:
         return StreamingResponse(

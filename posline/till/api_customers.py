@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from posline.till.body import read_object
 from posline.till.problems import json_answer
-from posline.till.query import limit_of
+from posline.till.query import day_of, limit_of
 from posline.till.till import Till, cursor
 
 __all__ = ["customer_routes"]
@@ -44,7 +44,8 @@ def customer_routes(till: Till) -> list[Route]:
     async def statement(request: Request) -> Response:
         query = request.query_params
         asked = request.path_params["customer"], cursor(query.get("after")), limit_of(query.get("limit"))
-        return json_answer(await asyncio.to_thread(books.statement, *asked))
+        first, last = (day_of(query[name]) if query.get(name) else None for name in ("from", "to"))
+        return json_answer(await asyncio.to_thread(books.statement, *asked, first=first, last=last))
 
     async def pay(request: Request) -> Response:
         payment, repeated = await books.pay(await read_object(request))

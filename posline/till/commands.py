@@ -19,8 +19,10 @@ from posline.errors import BadRequest
 from posline.storage.verify import verify
 from posline.till.admitting import NotAdmitted, admit, public_key
 from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
+from posline.till.counter_commands import COUNTER_COMMANDS, COUNTER_READING
 from posline.till.dating import redate, set_time
 from posline.till.export_commands import EXPORT_COMMANDS
+from posline.till.fiscal.commands import FISCAL_COMMANDS, FISCAL_READING
 from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
@@ -213,11 +215,13 @@ COMMANDS: dict[str, Command] = {
     "set_time": say_time,
     "redate": move_entries,
     **RECEIPT_COMMANDS,
+    **COUNTER_COMMANDS,
+    **FISCAL_COMMANDS,
     **REPORT_COMMANDS,
     **EXPORT_COMMANDS,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({
-    "status", "report_shift", "verify", "catalogue_export", "backup", "receipt",
-    "printer_show", *REPORT_COMMANDS, *EXPORT_COMMANDS,
+    "status", "report_shift", "verify", "catalogue_export", "backup", "receipt", "printer_show",
+    *COUNTER_READING, *FISCAL_READING, *REPORT_COMMANDS, *EXPORT_COMMANDS,
 })  # fmt: skip

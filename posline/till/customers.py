@@ -6,14 +6,16 @@ limit is shown. A till refuses to lend beyond a limit only where the shop says s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from posline.core.checks import uuid_text
+from posline.core.books import book_of
+from posline.core.checks import TENDER, uuid_text
 from posline.core.faults import Faults
 from posline.core.money import MAX_MONEY
 from posline.core.pricing import ON_ACCOUNT, PricedSale
-from posline.errors import NotFound
+from posline.errors import BadRequest, NotFound
+from posline.storage.accounts import STORE_CREDIT
 from posline.storage.customers import Balance, Customers
 from posline.till.people import approval
 from posline.till.recording import Draft, Result
@@ -21,7 +23,7 @@ from posline.till.recording import Draft, Result
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Books"]
+__all__ = ["Books", "whose_credit"]
 
 TEXTS = ("name", "phone", "ntn", "cnic", "address", "note")
 _FIELDS = frozenset({"id", "by", "pin", "approve", "limit", "active", *TEXTS})
@@ -50,6 +52,7 @@ class Books:
         now = self._ledger.customer(customer)
         if now is None:
             raise NotFound(f"no customer has the id {customer[:60]!r}")
+        customer = str(now["customer"])
         return await self._record(customer, request, now)
 
     async def _record(
@@ -88,7 +91,7 @@ class Books:
         found, balance = self._ledger.customer(customer), self._ledger.balance(customer)
         if found is None and balance == Balance() and not self._ledger.statement(customer, 0, 1):
             raise NotFound(f"no customer has the id {customer[:60]!r}, and no sale names one so")
-        return self._with_balance(found or {"customer": customer, "name": customer}, balance)
+        return self._with_balance(found or {"customer": book_of(customer), "name": book_of(customer)}, balance)
 
     def _with_balance(self, customer: Mapping[str, Any], balance: Balance) -> dict[str, Any]:
         limit = customer.get("limit")
@@ -113,9 +116,12 @@ class Books:
 
     # -- what they owe -------------------------------------------------------------------------------------------------
 
-    def statement(self, customer: str, after: int, limit: int) -> dict[str, Any]:
-        """A customer's movements in order, each with the balance behind it. Raises NotFound."""
-        rows = self._ledger.statement(customer, after, limit)
+    def statement(
+        self, customer: str, after: int, limit: int, *, first: str | None = None, last: str | None = None
+    ) -> dict[str, Any]:
+        """A customer's movements in order, each with the balance behind it; of the days `first` to `last` where they
+        are given, and of all days before them in the balance. Raises NotFound."""
+        rows = self._ledger.statement(customer, after, limit, first=first or "", last=last or "9")
         for row in rows:
             held = next((r for r in self._till.reports.by_id(row["id"]) if r.entry.kind == row["kind"]), None)
             row["receipt"] = held.receipt if held is not None and held.entry.number else None
@@ -162,19 +168,31 @@ class Books:
 
     def beyond(self, priced: PricedSale, *, named: bool, limited: bool) -> str | None:
         """Why a sale may not be lent, in words, or None. `named`: only to customers; `limited`: only up to their
-        limit."""
-        lent = sum(tender["amount"] for tender in priced.tenders or () if tender["kind"] == ON_ACCOUNT)
-        if not lent:
-            return None
+        limit, and no more store credit than they have."""
         id = str(priced.extra.get("customer", ""))
-        if named and not id:
+        lent, spent = (_part(priced.tenders or (), kind) for kind in (ON_ACCOUNT, STORE_CREDIT))
+        if lent and named and not id:
             return "on account: this needs a customer"
-        customer = self._ledger.customer(id) if id else None
-        limit = None if customer is None else customer.get("limit")
-        if not limited or limit is None:
+        if not limited or not id or not (lent or spent):
             return None
-        owed = self._ledger.balance(id).account + lent
-        return f"on account: {owed} would be owed, over the limit of {limit}" if owed > limit else None
+        customer, balance = self._ledger.customer(id), self._ledger.balance(id)
+        if spent > balance.credit:
+            return f"store credit: {spent} would be spent of {balance.credit}"
+        limit = None if customer is None else customer.get("limit")
+        owed = balance.account + lent
+        if lent and limit is not None and owed > limit:
+            return f"on account: {owed} would be owed, over the limit of {limit}"
+        return None
+
+
+def whose_credit(tenders: Iterable[Mapping[str, Any]], customer: object) -> None:
+    """Store credit stands in somebody's book. Raises BadRequest where `tenders` name some, and nobody is named."""
+    if not customer and _part(tenders, STORE_CREDIT):
+        raise BadRequest.of("customer", "is needed with store credit: it is spent from, or put into, somebody's book")
+
+
+def _part(tenders: Iterable[Mapping[str, Any]], kind: str) -> int:
+    return sum(tender["amount"] for tender in tenders if tender["kind"] == kind)
 
 
 def _tenders(faults: Faults, asked: object, amount: int) -> list[dict[str, Any]]:
@@ -185,7 +203,9 @@ def _tenders(faults: Faults, asked: object, amount: int) -> list[dict[str, Any]]
     for index, tender in enumerate(asked[:20]):
         where = f"tenders.{index}"
         fields = faults.fields(where, tender, frozenset({"kind", "amount", "reference"}))
-        kind = faults.text(f"{where}.kind", fields.get("kind"))
+        kind = fields.get("kind")
+        if not isinstance(kind, str) or TENDER.fullmatch(kind) is None:
+            faults.add(f"{where}.kind", "must be a lower-case word such as cash or card")
         if kind == ON_ACCOUNT:
             faults.add(f"{where}.kind", "pays nothing: what is owed stays owed")
         one: dict[str, Any] = {"kind": kind, "amount": faults.amount(f"{where}.amount", fields.get("amount"))}

@@ -103,6 +103,12 @@ ALARMS: Mapping[str, Advice] = {
         "Switch that till on, and any till that it linked with: they come by themselves. If its disk is lost they are "
         "lost with it: the numbers say which receipts to look for on paper.",
     ),
+    "fiscal": Advice(
+        "Sales are not filed with the fiscal service as they should be: it rejected some, may or may not have taken "
+        "some, the deadline is near, or filing is set up wrongly.",
+        "'posline fiscal status' says what hinders, and 'posline fiscal queue' lists the sales. Settle what needs "
+        "reconciliation by 'posline fiscal resolve'; mend what was rejected, then 'posline fiscal release'.",
+    ),
     "clock": Advice(
         "This till's clock is wrong, or differs from another device's.",
         "Set date and time on the device that is wrong, or say 'posline set-time' there, or link it with one that "
@@ -245,7 +251,7 @@ class Watch:
             found.append(removed)
         if (printer := till.printing.alarm()) is not None:
             found.append(printer)
-        found += till.reports.alarms() + till.shifts.alarms() + self._gap_alarms()
+        found += till.reports.alarms() + till.shifts.alarms() + self._gap_alarms() + till.fiscal.alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]
 

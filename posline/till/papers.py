@@ -1,4 +1,4 @@
-"""The receipt of an entry: what the ledger knows of a sale, a refund or a void, gathered and laid out.
+"""The receipt of an entry: what the ledger knows of a sale, a refund, a void or a payment, gathered and laid out.
 
 Any till shows any till's receipts. The code that carries the signed sale stands only on receipts of what this disk
 wrote itself: only its author can sign it, and only for what it can vouch for. It is signed when a receipt is drawn, and
@@ -7,14 +7,13 @@ so never on the path of a sale.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from posline.core.numbers import parse_receipt
 from posline.core.proof import make_proof
 from posline.errors import Ambiguous, NotFound
-from posline.storage.effects import CUSTOMERS
+from posline.storage.customers import Customers
 from posline.storage.returned import taken_of
 from posline.till.receipts.blocks import Paper, Receipt
 from posline.till.receipts.fonts import can_shape
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PAPER_KINDS", "Papers", "filed_later"]
 
-PAPER_KINDS = frozenset({"sale", "refund", "void"})  # kinds of entries that have a receipt
+PAPER_KINDS = frozenset({"sale", "refund", "void", "payment"})  # kinds of entries that have a receipt
 SETTING = "receipt"  # the shared setting of posline.till.receipts.settings
 OF_LINE = ("rate", "mode", "mrp")  # what a line's entry says beyond what the API answers, where it says it
 OF_SOLD = ("name_ur", "unit", *OF_LINE)  # what a returned line takes from the sold one
@@ -55,7 +54,7 @@ class Papers:
         return settings_of(self._till.reports.setting(SETTING)).with_name(self._till.shop)
 
     def find(self, wanted: str) -> Recorded:
-        """The sale, refund or void with this id, receipt or element's hash (hex). Raises NotFound, Ambiguous."""
+        """The sale, refund, void or payment with this id, receipt or hash (hex). Raises NotFound, Ambiguous."""
         key = self._till.store.shop_key(self._till.shop_id)
         parsed = parse_receipt(wanted)
         where: tuple[str, object]
@@ -66,7 +65,7 @@ class Papers:
         else:
             where = "id = ?", wanted.lower()
         rows = self._till.store.read.execute(
-            f"SELECT n FROM entry WHERE shop = ? AND {where[0]} AND kind IN ('sale', 'refund', 'void')"
+            f"SELECT n FROM entry WHERE shop = ? AND {where[0]} AND kind IN ('sale', 'refund', 'void', 'payment')"
             " ORDER BY status, hash",
             (key, where[1]),
         ).fetchall()
@@ -104,6 +103,12 @@ class Papers:
         entry = recorded.entry
         if entry.kind == "sale":
             return self._sale(recorded) | {"voided": self._taken(entry)}
+        if entry.kind == "payment":
+            return {
+                "kind": entry.kind, "id": entry.id, "label": self._till.reports.label(entry.till), "at": entry.at,
+                "day": recorded.day, "by": entry.by, "total": entry.body["amount"], "lines": [],
+                "tenders": entry.body.get("tenders") or [],
+            }  # fmt: skip
         answer = show_refund(self._till, recorded).to_dict()
         answer["receipt"] = answer["receipt"] or ""
         sale = self._of(entry)
@@ -119,7 +124,7 @@ class Papers:
     def proof(self, recorded: Recorded) -> tuple[str, ...]:
         """The codes that carry the signed entry; none for what others wrote, or another life of this till."""
         entry, till = recorded.entry, self._till
-        if entry.till != till.id or not self._own(entry):
+        if entry.kind == "payment" or entry.till != till.id or not self._own(entry):
             return ()
         return make_proof(entry.raw, till.shop_id, till.key.sign, receipt=recorded.receipt)
 
@@ -161,22 +166,13 @@ class Papers:
         customer = entry.body.get("customer")
         if not customer:
             return None
-        key, read = self._till.store.shop_key(self._till.shop_id), self._till.store.read
-        row = read.execute(
-            "SELECT value FROM edit WHERE shop = ? AND document = ? AND name = ? AND current = 1",
-            (key, CUSTOMERS, customer),
-        ).fetchone()
-        known: Mapping[str, Any] = {} if row is None else json.loads(row[0])
-        (balance, moves) = read.execute(
-            "SELECT coalesce(sum(amount), 0), count(*) FROM statement WHERE shop = ? AND customer = ?"
-            " AND book = 'account'",
-            (key, customer),
-        ).fetchone()
-        if not known and not moves:
-            return Udhaar(str(customer))
+        ledger = Customers(self._till.store, self._till.shop_id)
+        known, owed = ledger.customer(str(customer)) or {}, ledger.balance(str(customer)).account
+        lent = any(tender.get("kind") == "account" for tender in entry.body.get("tenders") or ())
+        shown = not copy and (owed != 0 or lent or entry.kind == "payment")
         return Udhaar(
             str(known.get("name") or customer),
             str(known.get("phone") or ""),
             str(known.get("ntn") or ""),
-            int(balance) if moves and not copy else None,
+            owed if shown else None,
         )

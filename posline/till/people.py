@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from posline.core.checks import MAX_TEXT
 from posline.core.faults import Faults
 from posline.core.people import (
     CASHIER,
@@ -26,6 +27,7 @@ from posline.core.people import (
 )
 from posline.core.pricing import PricedSale
 from posline.errors import BadRequest, NotAllowed, NotFound
+from posline.till.shared import may_manage
 from posline.till.terms import ENFORCE_LIMIT, LIMITS, REQUIRE_CUSTOMER
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ TRIES = 5  # wrong PINs in a row before a name has to wait
 WAIT_S, WAIT_MAX_S = 30, 600
 SALT_BYTES = 16
 NAMES_MAX = 200  # cashiers of a shop
+NAME_MAX = MAX_TEXT - len(CASHIER_SETTING)  # characters of a cashier's name, so that the setting's is one too
 
 
 class People:
@@ -60,10 +63,13 @@ class People:
         return cashier_of(self._till.reports.setting(CASHIER_SETTING + name)) if name else None
 
     async def save(self, name: str, request: Mapping[str, Any]) -> Cashier:
-        """Make or change a cashier: {role?, pin?, active?, language?}; what is not given stays. Raises BadRequest."""
+        """Make or change a cashier: {role?, pin?, active?, language?}; what is not given stays. Raises BadRequest, and
+        NotAllowed where this till is no manager."""
+        may_manage(self._till)
         faults = Faults()
         fields = faults.fields("", request, frozenset({"role", "pin", "active", "language"}))
-        faults.text("name", name)
+        if len(faults.text("name", name)) > NAME_MAX:
+            faults.add("name", f"must be a text of 1 to {NAME_MAX} characters")
         now = self.cashier(name)
         if now is None and len(self.listed()) >= NAMES_MAX:
             faults.add("name", f"would be one cashier more than the {NAMES_MAX} that a shop may have")
@@ -115,7 +121,8 @@ class People:
             priced, named=setting(REQUIRE_CUSTOMER) is True, limited=setting(ENFORCE_LIMIT) is True
         )
         cashier = self.cashier(priced.by)
-        beyond = exceeded(priced, limits.get(cashier.role if cashier is not None else CASHIER, {})) or lent
+        role = cashier.role if cashier is not None and cashier.active else CASHIER
+        beyond = exceeded(priced, limits.get(role, {})) or lent
         if beyond is None:
             return ""
 

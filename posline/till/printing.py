@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from posline.till.printers import PrinterSettings
 from posline.till.receipts.blocks import Align, Cell, Columns, Cut, Receipt, Rule, Space, Text
 from posline.till.receipts.escpos import escpos
 from posline.till.receipts.fonts import can_shape
+from posline.till.receipts.layout import Made, report_of
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -104,8 +105,8 @@ class Printing:
     def print(
         self, wanted: str, *, copy: bool | None = None, id: str | None = None, language: str = ""
     ) -> dict[str, Any]:
-        """Print the receipt of the sale, refund or void with this id, receipt or hash; returns at once with {job,
-        receipt, state}. `copy` None marks it as a copy where it was printed before, or at another till. The same `id`
+        """Print the receipt of the sale, refund, void or payment with this id, receipt or hash; answers {job, receipt,
+        state} at once. `copy` None marks it as a copy where it was printed before, or at another till. The same `id`
         never prints twice. Raises NotFound, Ambiguous, NotPossible, Conflict."""
         recorded = self.papers.find(wanted)
         entry = recorded.entry
@@ -117,6 +118,21 @@ class Printing:
         name = recorded.receipt if entry.number else f"{entry.kind} {entry.id[:8]}"
         job = queue.add(entry.hash.hex(), name, content, id=id, copy=copy)
         return {"job": job, "receipt": name, "state": queue.state().state}
+
+    def print_report(
+        self,
+        title: str,
+        rows: Sequence[tuple[str, str] | None],
+        *,
+        facts: Sequence[tuple[str, str]] = (),
+        totals: Sequence[tuple[str, str]] = (),
+        id: str | None = None,
+    ) -> str:
+        """Print anything of a title and rows, such as an X or Z report, in the shape of
+        `posline.till.receipts.layout.report_of`; returns the job's id. Raises NotPossible."""
+        id = id or str(uuid.uuid4())
+        report = {"title": title, "rows": list(rows), "facts": list(facts), "totals": list(totals)}
+        return self._ready().add(f"report {id}", title, {"report": report}, id=id)
 
     def again(self, job: str) -> None:
         """Print a job that waits for a decision; as a copy if it may be on paper already. Raises NotFound,
@@ -162,7 +178,7 @@ class Printing:
         kick = bool(self._settings.drawer) and _moves_cash(entry)
         if self._settings.automatic:
             hash = entry.hash.hex()
-            name = f"void {entry.id[:8]}"
+            name = f"{entry.kind} {entry.id[:8]}"
             if entry.number:
                 name = receipt(str(entry.body.get("label", "")), entry.number, entry.till, entry.run)
             queue.add(hash, name, {"entry": hash, "language": ""}, id=f"new {hash}", copy=False, kick=kick)
@@ -191,12 +207,21 @@ class Printing:
         settings = self._settings
         if content.get("test"):
             return escpos(self._test_page(settings), pictures=settings.pictures)
+        if "report" in content:
+            return escpos(self._report(content["report"], settings), pictures=settings.pictures)
         recorded = self.papers.find(str(content["entry"]))
         language = str(content.get("language") or settings.language)
         laid_out = self.papers.lay_out(recorded, copy=copy, language=language, paper=settings.paper)
         for warning in laid_out.warnings:
             log.warning("receipt %s: %s", recorded.receipt, warning)
         return escpos(laid_out, pictures=settings.pictures)
+
+    def _report(self, report: Mapping[str, Any], settings: PrinterSettings) -> Receipt:
+        rows = [None if row is None else (row[0], row[1]) for row in report["rows"]]
+        facts, totals = ([(row[0], row[1]) for row in report[name]] for name in ("facts", "totals"))
+        shop = self.papers.settings.on(settings.paper)
+        made = Made(language=settings.language, urdu=can_shape())
+        return report_of(report["title"], rows, shop, made, facts=facts, totals=totals)
 
     def _test_page(self, settings: PrinterSettings) -> Receipt:
         width = "".join(str(n % 10) for n in range(1, settings.paper.columns + 1))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from posline.core.pricing import price_sale
+from posline.till.customers import whose_credit
+from posline.till.fiscal.filing import filing_field
 from posline.till.recording import Draft
 from posline.till.sale import Sale, sale_of
 
@@ -33,7 +35,8 @@ async def ring(till: Till, request: Mapping[str, Any]) -> Rung:
 
     def draft(id: str) -> Draft:
         priced = price_sale(request, till.product, till.terms())
-        return Draft(priced.body() | approved, priced.by)
+        whose_credit(priced.tenders or (), priced.extra.get("customer"))
+        return Draft(priced.body() | approved | filing_field(till), priced.by)
 
     result = await till.recording.once("sale", request, draft)
     if result.at_once:

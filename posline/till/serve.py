@@ -99,6 +99,7 @@ async def run_till(options: TillOptions) -> None:
                     await till.connect(peer)
                 if options.discovery:
                     await till.discover()
+                till.fiscal.start()
                 folder.announce_local(page.url, local.secret)
                 print(f"ready page={page.url} sync={sync.removesuffix('/sync')}", flush=True)
                 log.info("till %s of %s sells at %s", till.label, till.shop, page.url)

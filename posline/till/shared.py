@@ -22,7 +22,7 @@ from posline.till.receipts.settings import read_settings
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["SETTINGS", "current", "put"]
+__all__ = ["SETTINGS", "current", "may_manage", "put"]
 
 Check = Callable[[object], list[FieldError]]
 
@@ -82,6 +82,13 @@ def current(till: Till) -> dict[str, Any]:
     return {name: till.reports.setting(name) for name in SETTINGS}
 
 
+def may_manage(till: Till) -> None:
+    """Raises NotAllowed unless this till may set what holds for the whole shop."""
+    member = till.store.members(till.shop_id).get(till.id)
+    if member is None or member.role is not Role.MANAGER:
+        raise NotAllowed("this till may not change settings: do it at a manager's, or make this one a manager there")
+
+
 async def put(till: Till, name: str, value: object, *, by: str = "", approved: str = "") -> Any:
     """Set a setting for the whole shop; its value once it is on the disk. null takes it back to its default.
 
@@ -89,9 +96,7 @@ async def put(till: Till, name: str, value: object, *, by: str = "", approved: s
     """
     if name not in SETTINGS:
         raise BadRequest.of("name", f"{name[:60]!r} is no setting: there are {', '.join(sorted(SETTINGS))}")
-    member = till.store.members(till.shop_id).get(till.id)
-    if member is None or member.role is not Role.MANAGER:
-        raise NotAllowed("this till may not change settings: do it at a manager's, or make this one a manager there")
+    may_manage(till)
     faults = [] if value is None else SETTINGS[name][1](value)
     if faults:
         raise BadRequest(faults)

@@ -33,6 +33,7 @@ from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
 from posline.till.customers import Books
+from posline.till.fiscal.filing import Fiscal
 from posline.till.health import Watch
 from posline.till.holding import Holding
 from posline.till.invitation import Invitations
@@ -136,6 +137,7 @@ class Till:
         self.printing, self.restoring = Printing(self), Restoring(self)
         self.shifts = Shifts(self)
         self.terms = TermsNow(self)
+        self.fiscal = Fiscal(self)
         self.people = People(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
@@ -145,6 +147,7 @@ class Till:
     async def reopen(self) -> None:
         """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
         folder, bound, looking = self.folder, self.links.bound(), self.links.looking
+        filing = self.fiscal.outbox.running
         self._wanted_label = None  # asked for in the shop that is left; the one that is joined gave another
         await self._end()
         self._news = News()
@@ -153,6 +156,8 @@ class Till:
             await self.listen(host, port)
         if looking:
             await self.discover()
+        if filing:
+            self.fiscal.start()
 
     async def _begin(self) -> None:
         self._engine = Engine(
@@ -196,6 +201,7 @@ class Till:
         if self._opened is None:
             return
         self.links.refuse()
+        await self.fiscal.stop()
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await engine.stop()
@@ -522,6 +528,7 @@ class Till:
             self._floor_ms = clock.floor_ms
             self.store.set_meta(FLOOR, clock.floor_ms)
         self.recording.committed(commit)
+        self.fiscal.committed(commit)
         self.printing.committed(commit)
         documents = {document for _, document in commit.documents}
         if any(not document.startswith("journal/") for document in documents):

@@ -54,6 +54,7 @@ def busy_day() -> tuple[str, list[Entry], Entry, Entry]:
     refunded(b, fine, 2, 1)
     lent = sold(b, lines, customer=BIBI, tenders=[{"kind": "account", "amount": 600}])
     b.write("payment", {"customer": BIBI, "amount": 200})
+    sold(a, lines, customer=BIBI, tenders=[{"kind": "store_credit", "amount": 600}])
     a.write("void", void_body(sold(a, lines).body, a.entries[-1].hash, "mistyped"))
     b.write("void", void_body(lent.body, lent.hash, "mistyped"))
     b.write("hold", {"name": "Bibi", "cart": {"lines": [1]}, "sale": SALE}, id=HOLD)
@@ -100,10 +101,12 @@ def test_any_order_and_any_batches_give_equal_tables() -> None:
         assert excess(store.read, store.shop_key(shop), 9) == [over.id]
         store.close()
     assert wanted is not None
-    # received 20; sold 2 each in over, fine, lent, the voided one and the cart (once); back 2 + 1, 1, 2 and 2
+    # received 20; sold 2 each in over, fine, lent, credit, the voided one and the cart (once); back 2 + 1, 1, 2 and 2
     (tea,) = [row for row in wanted["onhand"] if row[1] == "TEA"]
-    assert format_quantity(tea[2]) == str(20 - 2 * 5 + 3 + 1 + 2 + 2)
-    assert sum(row[-1] for row in wanted["statement"]) == 600 - 200 - 600
+    assert format_quantity(tea[2]) == str(20 - 2 * 6 + 3 + 1 + 2 + 2)
+    books = [(row[2], row[-1]) for row in wanted["statement"]]
+    assert sum(amount for book, amount in books if book == "account") == 600 - 200 - 600
+    assert [amount for book, amount in books if book == "credit"] == [-600]
     for table in ("cart", "uncart", "shift", "dayclose", "returned"):
         assert wanted[table], table
 

@@ -25,15 +25,29 @@ async def test_a_customer_is_found_by_name_or_phone_and_edited(tmp_path: Path) -
         for wanted, name in (("bib", "Rasheeda Bibi"), ("+923001234567", "Rasheeda Bibi"), ("4321", "Akram")):
             found = (await client.get("/api/customers", params={"q": wanted})).json()["customers"]
             assert [customer["name"] for customer in found] == [name], wanted
+        pages = ["Akram", "Rasheeda Bibi", None]
+        after = ""
+        for name in pages:
+            page = (await client.get("/api/customers", params={"limit": 1, "after": after})).json()
+            assert [customer["name"] for customer in page["customers"]] == ([name] if name else [])
+            after = page["next"]
         url = f"/api/customers/{request['id']}"
         changed = await client.put(url, json={"id": str(uuid.uuid4()), "limit": 5000, "phone": None})
         assert changed.status_code == 200
         assert (changed.json()["limit"], changed.json().get("phone")) == (5000, None)
         assert (await client.put(url, json={"id": str(uuid.uuid4()), "active": False})).status_code == 200
         assert (await client.get("/api/customers", params={"q": "bibi"})).json()["customers"] == []
+        gone = (await client.get("/api/customers", params={"after": request["id"]})).json()
+        assert gone["customers"] == [], "a page goes on behind one who was put out of use"
         assert (await client.get("/api/customers/nobody")).status_code == 404
         wrong = await client.post("/api/customers", json={"id": str(uuid.uuid4()), "limit": -1})
         assert {error["field"] for error in wrong.json()["errors"]} == {"name", "limit"}
+
+
+def shown_day(rows: list[dict[str, Any]]) -> str:
+    """The one day of all these rows."""
+    (day,) = {row["day"] for row in rows}
+    return str(day)
 
 
 async def test_udhaar_part_payments_and_statement(tmp_path: Path) -> None:
@@ -51,19 +65,27 @@ async def test_udhaar_part_payments_and_statement(tmp_path: Path) -> None:
         await client.post("/api/sales", json=sale(customer=id, tenders=[{"kind": "account", "amount": 500}]))
         shown = (await client.get(f"/api/customers/{id}")).json()
         assert (shown["balance"], shown["over_limit"]) == ({"account": 750, "credit": 0}, True)
-        back = {"id": str(uuid.uuid4()), "reason": "sour", "tenders": [{"kind": "credit", "amount": 500}]}
+        back = {"id": str(uuid.uuid4()), "reason": "sour", "tenders": [{"kind": "store_credit", "amount": 500}]}
         await client.post(f"/api/sales/{sold['id']}/refund", json=back)
         rows = (await client.get(f"/api/customers/{id}/statement")).json()["rows"]
         assert [(r["kind"], r["book"], r["amount"], r["balance"]) for r in rows] == [
             ("sale", "account", 400, 400), ("payment", "account", -150, 250), ("sale", "account", 500, 750),
             ("refund", "credit", 500, 500),
         ]  # fmt: skip
-        spent = await client.post("/api/sales", json=sale(customer=id, tenders=[{"kind": "credit", "amount": 500}]))
+        today = shown_day(rows)
+        for days, count in (({"from": today, "to": today}, 4), ({"from": "2099-01-01"}, 0), ({"to": "2020-01-01"}, 0)):
+            page = (await client.get(f"/api/customers/{id}/statement", params=days)).json()
+            assert len(page["rows"]) == count
+        assert (await client.get(f"/api/customers/{id}/statement", params={"from": "today"})).status_code == 422
+        spent = await client.post(
+            "/api/sales", json=sale(customer=id, tenders=[{"kind": "store_credit", "amount": 500}])
+        )
         assert spent.status_code == 201
         assert (await client.get(f"/api/customers/{id}")).json()["balance"] == {"account": 750, "credit": 0}
         owing = (await client.get("/api/customers", params={"owing": 1})).json()["customers"]
         assert [(c["name"], c["balance"]["account"]) for c in owing] == [("Rasheeda Bibi", 750)]
-        for wrong in ({"amount": 0}, {"amount": 5, "tenders": [{"kind": "cash", "amount": 4}]}, {"amount": "5"}):
+        for wrong in ({"amount": 0}, {"amount": 5, "tenders": [{"kind": "cash", "amount": 4}]}, {"amount": "5"},
+                      {"amount": 5, "tenders": [{"kind": "Cash", "amount": 5}]}):  # fmt: skip
             body = {"id": str(uuid.uuid4()), "customer": id} | wrong
             assert (await client.post("/api/payments", json=body)).status_code == 422
 
@@ -83,6 +105,35 @@ async def test_a_shop_may_lend_to_customers_only_and_up_to_their_limit(tmp_path:
         assert refused.status_code == 403 and "over the limit of 600" in refused.json()["detail"]
         lent["approve"] = {"by": "Sana", "pin": "5678"}
         assert (await client.post("/api/sales", json=sale(**lent))).status_code == 201
+        spent = sale(customer=customer["id"], tenders=[{"kind": "store_credit", "amount": 500}])
+        refused = await client.post("/api/sales", json=spent)
+        assert refused.status_code == 403 and "500 would be spent of 0" in refused.json()["detail"]
+
+
+async def test_store_credit_is_somebodys(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_till, client):
+        credit = [{"kind": "store_credit", "amount": 500}]
+        nobodys = await client.post("/api/sales", json=sale(tenders=credit))
+        assert (nobodys.status_code, nobodys.json()["errors"][0]["field"]) == (422, "customer")
+        sold = (await client.post("/api/sales", json=sale())).json()
+        back = {"id": str(uuid.uuid4()), "reason": "sour", "tenders": credit}
+        url = f"/api/sales/{sold['id']}/refund"
+        refused = await client.post(url, json=back)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "customer")
+        assert (await client.post(url, json=back | {"customer": "0300 1234567"})).status_code == 201
+        assert (await client.get("/api/customers/0300 1234567")).json()["balance"] == {"account": 0, "credit": 500}
+        spent = sale(customer="+92 300-1234567", tenders=credit)  # two spellings, one book
+        assert (await client.post("/api/sales", json=spent)).status_code == 201
+        voided = await client.post(
+            f"/api/sales/{spent['id']}/void", json={"id": str(uuid.uuid4()), "reason": "mistyped"}
+        )
+        assert voided.status_code == 201
+        shown = (await client.get("/api/customers/0300 1234567")).json()
+        assert (shown["customer"], shown["balance"]["credit"]) == ("03001234567", 500)
+        lent = sale(customer="03001234567", tenders=[{"kind": "account", "amount": 500}])
+        assert (await client.post("/api/sales", json=lent)).status_code == 201
+        payment = {"id": str(uuid.uuid4()), "customer": " 0300 123 4567", "amount": 500}
+        assert (await client.post("/api/payments", json=payment)).json()["balance"]["account"] == 0
 
 
 async def test_two_tills_that_lend_while_apart_both_count(tmp_path: Path) -> None:

@@ -120,3 +120,24 @@ async def test_two_tills_that_take_up_one_cart_while_apart_ring_one_sale(tmp_pat
             assert len(a.day_report()["duplicates"]) == 1
             with pytest.raises(NotPossible, match="was sold already"):
                 await b.holding.end(held["id"], "dropped", new())
+
+
+async def test_two_tills_that_ring_one_cart_differently_are_told(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", shop="Corner shop") as a:
+        await invited(a, tmp_path / "b")
+        held, _ = await a.holding.hold(new(name="Bibi", cart={"lines": [TEA]}))
+        async with open_till(tmp_path / "b") as b:
+            await until(lambda: b.holding.listed())
+            for dialler in (*a.engine.dialled(a.shop_id), *b.engine.dialled(b.shop_id)):
+                dialler.stop()
+            await until(lambda: not any(peer["connected"] for peer in a.status()["peers"]))
+            for till, quantity in ((a, "2"), (b, "3")):
+                cart, _ = await till.holding.end(held["id"], "recalled", new())
+                await till.ring({"id": cart["sale"], "hold": cart["id"], "lines": [TEA | {"quantity": quantity}]})
+        async with open_till(tmp_path / "b") as b:
+            await until(lambda: a.day_report() == b.day_report() and len(a.reports.by_id(held["sale"])) == 2)
+            assert a.day_report()["sales"] | {"tax": 0} == {"count": 2, "total": 1250, "discount": 0, "tax": 0}
+            assert a.holding.listed() == b.holding.listed() == []
+            assert a.stock.of("TEA")["on_hand"] == "-5", "both tills handed goods over"
+            for till in (a, b):
+                assert "conflict" in {alarm["kind"] for alarm in till.status()["alarms"]}

@@ -117,6 +117,7 @@ async def test_settings_and_cashiers_never_show_a_pin(tmp_path: Path) -> None:
         assert (await client.post("/api/cashiers/Sana/check", json={"pin": "5678"})).status_code == 200
         assert (await client.post("/api/cashiers/Sana/check", json={"pin": "5679"})).status_code == 403
         assert (await client.put("/api/cashiers/Sana", json={"pin": "12"})).status_code == 422
+        assert (await client.put(f"/api/cashiers/{'N' * 193}", json={})).status_code == 422
         assert (await put(client, "rounding", 100)).json() == {"name": "rounding", "value": 100}
         assert (await client.get("/api/settings")).json()["settings"]["rounding"] == 100
         rounded = (await client.post("/api/sales", json=sale(lines=[TEA | {"price": 249}]))).json()

@@ -39,6 +39,7 @@ NO_URDU = (
     "Urdu cannot be drawn on this machine, so it is left out: install fribidi (libfribidi0 on Debian and Ubuntu) and "
     "start the till again"
 )
+CLOSING = {"refund": "refunded", "void": "refunded", "payment": "paid"}  # what the large sum is, by kind of entry
 UNPAID = frozenset({"account"})  # kinds of tender that the customer still owes
 UNIT_MAX = 12  # characters of a unit of measure
 Row = tuple[str, str]
@@ -87,19 +88,19 @@ def receipt_of(
     customer: Udhaar | None = None,
     proof: Sequence[str] = (),
 ) -> Receipt:
-    """The receipt of a sale, a refund or a void (told by its `kind`), in the shape that the API answers; `voided` marks
-    a sale that was voided later. `proof` are the codes of posline.core.proof, printed where the shop wants them."""
+    """The receipt of a sale, a refund, a void or a payment on account (told by its `kind`), in the shape that the API
+    answers; `voided` marks a sale that was voided later. `proof` are the codes of posline.core.proof, printed where the
+    shop wants them."""
     page = _Page(settings, made)
     page.heading()
-    refund = sale.get("kind") in ("refund", "void")
-    if sale.get("kind") == "refund":
-        page.title(page.word("refund"))
+    if sale.get("kind") in ("refund", "payment"):
+        page.title(page.word(sale["kind"]))
     elif sale.get("kind") == "void" or sale.get("voided"):
         page.title(page.word("void"))
         page.centre(page.word("void_note"))
     page.facts(_facts(sale, page, customer))
     page.lines(sale["lines"], without_tax=fiscal.state != "none")
-    _totals(sale, page, refund=refund)
+    _totals(sale, page)
     if customer is not None and customer.balance is not None:
         page.add(Rule())
         page.pair(page.word("balance"), page.amount(customer.balance), bold=True)
@@ -170,7 +171,8 @@ def _when(sale: Mapping[str, Any]) -> tuple[str, str]:
     return moment.strftime("%d-%m-%Y"), moment.strftime("%H:%M:%S")
 
 
-def _totals(sale: Mapping[str, Any], page: _Page, *, refund: bool) -> None:
+def _totals(sale: Mapping[str, Any], page: _Page) -> None:
+    closing = CLOSING.get(str(sale.get("kind")), "payable")
     total, rounding = sale["total"], sale.get("rounding", 0)
     discount, tax, fee = sale.get("discount", 0), sale.get("tax", 0), sale.get("fee", 0)
     tax = tax or sum(line.get("tax", 0) for line in sale["lines"])
@@ -196,7 +198,7 @@ def _totals(sale: Mapping[str, Any], page: _Page, *, refund: bool) -> None:
     if rounding:
         page.pair(page.word("rounding"), page.amount(rounding))
     page.add(Rule(strong=True))
-    page.pair(page.word("refunded" if refund else "payable"), page.price(total + rounding), size=2, bold=True)
+    page.pair(page.word(closing), page.price(total + rounding), size=2, bold=True)
     page.add(Rule(strong=True))
     tenders = sale.get("tenders") or [{"kind": "cash", "amount": total + rounding}]
     for tender in tenders:
@@ -205,7 +207,7 @@ def _totals(sale: Mapping[str, Any], page: _Page, *, refund: bool) -> None:
         label = f"{name} ({page.word('reference')} {reference})" if reference else name
         page.pair(label, page.amount(abs(tender["amount"])))
     received = [abs(tender["amount"]) for tender in tenders if tender["kind"] not in UNPAID]
-    if not refund and (len(received) > 1 or sale.get("change")):
+    if closing == "payable" and (len(received) > 1 or sale.get("change")):
         page.pair(page.word("paid"), page.amount(sum(received)))
     if sale.get("change"):
         page.pair(page.word("change"), page.amount(sale["change"]), bold=True)

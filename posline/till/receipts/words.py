@@ -65,7 +65,6 @@ _TENDERS = {
     "raast": ("Raast", "راست"),
     "account": ("Udhaar", "ادھار"),
     "store_credit": ("Store credit", "سٹور کریڈٹ"),
-    "credit": ("Store credit", "سٹور کریڈٹ"),
     "cheque": ("Cheque", "چیک"),
     "gift": ("Gift card", "گفٹ کارڈ"),
 }
