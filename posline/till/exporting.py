@@ -105,7 +105,7 @@ EXPORTS = {
     "filings": Export(
         ("filing",),
         "What became of each receipt at the tax office, on stdout.",
-        ("sale", "adapter", "filer", "state", "number", "code", "errors", "at_service", "qr"),
+        ("sale", "usin", "adapter", "filer", "state", "number", "code", "errors", "why", "at_service", "qr"),
     ),
 }
 

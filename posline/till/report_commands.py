@@ -16,7 +16,7 @@ from posline.errors import BadRequest, NotFound
 from posline.storage.reports import Reports
 from posline.storage.summaries import BY
 from posline.till import text
-from posline.till.local import Command
+from posline.till.local import Command, CommandFailed
 from posline.till.report_page import page
 from posline.till.reporting import Sheet, csv_text, day_sheet, print_sheet, summary_sheet
 from posline.till.terminal import print_json, print_lines
@@ -101,13 +101,16 @@ class Written:
 
 
 def write_sheet(found: Mapping[str, Any], written: Written) -> None:
-    """A sheet's JSON, as it is wanted."""
+    """A sheet's JSON, as it is wanted. Raises CommandFailed where a file cannot be written."""
     if written.json:
         print_json(found)
     elif written.csv:
         print_lines([csv_text(Sheet.from_dict(found))])
     elif written.html is not None:
-        written.html.write_text(page(Sheet.from_dict(found)), encoding="utf-8")
+        try:
+            written.html.write_text(page(Sheet.from_dict(found)), encoding="utf-8")
+        except OSError as error:
+            raise CommandFailed(f"{written.html} cannot be written ({error.strerror}): name another file") from error
     else:
         print_sheet(Sheet.from_dict(found))
 

@@ -18,6 +18,7 @@ from posline.core.refunding import refund_body
 from posline.storage.reports import Reports
 from posline.till.cells import inert
 from posline.till.exporting import EXPORTS
+from posline.till.local import CommandFailed
 from posline.till.report_commands import sheet_of
 from posline.till.report_page import page
 from posline.till.reporting import BOM, Sheet, csv_text, print_sheet
@@ -258,6 +259,11 @@ async def test_the_commands(tmp_path: Path) -> None:
         for wrong in (["2026-01-01", "--to", "2026-01-02"], ["--from", "2026-01-02", "--to", "2026-01-01"], ["x"],
                       ["--csv", "--html", "x"]):  # fmt: skip
             command(folder, "report", "tax", *wrong, code=2)
+
+        said = CliRunner().invoke(
+            app, ["--data", str(folder), "report", "tax", "--html", str(tmp_path / "no" / "x.html")]
+        )
+        assert isinstance(said.exception, CommandFailed) and "cannot be written" in str(said.exception)
 
         def exported(what: str) -> list[dict[str, str]]:
             return list(csv.DictReader(io.StringIO(command(folder, "export", what))))
