@@ -6,7 +6,7 @@ Every figure is a function of the set of entries held, so two replicas that hold
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,14 @@ from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.returned import excess
 from posline.storage.store import Store
+from posline.storage.summaries import summary
 
 __all__ = ["Recorded", "Reports"]
 
 ALARMS_MAX = 20  # of a kind, the worst tills first
 RANGES_MAX = 200  # of missing numbers that are looked at for the alarms
 PAGE_MAX = 1000  # sales in one answer
+READ_AT_ONCE = 500  # entries of an export that are in memory
 SHIFTS_MAX = 1_000_000  # all of them
 CLOSED = "shift closed"
 
@@ -160,18 +162,25 @@ class Reports:
         query += " ORDER BY e.n DESC LIMIT ?" if newest else " ORDER BY e.n LIMIT ?"
         return self._recorded(query, *values, min(limit, PAGE_MAX))
 
-    def counted_sales(self, first: str | None, last: str | None) -> Iterator[Recorded]:
-        """Every counted sale of the days from `first` to `last`, once, in an order that all replicas share."""
+    def counted(self, kinds: Sequence[str], first: str | None, last: str | None) -> Iterator[Recorded]:
+        """Every counted entry of these kinds of the days from `first` to `last`, once, in an order that all replicas
+        share."""
         days = self._read.execute(
             "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
             (self._key, first or "0", last or "9"),
         ).fetchall()
+        kinds_marks = ",".join("?" * len(kinds))
         for (day,) in days:
-            yield from self._recorded(
-                _COLUMNS + _FROM + " AND e.day = ? AND e.kind = 'sale' AND e.status = 0"
-                " ORDER BY e.author, e.run, e.seq, e.hash",
-                day,
-            )
+            numbers = self._read.execute(
+                f"SELECT n FROM entry WHERE shop = ? AND day = ? AND kind IN ({kinds_marks}) AND status = 0"
+                " ORDER BY author, run, seq, hash",
+                (self._key, day, *kinds),
+            ).fetchall()
+            for start in range(0, len(numbers), READ_AT_ONCE):  # a busy day is not held in memory as a whole
+                piece = [n for (n,) in numbers[start : start + READ_AT_ONCE]]
+                marks = ",".join("?" * len(piece))
+                found = {one.n: one for one in self._recorded(f"{_COLUMNS}{_FROM} AND e.n IN ({marks})", *piece)}
+                yield from (found[n] for n in piece)
 
     def entry_at(self, n: int) -> Recorded | None:
         """The entry with this number in the ledger's order."""
@@ -388,6 +397,10 @@ class Reports:
     def day(self, day: str) -> dict[str, Any]:
         """The day report of contract.md (`posline.storage.day`)."""
         return day_report(self._store, self._shop, day, self.label)
+
+    def summary(self, by: str, first: str | None, last: str | None) -> dict[str, Any]:
+        """Sums over days, by product, cashier and so on (`posline.storage.summaries`)."""
+        return summary(self._store, self._shop, by, first, last, label=self.label, product=self.product)
 
 
 def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:

@@ -24,6 +24,7 @@ from posline.till.api_goods import goods_routes
 from posline.till.api_people import people_routes
 from posline.till.api_receipts import receipt_routes
 from posline.till.api_refunds import refund_routes
+from posline.till.api_reports import report_routes
 from posline.till.api_shifts import shift_routes
 from posline.till.body import read_object
 from posline.till.fiscal.view import fiscal_metrics
@@ -58,7 +59,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *goods_routes(till),
         *customer_routes(till),
         Route("/api/products", api.products, methods=["GET"]),
-        Route("/api/reports/day/{day}", api.day, methods=["GET"]),
+        *report_routes(till),
         Route("/api/status", api.status, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
         Route("/healthz", api.healthz, methods=["GET"]),
@@ -110,9 +111,6 @@ class _Api:
             limit=limit_of(query.get("limit")),
         )
         return json_answer({"products": found, "next": found[-1]["sku"] if found else None})
-
-    async def day(self, request: Request) -> Response:
-        return json_answer(await asyncio.to_thread(self._till.day_report, day_of(request.path_params["day"])))
 
     async def status(self, request: Request) -> Response:
         return json_answer(self._till.status())
