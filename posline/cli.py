@@ -152,9 +152,15 @@ add_export_commands(export, lambda context, name, arguments: _ask(context, name,
 
 
 @catalog.command("import")
-def catalog_import(context: typer.Context, file: Path) -> None:
+def catalog_import(
+    context: typer.Context,
+    file: Path,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="The file is the whole catalogue: what is not in it is gone.")
+    ] = False,
+) -> None:
     """Take over products from a CSV file (or .gz): sku, name, price, and what else it has. Bad rows are listed."""
-    found = _ask(context, "catalogue_import", {"file": str(file.absolute())})
+    found = _ask(context, "catalogue_import", {"file": str(file.absolute()), "replace": replace})
     print_json(found) if context.obj.json else text.print_import(found)
     if found["bad_count"]:
         raise typer.Exit(1)

@@ -39,13 +39,20 @@ def current(edits: Iterable[Edit], seqs: Mapping[str, int] | None = None) -> Cur
     """
     by_hash = {edit.hash: edit for edit in edits}
     numbers = {hash: edit.seq for hash, edit in by_hash.items()} | dict(seqs or {})
-    standing = [
-        edit
-        for edit in by_hash.values()
-        if not any(
-            other is not edit and numbers.get(other.seen.get(edit.author, ""), 0) >= edit.seq
-            for other in by_hash.values()
-        )
-    ]
+    # how far each author's edits are covered, by which edit, and how far without that one: an edit covers not itself
+    covered: dict[str, tuple[int, str, int]] = {}
+    for edit in by_hash.values():
+        for author, hash in edit.seen.items():
+            number = numbers.get(hash, 0)
+            most, by, next_most = covered.get(author, (0, "", 0))
+            if number > most:
+                covered[author] = number, edit.hash, most
+            elif number > next_most:
+                covered[author] = most, by, number
+    standing = []
+    for edit in by_hash.values():
+        most, by, next_most = covered.get(edit.author, (0, "", 0))
+        if (next_most if by == edit.hash else most) < edit.seq:
+            standing.append(edit)
     ranked = sorted(standing or by_hash.values(), key=lambda edit: (edit.role, edit.hash), reverse=True)
     return Current(ranked[0], tuple(ranked[1:]) if standing else ())

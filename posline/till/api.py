@@ -22,6 +22,7 @@ from posline.till.api_customers import customer_routes
 from posline.till.api_fiscal import fiscal_routes
 from posline.till.api_goods import goods_routes
 from posline.till.api_people import people_routes
+from posline.till.api_products import product_routes
 from posline.till.api_receipts import receipt_routes
 from posline.till.api_refunds import refund_routes
 from posline.till.api_reports import report_routes
@@ -58,7 +59,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *receipt_routes(till),
         *goods_routes(till),
         *customer_routes(till),
-        Route("/api/products", api.products, methods=["GET"]),
+        *product_routes(till, limit_of),
         *report_routes(till),
         Route("/api/status", api.status, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
@@ -101,16 +102,6 @@ class _Api:
         except Ambiguous as error:
             return several(error, [self._till.show(r) for r in self._till.reports.sale(wanted)])
 
-    async def products(self, request: Request) -> Response:
-        query = request.query_params
-        found = await asyncio.to_thread(
-            self._till.reports.products,
-            wanted=query.get("q", ""),
-            barcode=query.get("barcode", ""),
-            after=query.get("after", ""),
-            limit=limit_of(query.get("limit")),
-        )
-        return json_answer({"products": found, "next": found[-1]["sku"] if found else None})
 
     async def status(self, request: Request) -> Response:
         return json_answer(self._till.status())

@@ -18,11 +18,12 @@ from posline.core.numbers import author_id
 from posline.errors import BadRequest
 from posline.storage.verify import verify
 from posline.till.admitting import NotAdmitted, admit, public_key
-from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
+from posline.till.catalogue import write_catalogue
 from posline.till.counter_commands import COUNTER_COMMANDS, COUNTER_READING
 from posline.till.dating import redate, set_time
 from posline.till.export_commands import EXPORT_COMMANDS
 from posline.till.fiscal.commands import FISCAL_COMMANDS, FISCAL_READING
+from posline.till.importing import import_catalogue
 from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
@@ -41,10 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "READING"]
 
-PRODUCTS_MAX = 200  # in one entry (rules section 6)
-ENTRY_BYTES = 40_000  # of products in one entry: well under an element's 48 KiB, whatever stands around them
 PAGE = 500
-BAD_ROWS_LISTED = 1000
 
 
 async def status(till: Till, arguments: Mapping[str, Any]) -> Any:
@@ -58,34 +56,8 @@ async def verify_ledger(till: Till, arguments: Mapping[str, Any]) -> Any:
 
 
 async def catalogue_import(till: Till, arguments: Mapping[str, Any]) -> Any:
-    """Take over the products of a file that differ from what the catalogue says."""
-    changed: list[dict[str, Any]] = []
-    bad: list[dict[str, Any]] = []
-    count = bad_count = written = size = 0
-
-    async def write() -> None:
-        nonlocal written, size
-        if changed:
-            await till.write("products", {"products": list(changed)}, document=till.reports.catalogue)
-        written, size = written + len(changed), 0
-        changed.clear()
-
-    for found in read_catalogue(Path(arguments["file"])):
-        if isinstance(found, BadRow):
-            bad_count += 1
-            if len(bad) < BAD_ROWS_LISTED:
-                bad.append({"line": found.line, "detail": found.detail})
-            continue
-        count += 1
-        if till.reports.product(found["sku"]) == found:
-            continue
-        weight = len(repr(found).encode()) + 16
-        if len(changed) >= PRODUCTS_MAX or size + weight > ENTRY_BYTES:
-            await write()
-        changed.append(found)
-        size += weight
-    await write()
-    return {"products": count, "written": written, "unchanged": count - written, "bad": bad, "bad_count": bad_count}
+    """Take over the products of a file; with `replace` they are the whole catalogue."""
+    return await import_catalogue(till, Path(arguments["file"]), replace=bool(arguments.get("replace")))
 
 
 async def catalogue_export(till: Till, arguments: Mapping[str, Any]) -> Any:
@@ -93,7 +65,7 @@ async def catalogue_export(till: Till, arguments: Mapping[str, Any]) -> Any:
 
     def products() -> Iterable[dict[str, Any]]:
         after = ""
-        while page := till.reports.products(after=after, limit=PAGE):
+        while page := till.reports.catalog.listed(after=after, limit=PAGE, retired=True):
             yield from page
             after = page[-1]["sku"]
 
