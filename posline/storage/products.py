@@ -32,8 +32,13 @@ BY_WORDS = (
 PLACE = "shop = ? AND document = ?"
 BY_NAME = "SELECT sku FROM product WHERE {place} AND {name} BETWEEN ? AND ? AND active = 1{more} ORDER BY {name}, sku"
 BY_PART = (
-    "SELECT sku FROM product WHERE {place} AND active = 1{more}"
-    " AND (instr(words, ?) OR instr(replace(words, ' ', ''), ?)) ORDER BY name, sku LIMIT ?"
+    "SELECT sku FROM product NOT INDEXED WHERE n BETWEEN ? AND ? AND active = 1{more}"
+    " AND instr(replace(words, ' ', ''), ?) ORDER BY name, sku LIMIT ?"
+)
+# an index of its own, since a product may have been edited a thousand times
+CURRENT = (
+    "SELECT name, value FROM edit INDEXED BY edit_current"
+    " WHERE shop = ? AND document = ? AND current = 1 AND name IN ({marks})"
 )
 
 
@@ -66,10 +71,7 @@ class Products:
 
     def get(self, sku: str) -> dict[str, Any] | None:
         """A product of the current catalogue, retired or not, or None."""
-        row = self._read.execute(
-            "SELECT value FROM edit WHERE shop = ? AND document = ? AND name = ? AND current = 1", (*self._place(), sku)
-        ).fetchone()
-        return None if row is None else json.loads(row[0])
+        return next(iter(self._values([sku])), None)
 
     def at(self, sku: str, at: str) -> dict[str, Any] | None:
         """A product as it stood at a time (ISO 8601), for names on old receipts; no total depends on it."""
@@ -150,7 +152,8 @@ class Products:
             return len(found) >= most
 
         more, of = (" AND department = ?", (department,)) if department else ("", ())
-        exact = "SELECT sku FROM product WHERE shop = ? AND document = ? AND sku IN (?, ?, ?) AND active = 1" + more
+        exact = "SELECT sku FROM product INDEXED BY product_sku WHERE shop = ? AND document = ? AND sku IN (?, ?, ?)"
+        exact += " AND active = 1" + more
         take(self._column(exact, typed, typed.upper(), typed.lower(), *of))
         take(p["sku"] for p in self.with_barcode(typed) if not department or p.get("department") == department)
         text = fold(typed)
@@ -162,8 +165,7 @@ class Products:
                 return list(found)[:most]
         take(self._by_words(text.split()[:WORDS_MAX], department))
         if not found:
-            query = BY_PART.format(place=PLACE, more=more)
-            take(self._column(query, *of, text, text.replace(" ", ""), most))
+            take(self._by_part(text, more, of, most))
         return list(found)[:most]
 
     def _by_words(self, words: Sequence[str], department: str) -> list[str]:
@@ -176,6 +178,14 @@ class Products:
         first, last = numbers_of(shop, document)
         rows = self._read.execute(BY_WORDS, (asked, first, last, FOUND_MAX, words[0], words[0] + LAST))
         return [sku for (sku,) in rows]
+
+    def _by_part(self, text: str, more: str, of: Sequence[str], most: int) -> list[str]:
+        """Wherever it stands, and whether or not a blank is in it: "7up" is "7-Up"."""
+        shop, document = self._place()
+        if shop is None or document is None:
+            return []
+        values = (*numbers_of(shop, document), *of, text.replace(" ", ""), most)
+        return [sku for (sku,) in self._read.execute(BY_PART.format(more=more), values)]
 
     # -- edits that stand beside each other ----------------------------------------------------------------------------
 
@@ -224,13 +234,8 @@ class Products:
         """These products as they are now, in this order."""
         values: dict[str, str] = {}
         for marks, piece in in_pieces(skus):
-            values.update(
-                self._read.execute(
-                    "SELECT name, value FROM edit WHERE shop = ? AND document = ? AND current = 1"
-                    f" AND name IN ({marks})",
-                    (*self._place(), *piece),
-                ).fetchall()
-            )
+            rows = self._read.execute(CURRENT.format(marks=marks), (*self._place(), *piece))
+            values.update(rows.fetchall())
         return [json.loads(values[sku]) for sku in skus if sku in values]
 
 
