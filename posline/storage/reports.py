@@ -104,7 +104,7 @@ class Reports:
     def _named(self, wanted: str, *kinds: str) -> list[Recorded]:
         parsed = parse_receipt(wanted)
         if parsed is None:
-            found = [r for r in self.by_id(wanted) if r.entry.kind in kinds]
+            found = [r for r in self.by_id(wanted) if r.entry.kind in kinds and r.entry.fault is None]
         else:
             found = [
                 r
@@ -118,7 +118,7 @@ class Reports:
 
     def refunds(self, *, day: str | None, after: int, limit: int) -> list[Recorded]:
         """Refunds and voids in the order in which they came here, behind `after`."""
-        query, values = _COLUMNS + _FROM + " AND e.kind IN ('refund', 'void') AND e.n > ?", [after]
+        query, values = _COLUMNS + _FROM + " AND e.kind IN ('refund', 'void') AND e.fault IS NULL AND e.n > ?", [after]
         if day is not None:
             query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
         return self._recorded(query + " ORDER BY e.n LIMIT ?", *values, min(limit, PAGE_MAX))
@@ -152,7 +152,7 @@ class Reports:
     ) -> list[Recorded]:
         """Sales in the order in which they came here, behind `after` (the `n` of the last one seen); with `newest`, the
         last ones first."""
-        query, values = _COLUMNS + _FROM + " AND e.kind = 'sale' AND e.n > ?", [after]
+        query, values = _COLUMNS + _FROM + " AND e.kind = 'sale' AND e.fault IS NULL AND e.n > ?", [after]
         if day is not None:
             query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
         if till is not None:

@@ -66,7 +66,7 @@ class Papers:
             where = "id = ?", wanted.lower()
         rows = self._till.store.read.execute(
             f"SELECT n FROM entry WHERE shop = ? AND {where[0]} AND kind IN ('sale', 'refund', 'void', 'payment')"
-            " ORDER BY status, hash",
+            " AND fault IS NULL ORDER BY status, hash",
             (key, where[1]),
         ).fetchall()
         found = [r for (n,) in rows if (r := self._till.reports.entry_at(n)) is not None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.attacks.hostile import bring, member_of
 from tests.till.shop import running, sale
 
@@ -31,3 +33,18 @@ async def test_a_z_report_that_names_no_shift_stops_no_till(tmp_path: Path) -> N
         assert (await client.get("/api/shifts")).json()["shifts"] == []
     async with running(tmp_path) as (till, client):
         assert till.day_report()["invalid"] and (await client.post("/api/sales", json=sale())).status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["sale", "refund", "void"])
+async def test_one_broken_entry_hides_no_list(tmp_path: Path, kind: str) -> None:
+    async with running(tmp_path) as (till, client):
+        rung = (await client.post("/api/sales", json=sale())).json()
+        hostile = await member_of(till)
+        broken = hostile.put(kind, {"number": 1, "lines": [{"price": []}], "total": 5})
+        await bring(till, broken)
+        for path in ("/api/sales", "/api/sales?order=newest", "/api/refunds"):
+            assert (await client.get(path)).status_code == 200, path
+        assert [found["id"] for found in (await client.get("/api/sales")).json()["sales"]] == [rung["id"]]
+        for path in (f"/api/sales/{broken.id}", f"/api/refunds/{broken.id}", f"/api/receipts/{broken.id}"):
+            assert (await client.get(path)).status_code == 404, path
+        assert till.day_report()["invalid"][0]["hash"] == broken.hash.hex()
