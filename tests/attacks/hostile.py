@@ -1,4 +1,4 @@
-"""A member of the shop that writes whatever it likes: entries by hand, right or wrong, brought to a till as a peer would."""
+"""A member of the shop that writes whatever it likes: entries by hand, right or wrong, as a peer brings them."""
 
 from __future__ import annotations
 

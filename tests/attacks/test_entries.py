@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from posline.core.drawer import Takings, read_figures
+from posline.till.commands import COMMANDS
+from posline.till.shift_commands import print_shift
 from tests.attacks.hostile import bring, member_of
 from tests.till.shop import running, sale
 
@@ -48,3 +52,36 @@ async def test_one_broken_entry_hides_no_list(tmp_path: Path, kind: str) -> None
         for path in (f"/api/sales/{broken.id}", f"/api/refunds/{broken.id}", f"/api/receipts/{broken.id}"):
             assert (await client.get(path)).status_code == 404, path
         assert till.day_report()["invalid"][0]["hash"] == broken.hash.hex()
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {}, {"a": 1}, FIGURES | {"sales": None}, FIGURES | {"tenders": [1]}, FIGURES | {"cash": {"in": 5}},
+        FIGURES | {"till": "a" * 26, "report": None, "id": "x", "net": "much", "cashiers": [5, {"by": []}]},
+    ],
+)  # fmt: skip
+async def test_a_z_report_with_figures_of_its_own_kind_is_shown_as_ours_are(
+    tmp_path: Path, figures: dict[str, Any]
+) -> None:
+    """Its figures stood over the report's own till and id, and whoever printed it ended in an error."""
+    async with running(tmp_path) as (till, client):
+        await client.post("/api/sales", json=sale())
+        ours = (await client.post("/api/shifts/close", json={"id": str(uuid.uuid4()), "counted": {}})).json()
+        hostile = await member_of(till)
+        z = hostile.put("shift closed", Z | {"figures": figures})
+        await bring(till, z)
+        shown = next(z for z in (await client.get("/api/shifts")).json()["shifts"] if z["till"] == hostile.id)
+        assert (shown["id"], shown["report"], list(shown)) == (z.id, "Z", list(ours))
+        assert shown["sales"].keys() == ours["sales"].keys() and shown["cash"].keys() == ours["cash"].keys()
+        print_shift(await COMMANDS["report_shift"](till, {"shift": z.id}))
+
+
+def test_our_own_figures_are_shown_as_they_are() -> None:
+    takings = Takings()
+    line = {"sku": "a", "quantity": "1", "price": 118, "class": "standard", "rate": "18", "tax": 18}
+    takings.add("sale", {"lines": [line], "total": 118, "by": "Asma", "number": 1})
+    takings.add("payment", {"amount": 5})
+    takings.add("cash", {"direction": "out", "amount": 5})
+    figures = {"number": 3} | takings.figures()
+    assert read_figures(figures) == figures
