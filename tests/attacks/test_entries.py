@@ -85,3 +85,32 @@ def test_our_own_figures_are_shown_as_they_are() -> None:
     takings.add("cash", {"direction": "out", "amount": 5})
     figures = {"number": 3} | takings.figures()
     assert read_figures(figures) == figures
+
+
+@pytest.mark.parametrize("mrp", ["9" * 200, "", [5], {"a": 1}, True, -5, 10**15, None])
+async def test_a_printed_price_that_is_none_sells_at_the_price(tmp_path: Path, mrp: Any) -> None:
+    """A text as a printed price was repeated a million times over by the tax on it: the process ran out of memory."""
+    async with running(tmp_path) as (till, client):
+        hostile = await member_of(till)
+        product = {"sku": "SOAP", "name": "Soap", "price": 118, "third_schedule": True, "mrp": mrp}
+        await bring(till, hostile.put("products", {"products": [product]}))
+        answer = await client.post("/api/sales", json=sale(lines=[{"sku": "SOAP", "quantity": "999"}]))
+        assert answer.status_code == 201 and answer.json()["tax"] == 18 * 999
+
+
+@pytest.mark.parametrize("kind", ["sale", "cash"])
+async def test_a_refund_of_what_is_no_sale_is_shown_and_printed(tmp_path: Path, kind: str) -> None:
+    async with running(tmp_path) as (till, client):
+        hostile = await member_of(till)
+        fields = {"lines": [{"price": []}], "total": 5, "direction": "in", "amount": 5, "reason": "x"}
+        named = hostile.put(kind, fields)
+        lines = [{"line": 500, "sku": "TEA", "quantity": "1", "total": 5}]
+        body = {"sale": named.id, "of": named.hash.hex(), "lines": lines, "total": 5, "reason": "x"}
+        refund = hostile.put("refund", body | {"number": 1, "label": "Z"})
+        void = hostile.put("void", body)
+        await bring(till, named, refund, void)
+        for entry in (refund, void):
+            assert (await client.get(f"/api/refunds/{entry.id}")).json()["sale_receipt"] is None
+            for form in ("text", "html", "escpos", "png"):
+                assert (await client.get(f"/api/receipts/{entry.id}?format={form}")).status_code == 200
+        assert (await client.get("/api/refunds")).status_code == 200
