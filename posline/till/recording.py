@@ -67,9 +67,12 @@ class Recording:
         return isinstance(id, str) and any(self._stands(held) for held in self._till.reports.by_id(id))
 
     def _stands(self, held: Recorded) -> bool:
-        """Whether an entry occupies its id: ours, or another's that counts. What nobody vouches for does not, or a
-        forger could keep a till from recording its sale."""
-        return held.entry.till == self._till.id or held.status in (Status.COUNTED, Status.DUPLICATE)
+        """Whether an entry occupies its id: what counts, or was asked for here. What nobody vouches for does not, under
+        our own name either, or a forger could keep a till from recording its sale, or have a till answer that a sale is
+        recorded which is not."""
+        if held.status in (Status.COUNTED, Status.DUPLICATE):
+            return True
+        return held.entry.till == self._till.id and self._till.reports.request_form(held.entry.id) is not None
 
     async def once(
         self,
@@ -132,7 +135,7 @@ class Recording:
                 return own[0]
             raise Conflict(id)
         # from another till, or ours from before a restored disk: compared by what it says
-        standing = own or [r for r in held if self._stands(r)]
+        standing = [r for r in held if self._stands(r)]
         if not standing:
             return None
         for recorded in standing:

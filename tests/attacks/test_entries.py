@@ -12,7 +12,7 @@ from posline.core.drawer import Takings, read_figures
 from posline.till.commands import COMMANDS
 from posline.till.shift_commands import print_shift
 from tests.attacks.hostile import bring, member_of
-from tests.till.shop import running, sale
+from tests.till.shop import TEA, running, sale
 
 FIGURES: dict[str, Any] = {
     "number": 1, "receipts": {"first": 1, "last": 1}, "net": 1, "tax": 0, "rounding": 0, "tenders": {"cash": 1},
@@ -114,3 +114,23 @@ async def test_a_refund_of_what_is_no_sale_is_shown_and_printed(tmp_path: Path, 
             for form in ("text", "html", "escpos", "png"):
                 assert (await client.get(f"/api/receipts/{entry.id}?format={form}")).status_code == 200
         assert (await client.get("/api/refunds")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/sales", "/api/cash"])
+async def test_a_forged_entry_under_our_own_name_keeps_no_id(tmp_path: Path, path: str) -> None:
+    """Whoever knew the id of a cart that waits could write a sale of that id under the till's name: the till answered
+    409 to the true one, or 200 where it said the same, and recorded nothing."""
+    async with running(tmp_path) as (till, client):
+        hostile = await member_of(till)
+        asked: dict[str, Any] = {"id": str(uuid.uuid4()), "lines": [dict(TEA)]}
+        fields: dict[str, Any] = {"number": 900, "label": "A", "total": 500, "lines": [dict(TEA)]}
+        if path == "/api/cash":
+            asked = {"id": asked["id"], "direction": "in", "amount": 5, "reason": "x"}
+            fields = asked
+        forged = hostile.put(path[5:].removesuffix("s"), fields, till=till.id, id=asked["id"], seq=900, prev="0" * 24)
+        await bring(till, forged)
+        assert [r.status.value for r in till.reports.by_id(asked["id"])] == ["held"]
+        answer = await client.post(path, json=asked)
+        assert answer.status_code == 201
+        assert (await client.post(path, json=asked)).status_code == 200
+        assert [r.status.value for r in till.reports.by_id(asked["id"])] == ["counted", "held"]
