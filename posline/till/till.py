@@ -222,7 +222,7 @@ class Till:
     def engine(self) -> Engine:
         """What commits and links. Raises FolderError where the till was opened for reading only."""
         if self._engine is None:
-            if self._opened is None:
+            if self._opened is None or not self.read_only:  # its links and its disk may be open a while longer
                 raise OutcomeUnknown("the till is going down")
             raise FolderError("this till was opened for reading only")
         return self._engine
