@@ -12,7 +12,7 @@ from typing import Any
 
 from posline.core.entry import Entry, decode
 from posline.core.members import Role
-from posline.core.numbers import parse_receipt, receipt
+from posline.core.numbers import parse_receipt, receipt, valid_label
 from posline.core.status import Status
 from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
@@ -315,8 +315,12 @@ class Reports:
     def label(self, author: str) -> str:
         """What people call a till."""
         member = self._store.authority(self._shop).everyone.get(author)
-        renamed = self.setting(f"label:{author}")
-        return str(renamed) if renamed else member.label if member is not None else author[:6]
+        return self.renamed(author) or (member.label if member is not None else author[:6])
+
+    def renamed(self, author: str) -> str | None:
+        """The label that a shared setting gives a till; what is no label gives none, or the till could not sell."""
+        label = self.setting(f"label:{author}")
+        return label if isinstance(label, str) and valid_label(label) else None
 
     # -- settings and products ---------------------------------------------------------------------
 

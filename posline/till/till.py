@@ -509,7 +509,7 @@ class Till:
         """Print another label on receipts from now on. Raises BadRequest where another till has it."""
         everyone = self.store.authority(self.shop_id).everyone
         taken = {m.label for m in everyone.values() if m.author != self.id}
-        taken |= {self.reports.setting(f"label:{author}") for author in everyone if author != self.id}
+        taken |= {renamed for author in everyone if author != self.id and (renamed := self.reports.renamed(author))}
         if label in taken:
             raise BadRequest.of("label", f"another till is called {label} already")
         await self.write("setting", {"name": f"label:{self.id}", "value": label}, document="shop")

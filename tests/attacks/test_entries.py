@@ -134,3 +134,16 @@ async def test_a_forged_entry_under_our_own_name_keeps_no_id(tmp_path: Path, pat
         assert answer.status_code == 201
         assert (await client.post(path, json=asked)).status_code == 200
         assert [r.status.value for r in till.reports.by_id(asked["id"])] == ["counted", "held"]
+
+
+@pytest.mark.parametrize("label", ["no label!", "A" * 300, ["Z"], {"a": 1}, 5, "\u0663", ""])
+async def test_a_label_that_is_none_keeps_no_till_from_selling(tmp_path: Path, label: Any) -> None:
+    """Any manager may rename a till. One that took what is no label refused every sale, or did not start again."""
+    async with running(tmp_path) as (till, client):
+        hostile = await member_of(till)
+        await bring(till, *(hostile.put("setting", {"name": f"label:{id}", "value": label}) for id in (till.id, "x")))
+    async with running(tmp_path) as (till, client):
+        assert (await client.post("/api/sales", json=sale())).json()["receipt"].startswith("A-")
+        assert till.reports.label(till.id) == "A"
+    async with running(tmp_path, label="C") as (till, client):
+        assert (await client.post("/api/sales", json=sale())).json()["receipt"].startswith("C-")
