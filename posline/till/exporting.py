@@ -16,6 +16,7 @@ __all__ = ["FORMATS", "csv_lines", "jsonl_lines"]
 
 SALE_COLUMNS = ("day", "at", "receipt", "id", "till", "label", "run", "seq", "number", "status", "by")
 LINE_COLUMNS = ("line", "sku", "name", "quantity", "price", "discount", "tax", "total")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a text begins with that a spreadsheet may run
 TAIL_COLUMNS = ("sale_total", "rounding", "tenders", "change")
 
 
@@ -52,4 +53,4 @@ FORMATS = {"csv": csv_lines, "jsonl": jsonl_lines}
 
 def _inert(cell: object) -> object:
     """A text that a spreadsheet would run as a formula, with a mark before it that stops that."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "@", "\t", "\r") else cell
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell

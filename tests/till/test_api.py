@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import uuid
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from posline.errors import DiskFull
 from posline.till.catalogue import read_catalogue
+from posline.till.exporting import csv_lines
 from tests.till.shop import TEA, running, sale
 
 SALE_KEYS = [
@@ -360,3 +363,11 @@ async def test_the_page_is_served_under_a_strict_policy_and_without_inline_code(
             assert "unsafe" not in answer.headers["content-security-policy"]
         page = (await client.get("/")).text
         assert "<script>" not in page and "style=" not in page and "onclick" not in page
+
+
+async def test_no_name_is_a_formula_in_an_exported_file(tmp_path: Path) -> None:
+    async with running(tmp_path) as (till, client):
+        for name in ("=1+1", "+1", "-2+3", "@SUM(1)", "\t=1", "Tea"):
+            await client.post("/api/sales", json=sale(lines=[{"sku": "X", "quantity": 1, "price": 5, "name": name}]))
+        rows = list(csv.DictReader(io.StringIO("".join(csv_lines(till.sales())))))
+        assert [row["name"] for row in rows] == ["'=1+1", "'+1", "'-2+3", "'@SUM(1)", "'\t=1", "Tea"]
