@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from posline.till.shift_commands import print_shift
 from tests.attacks.hostile import bring, member_of
 from tests.till.shop import TEA, running, sale
 
+REDATES_WITHIN_S = 8.0  # of a hundred: they took half a minute, and take half a second
 FIGURES: dict[str, Any] = {
     "number": 1, "receipts": {"first": 1, "last": 1}, "net": 1, "tax": 0, "rounding": 0, "tenders": {"cash": 1},
     "sales": {"count": 1, "total": 1, "discount": 0, "tax": 0}, "refunds": {"count": 0, "total": 0, "tax": 0},
@@ -147,3 +150,20 @@ async def test_a_label_that_is_none_keeps_no_till_from_selling(tmp_path: Path, l
         assert till.reports.label(till.id) == "A"
     async with running(tmp_path, label="C") as (till, client):
         assert (await client.post("/api/sales", json=sale())).json()["receipt"].startswith("C-")
+
+
+async def test_redates_of_a_long_run_stop_no_till(tmp_path: Path) -> None:
+    """Each redate compared all redates for each entry of the run that it names, in the commit that sales wait for."""
+    async with running(tmp_path) as (till, client):
+        for _ in range(10):
+            await asyncio.gather(*(client.post("/api/sales", json=sale()) for _ in range(100)))
+        hostile = await member_of(till)
+        run = till.sales(limit=1)[0].run
+        fields = {"author": till.id, "of": run, "first": 1, "last": 2**50, "to": till.day, "seen": {}}
+        begun = time.monotonic()
+        await bring(till, *(hostile.put("redate", fields) for _ in range(100)))
+        assert time.monotonic() - begun < REDATES_WITHIN_S
+        moved = hostile.put("redate", fields | {"last": 500, "to": "2026-01-01", "seen": dict(hostile.seen)})
+        await bring(till, moved)
+        assert len(till.sales(day="2026-01-01", limit=1000)) + len(till.sales(day=till.day, limit=1000)) == 1000
+        assert {s.seq > 500 for s in till.sales(day=till.day, limit=1000)} == {True}
