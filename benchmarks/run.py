@@ -1,6 +1,6 @@
 """`make bench`: every question, one after the other; writes results.md and results.json beside this file.
 
-python -m benchmarks.run [ring] [backlog] [history]
+python -m benchmarks.run [ring] [backlog] [history] [report]
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import backlog, history, ring
+from benchmarks import backlog, history, report, ring
 from benchmarks.figures import Answer, table, write
 
 QUESTIONS: dict[str, Callable[[], Awaitable[Answer]]] = {
     "ring": ring.answer,
     "backlog": backlog.answer,
     "history": history.answer,
+    "report": report.answer,
 }
 
 

@@ -14,6 +14,7 @@ from posline.errors import BadRequest, FolderError, NotFound
 from posline.till import terminal, text
 from posline.till.commands import COMMANDS, READING
 from posline.till.counter_commands import add_counter_commands
+from posline.till.export_commands import add_export_commands
 from posline.till.fiscal.cli import fiscal_app
 from posline.till.invitation import Invitation, parse_duration
 from posline.till.linking import sync_url
@@ -22,6 +23,7 @@ from posline.till.machine import default_folder, make_folder, planned_service
 from posline.till.offline import join_folder, restore_folder
 from posline.till.query import day_of
 from posline.till.receipt_commands import add_receipt_commands
+from posline.till.report_commands import add_report_commands
 from posline.till.serve import TillOptions, run, run_till
 from posline.till.service import install
 from posline.till.service import remove as uninstall
@@ -133,15 +135,7 @@ def status(context: typer.Context) -> None:
     print_json(found) if context.obj.json else text.print_status(found)
 
 
-@report.command("day")
-def report_day(
-    context: typer.Context, day: Annotated[str | None, typer.Argument(help="YYYY-MM-DD [today]")] = None
-) -> None:
-    """What the shop sold on a business day."""
-    found = _ask(context, "report_day", {"day": day_or_none(day)})
-    print_json(found) if context.obj.json else text.print_day(found)
-
-
+add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_shift_commands(app, report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 
 
@@ -154,23 +148,19 @@ def verify(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
-@export.command("sales")
-def export_sales(
-    context: typer.Context,
-    format: Annotated[str, typer.Option(help="csv: a row a sale line; jsonl: an object a sale.")] = "csv",
-    from_: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
-    to: Annotated[str | None, typer.Option(help="Last day.")] = None,
-) -> None:
-    """Every counted sale once, on stdout."""
-    if format not in ("csv", "jsonl"):
-        raise typer.BadParameter("the format is csv or jsonl")
-    print_lines(_ask(context, "export_sales", {"format": format, "from": day_or_none(from_), "to": day_or_none(to)}))
+add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 
 
 @catalog.command("import")
-def catalog_import(context: typer.Context, file: Path) -> None:
+def catalog_import(
+    context: typer.Context,
+    file: Path,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="The file is the whole catalogue: what is not in it is gone.")
+    ] = False,
+) -> None:
     """Take over products from a CSV file (or .gz): sku, name, price, and what else it has. Bad rows are listed."""
-    found = _ask(context, "catalogue_import", {"file": str(file.absolute())})
+    found = _ask(context, "catalogue_import", {"file": str(file.absolute()), "replace": replace})
     print_json(found) if context.obj.json else text.print_import(found)
     if found["bad_count"]:
         raise typer.Exit(1)

@@ -22,6 +22,7 @@ from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
 from posline.storage.feed import FeedItem
 from posline.till.admitting import text_field
 from posline.till.api import list_answer, several
+from posline.till.api_reports import report_answer
 from posline.till.asking import answering
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
 from posline.till.pages import page_routes
@@ -47,6 +48,7 @@ def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
         WebSocketRoute("/attach", answering(api.attach)),
         Route("/api/shops", api.shops, methods=["GET"]),
         Route("/api/shops/{shop}/reports/day/{day}", api.day, methods=["GET"]),
+        Route("/api/shops/{shop}/reports/{kind}", api.report, methods=["GET"]),
         Route("/api/shops/{shop}/sales", api.sales, methods=["GET"]),
         Route("/api/shops/{shop}/sales/{wanted}", api.sale, methods=["GET"]),
         Route("/api/feed", api.feed, methods=["GET"]),
@@ -95,8 +97,14 @@ class _Api:
         })  # fmt: skip
 
     async def day(self, request: Request) -> Response:
-        branch = self._branch(request)
-        return json_answer(await asyncio.to_thread(branch.reports.day, day_of(request.path_params["day"])))
+        branch, day = self._branch(request), day_of(request.path_params["day"])
+        if request.query_params.get("format", "json") == "json":
+            return json_answer(await asyncio.to_thread(branch.reports.day, day))
+        return await report_answer(request, "day", branch.reports, shop=branch.name, today=day)
+
+    async def report(self, request: Request) -> Response:
+        branch, kind = self._branch(request), request.path_params["kind"]
+        return await report_answer(request, kind, branch.reports, shop=branch.name, today=branch.day)
 
     async def sales(self, request: Request) -> Response:
         branch, query = self._branch(request), request.query_params

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +12,13 @@ import typer
 from posline.cli import checked, day_or_none
 from posline.core.numbers import AUTHOR
 from posline.till import terminal, text
+from posline.till.export_commands import add_export_commands
 from posline.till.invitation import parse_duration
 from posline.till.local import ask
 from posline.till.machine import default_folder
+from posline.till.report_commands import add_report_commands
 from posline.till.serve import run
-from posline.till.terminal import Options, print_json, print_lines
+from posline.till.terminal import Options, print_json
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.relay import Relay
@@ -149,29 +150,8 @@ def verify(context: typer.Context, shop: Annotated[str, typer.Option(help="Only 
         raise typer.Exit(1)
 
 
-@report.command("day")
-def report_day(
-    context: typer.Context, shop: Shop, day: Annotated[str | None, typer.Argument(help="YYYY-MM-DD [today]")] = None
-) -> None:
-    """What a shop sold on a business day."""
-    found = _ask(context, "report_day", {"shop": shop, "day": day_or_none(day)})
-    print_json(found) if context.obj.json else text.print_day(found)
-
-
-@export.command("sales")
-def export_sales(
-    context: typer.Context,
-    shop: Shop,
-    format: Annotated[str, typer.Option(help="csv: a row a sale line; jsonl: an object a sale.")] = "csv",
-    from_: Annotated[str | None, typer.Option("--from", help="First day.")] = None,
-    to: Annotated[str | None, typer.Option(help="Last day.")] = None,
-) -> None:
-    """Every counted sale of a shop once, on stdout."""
-    if format not in ("csv", "jsonl"):
-        raise typer.BadParameter("the format is csv or jsonl")
-    asked = {"shop": shop, "format": format, "from": day_or_none(from_), "to": day_or_none(to)}
-    with contextlib.closing(iter(_ask(context, "export_sales", asked))) as lines:
-        print_lines(lines)
+add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
+add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
 
 
 if __name__ == "__main__":

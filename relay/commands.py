@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from posline.storage.verify import verify
-from posline.till.commands import aside
-from posline.till.exporting import FORMATS
+from posline.till.export_commands import EXPORTED, exported
 from posline.till.invitation import Invitation
-from posline.till.local import Command, Lines
+from posline.till.local import Command
+from posline.till.report_commands import sheet_of
 from posline.trust.certificate import ROOT_FILE
 from relay.relay import Relay
 
@@ -80,11 +80,20 @@ async def report_day(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     return await asyncio.to_thread(branch.reports.day, arguments.get("day") or branch.day)
 
 
-async def export_sales(relay: Relay, arguments: Mapping[str, Any]) -> Any:
-    """Counted sales of a shop as lines of a file."""
-    branch = relay.branch(arguments["shop"])
-    recorded = branch.reports.counted_sales(arguments.get("from"), arguments.get("to"))
-    return Lines(aside(FORMATS[arguments["format"]](branch.show(r) for r in recorded)))
+async def report_sheet(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """As GET /api/shops/{shop}/reports/{kind}: {shop, by, from, to}."""
+    branch, by = relay.branch(arguments["shop"]), str(arguments["by"])
+    asked = {"first": arguments.get("from"), "last": arguments.get("to")}
+    sheet = await asyncio.to_thread(sheet_of, branch.reports, by, shop=branch.name, today=branch.day, **asked)
+    return sheet.to_dict()
+
+
+def _export(what: str) -> Command:
+    async def command(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+        branch = relay.branch(arguments["shop"])
+        return exported(what, branch.reports, branch.show, arguments)
+
+    return command
 
 
 COMMANDS: dict[str, Command] = {
@@ -94,5 +103,6 @@ COMMANDS: dict[str, Command] = {
     "token_add": token_add,
     "verify": verify_ledger,
     "report_day": report_day,
-    "export_sales": export_sales,
+    "report_sheet": report_sheet,
+    **{f"export_{what}": _export(what) for what in EXPORTED},
 }

@@ -39,22 +39,20 @@ def current(edits: Iterable[Edit], seqs: Mapping[str, int] | None = None) -> Cur
     """
     by_hash = {edit.hash: edit for edit in edits}
     numbers = {hash: edit.seq for hash, edit in by_hash.items()} | dict(seqs or {})
-    # by author, how far any edit covers it, and how far any but that one does: an edit never supersedes itself. Each
-    # edit is looked at once for each author, for somebody may have written thousands.
+    # how far each author's edits are covered, by which edit, and how far without that one: an edit covers not itself
     covered: dict[str, tuple[int, str, int]] = {}
-    for author in {edit.author for edit in by_hash.values()}:
-        most, by, rest = 0, "", 0
-        for other in by_hash.values():
-            number = numbers.get(other.seen.get(author, ""), 0)
+    for edit in by_hash.values():
+        for author, hash in edit.seen.items():
+            number = numbers.get(hash, 0)
+            most, by, next_most = covered.get(author, (0, "", 0))
             if number > most:
-                most, by, rest = number, other.hash, most
-            elif number > rest:
-                rest = number
-        covered[author] = most, by, rest
+                covered[author] = number, edit.hash, most
+            elif number > next_most:
+                covered[author] = most, by, number
     standing = []
     for edit in by_hash.values():
-        most, by, rest = covered[edit.author]
-        if (rest if by == edit.hash else most) < edit.seq:
+        most, by, next_most = covered.get(edit.author, (0, "", 0))
+        if (next_most if by == edit.hash else most) < edit.seq:
             standing.append(edit)
     ranked = sorted(standing or by_hash.values(), key=lambda edit: (edit.role, edit.hash), reverse=True)
     return Current(ranked[0], tuple(ranked[1:]) if standing else ())

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from posline.core.checks import Body
-from posline.core.checks import amount as _amount
 from posline.core.checks import hash_text as _hash
 from posline.core.checks import named as _named
 from posline.core.checks import place as _place
@@ -34,12 +33,12 @@ from posline.core.counter import (
 )
 from posline.core.fiscal import check_filing
 from posline.core.numbers import AUTHOR, author_id, valid_label
+from posline.core.products import check_products
 from posline.core.sales import check_refund, check_sale, check_void, refund_content, sale_content, void_content
 
 __all__ = [
     "KINDS",
     "MAX_POINTS",
-    "MAX_PRODUCTS",
     "MEMBERSHIP",
     "NUMBERED",
     "ROLES",
@@ -48,7 +47,6 @@ __all__ = [
     "content_of",
 ]
 
-MAX_PRODUCTS = 200  # in one entry
 MAX_POINTS = 300  # that a removal names, and entries that an `accept` names: some 27 kB
 ROLES = ("manager", "till", "head office", "reader")
 
@@ -196,21 +194,8 @@ def _setting(_: str, body: Body) -> str | None:
 
 
 def _products(_: str, body: Body) -> str | None:
-    products = body.get("products")
-    if type(products) is not list or not 0 < len(products) <= MAX_PRODUCTS:
-        return f"it has not 1 to {MAX_PRODUCTS} products"
-    for product in products:
-        if type(product) is not dict or not _text(product.get("sku")) or not _text(product.get("name"), 0):
-            return "a product has no sku or name"
-        if not _amount(product.get("price")):
-            return "a product's price is out of range"
-        for name in ("barcode", "department", "tax", "unit"):
-            if not _text(product.get(name, ""), 0):
-                return f"a product's {name} is no text"
-        labels = product.get("labels", {})
-        if type(labels) is not dict or not all(_text(v, 0) for v in labels.values()):
-            return "a product's labels are no texts"
-    return _seen(body)
+    wrong = check_products(body.get("products"))
+    return wrong if wrong is not None else _seen(body)
 
 
 def _redate(_: str, body: Body) -> str | None:

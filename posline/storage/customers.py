@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from posline.core.books import book_of, phone_digits
-from posline.core.edits import Edit, current
 from posline.storage.effects import CUSTOMERS
 from posline.storage.store import Store
 
@@ -59,22 +58,11 @@ class Customers:
 
     def in_conflict(self, customer: str) -> bool:
         """Whether several edits of a customer stand side by side, made by tills that were apart."""
-        rows = self._read.execute(
-            "SELECT hash, author, seq, seen FROM edit WHERE shop = ? AND document = ? AND name = ?",
-            (self._key, CUSTOMERS, book_of(customer)),
-        ).fetchall()
-        if len(rows) < 2:
-            return False
-        edits = [Edit(customer, author, 0, seq, hash.hex(), json.loads(seen)) for hash, author, seq, seen in rows]
-        named = {hash for edit in edits for hash in edit.seen.values()}
-        seqs = {hash: seq for hash in named if (seq := self._seq(hash)) is not None}
-        return bool(current(edits, seqs).conflicts)
-
-    def _seq(self, hash: str) -> int | None:
         row = self._read.execute(
-            "SELECT seq FROM entry WHERE shop = ? AND hash = ?", (self._key, bytes.fromhex(hash))
+            "SELECT 1 FROM edit_conflict WHERE shop = ? AND document = ? AND name = ? LIMIT 1",
+            (self._key, CUSTOMERS, customer),
         ).fetchone()
-        return None if row is None else int(row[0])
+        return row is not None
 
     # -- books ---------------------------------------------------------------------------------------------------------
 

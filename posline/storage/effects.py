@@ -15,6 +15,7 @@ from posline.core.edits import Edit, current
 from posline.core.entry import Entry
 from posline.core.members import Role, Shop
 from posline.storage.connection import Connection
+from posline.storage.product_index import ProductIndex
 
 __all__ = ["CUSTOMERS", "ROLE_RANK", "Effects"]
 
@@ -33,6 +34,7 @@ class Effects:
 
     def __init__(self, db: Connection) -> None:
         self._db = db
+        self._index = ProductIndex(db)
         self._moved: dict[tuple[int, str, int], bool] = {}  # runs that any redate names
 
     def apply(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
@@ -60,6 +62,8 @@ class Effects:
         )
         for row in rows:
             self._choose(shop, authority, document, str(row[2]))
+        if entry.kind == "products":
+            self._index.follow(shop, document, (str(row[2]) for row in rows))
 
     def undo(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
         """`entry` no longer counts."""
@@ -78,21 +82,57 @@ class Effects:
                 (shop, document, name, entry.hash),
             )
             self._choose(shop, authority, document, name)
+            if entry.kind == "products":
+                self._index.follow(shop, document, [name])
 
     def flush(self) -> None:
         """Nothing is gathered here."""
 
     def rank(self, shop: int, authority: Shop, authors: Collection[str]) -> None:
         """The roles of these authors changed: choose again among the edits and redates that stand beside theirs."""
-        for author in sorted(authors):
+        if authors:  # a role decides between edits that stand beside each other, and never which those are
             for document, name in self._db.execute(
-                "SELECT DISTINCT document, name FROM edit WHERE shop = ? AND author = ?", (shop, author)
+                "SELECT DISTINCT document, name FROM edit_conflict WHERE shop = ?", (shop,)
             ).fetchall():
                 self._choose(shop, authority, document, name)
+                if self._is_catalogue(shop, document):
+                    self._index.follow(shop, document, [name])
+        for author in sorted(authors):
             for of, run, first, last in self._db.execute(
                 "SELECT author, run, first, last FROM redate WHERE shop = ? AND writer = ?", (shop, author)
             ).fetchall():
                 self._move_range(shop, authority, of, run, first, last)
+
+    def _is_catalogue(self, shop: int, document: int) -> bool:
+        row = self._db.execute("SELECT name FROM document WHERE shop = ? AND key = ?", (shop, document)).fetchone()
+        return row is not None and str(row[0]).startswith("catalog/")
+
+    def bring_up_to_date(self) -> None:
+        """Make what follows from the edits again, in one transaction, where another version made it or none did."""
+        if self._index.up_to_date:
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for shop, document, name in self._db.execute(
+                "SELECT shop, document, name FROM edit GROUP BY shop, document, name HAVING count(*) > 1"
+            ).fetchall():
+                self._compare(shop, document, name)
+            self._index.make()
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def _compare(self, shop: int, document: int, name: str) -> None:
+        """Note which edits of `name` stand beside the one that is marked as current."""
+        rows = self._db.execute(
+            "SELECT hash, author, seq, seen, current FROM edit WHERE shop = ? AND document = ? AND name = ?",
+            (shop, document, name),
+        ).fetchall()
+        edits = [Edit(name, author, 0, seq, hash.hex(), json.loads(seen)) for hash, author, seq, seen, _ in rows]
+        found = current(edits, self._numbers(shop, edits))
+        standing = {bytes.fromhex(edit.hash) for edit in (found.current, *found.conflicts)}
+        self._dissent(shop, document, name, standing - {row[0] for row in rows if row[4]})
 
     def day_of(self, shop: int, authority: Shop, entry: Entry) -> str:
         """The effective day of a journal's entry."""
@@ -118,15 +158,27 @@ class Effects:
             (shop, document, name),
         ).fetchall()
         if not rows:
+            self._dissent(shop, document, name, ())
             return
-        chosen = rows[0][0]
+        chosen, beside = rows[0][0], []
         if len(rows) > 1:
             edits = [_edit(name, authority, *row) for row in rows]
-            chosen = bytes.fromhex(current(edits, self._numbers(shop, edits)).current.hash)
+            found = current(edits, self._numbers(shop, edits))
+            chosen, beside = bytes.fromhex(found.current.hash), [bytes.fromhex(edit.hash) for edit in found.conflicts]
+        self._dissent(shop, document, name, beside)
         self._db.execute(
             "UPDATE edit SET current = (hash = ?) WHERE shop = ? AND document = ? AND name = ?"
             " AND current <> (hash = ?)",
             (chosen, shop, document, name, chosen),
+        )
+
+    def _dissent(self, shop: int, document: int, name: str, beside: Collection[bytes]) -> None:
+        """Note which edits of `name` stand beside the current one."""
+        place = (shop, document, name)
+        self._db.execute("DELETE FROM edit_conflict WHERE shop = ? AND document = ? AND name = ?", place)
+        self._db.executemany(
+            "INSERT INTO edit_conflict (shop, document, name, hash) VALUES (?,?,?,?)",
+            [(*place, hash) for hash in beside],
         )
 
     def _numbers(self, shop: int, edits: list[Edit]) -> dict[str, int]:

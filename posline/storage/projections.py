@@ -28,6 +28,7 @@ __all__ = ["TABLES", "Projection", "Projections"]
 # what `rebuild` empties and `verify` compares: every table that a projection writes
 TABLES = (
     "edit",
+    "edit_conflict",
     "redate",
     *Goods.tables,
     *Accounts.tables,

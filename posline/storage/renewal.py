@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from posline.core.entry import decode
 from posline.storage.connection import Connection, connect
 from posline.storage.ledger import Arrival, Ledger
+from posline.storage.product_index import ProductIndex
 from posline.storage.projections import TABLES
 from posline.storage.schema import migrate
 
 __all__ = ["RULES", "differing_tables", "renew"]
 
-RULES = 3  # raised when a version judges entries otherwise, or follows more kinds of them
+RULES = 4  # raised when a version judges entries otherwise, or follows more kinds of them
 SLICE = 256  # elements projected at a time
 LEDGER = ("entry", "run", "continuation", "conflict", "ending")
 HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOIN shop s ON s.key = e.shop" \
@@ -56,6 +57,7 @@ def _project_again(db: Connection, *, feed: bool) -> None:
     db.execute("INSERT INTO held SELECT n, shop, document, own, status, raw FROM entry")
     for table in (*LEDGER, *TABLES):
         db.execute(f"DELETE FROM {table}")
+    ProductIndex(db).make()  # of nothing: it follows the edits as they come back
     _project(db, db, "held")
     if feed:
         db.execute(

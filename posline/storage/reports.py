@@ -6,7 +6,7 @@ Every figure is a function of the set of entries held, so two replicas that hold
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,17 @@ from posline.core.numbers import parse_receipt, receipt, valid_label
 from posline.core.status import Status
 from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
+from posline.storage.products import Products
 from posline.storage.returned import excess
 from posline.storage.store import Store
+from posline.storage.summaries import summary
 
 __all__ = ["Recorded", "Reports"]
 
 ALARMS_MAX = 20  # of a kind, the worst tills first
 RANGES_MAX = 200  # of missing numbers that are looked at for the alarms
 PAGE_MAX = 1000  # sales in one answer
+READ_AT_ONCE = 500  # entries of an export that are in memory
 SHIFTS_MAX = 1_000_000  # all of them
 CLOSED = "shift closed"
 
@@ -81,7 +84,7 @@ class Reports:
     def __init__(self, store: Store, shop: str, *, here: str) -> None:
         self._store, self._shop, self._here = store, shop, here
         self._read = store.read
-        self._catalogue = -1, ""  # the row of the shop's document as of which it was looked up, and its name
+        self.catalog = Products(store, shop)
 
     @property
     def _key(self) -> int | None:
@@ -160,18 +163,25 @@ class Reports:
         query += " ORDER BY e.n DESC LIMIT ?" if newest else " ORDER BY e.n LIMIT ?"
         return self._recorded(query, *values, min(limit, PAGE_MAX))
 
-    def counted_sales(self, first: str | None, last: str | None) -> Iterator[Recorded]:
-        """Every counted sale of the days from `first` to `last`, once, in an order that all replicas share."""
+    def counted(self, kinds: Sequence[str], first: str | None, last: str | None) -> Iterator[Recorded]:
+        """Every counted entry of these kinds of the days from `first` to `last`, once, in an order that all replicas
+        share."""
         days = self._read.execute(
             "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
             (self._key, first or "0", last or "9"),
         ).fetchall()
+        kinds_marks = ",".join("?" * len(kinds))
         for (day,) in days:
-            yield from self._recorded(
-                _COLUMNS + _FROM + " AND e.day = ? AND e.kind = 'sale' AND e.status = 0"
-                " ORDER BY e.author, e.run, e.seq, e.hash",
-                day,
-            )
+            numbers = self._read.execute(
+                f"SELECT n FROM entry WHERE shop = ? AND day = ? AND kind IN ({kinds_marks}) AND status = 0"
+                " ORDER BY author, run, seq, hash",
+                (self._key, day, *kinds),
+            ).fetchall()
+            for start in range(0, len(numbers), READ_AT_ONCE):  # a busy day is not held in memory as a whole
+                piece = [n for (n,) in numbers[start : start + READ_AT_ONCE]]
+                marks = ",".join("?" * len(piece))
+                found = {one.n: one for one in self._recorded(f"{_COLUMNS}{_FROM} AND e.n IN ({marks})", *piece)}
+                yield from (found[n] for n in piece)
 
     def entry_at(self, n: int) -> Recorded | None:
         """The entry with this number in the ledger's order."""
@@ -273,6 +283,13 @@ class Reports:
                 "detail": "more was taken back than was sold of " + ", ".join(receipts)
                 + ": tills refunded it while they were apart. Both refunds count",
             })  # fmt: skip
+        edits = self.catalog.conflict_count()
+        if edits:
+            found.append({
+                "kind": "edit_conflict",
+                "count": edits,
+                "detail": f"{edits} products, settings or customers were changed by several while they were apart",
+            })  # fmt: skip
         for author, run, seq in self.forks():
             found.append({
                 "kind": "fork",
@@ -344,54 +361,39 @@ class Reports:
     @property
     def catalogue(self) -> str:
         """The name of the current catalogue's document."""
-        n = self._store.head(self._shop, "shop").n  # a setting changes only with that document
-        if self._catalogue[0] != n:
-            self._catalogue = n, f"catalog/{self.setting('catalog') or 1}"
-        return self._catalogue[1]
+        return self.catalog.catalogue
 
     def product(self, sku: str) -> dict[str, Any] | None:
-        """A product of the current catalogue, or None."""
-        row = self._read.execute(
-            "SELECT value FROM edit WHERE shop = ? AND document = ? AND name = ? AND current = 1",
-            (self._key, self._store.document_key(self._shop, self.catalogue), sku),
-        ).fetchone()
-        return None if row is None else json.loads(row[0])
+        """A product of the current catalogue, retired or not, or None."""
+        return self.catalog.get(sku)
 
     def product_at(self, sku: str, at: str) -> dict[str, Any] | None:
         """A product as it stood at a time (ISO 8601), for names on old receipts; no total depends on it."""
-        row = self._read.execute(
-            # by catalogue, as the key of `edit` goes: a receipt asks this for each of its lines
-            "SELECT value FROM edit WHERE shop = ?1 AND name = ?2 AND document IN (SELECT key FROM document"
-            " WHERE shop = ?1 AND name >= 'catalog/' AND name < 'catalog0')"
-            " ORDER BY at > ?3, CASE WHEN at > ?3 THEN at END, at DESC LIMIT 1",
-            (self._key, sku, at),
-        ).fetchone()
-        return None if row is None else json.loads(row[0])
+        return self.catalog.at(sku, at)
 
     def products(
         self, *, wanted: str = "", barcode: str = "", after: str = "", limit: int = 100
     ) -> list[dict[str, Any]]:
-        """Products of the current catalogue by SKU, behind `after`: all, or those whose SKU, name or barcode holds
-        `wanted`, or those with just this `barcode`."""
-        query = "SELECT value FROM edit WHERE shop = ? AND document = ? AND name > ? AND current = 1"
-        values: list[Any] = [self._key, self._store.document_key(self._shop, self.catalogue), after]
-        if wanted:
-            query += (
-                " AND instr(lower(name || char(10) || json_extract(value, '$.name') || char(10) ||"
-                " coalesce(json_extract(value, '$.barcode'), '')), lower(?))"
-            )
-            values.append(wanted)
+        """Products of the current catalogue behind the one with the SKU `after`: all by SKU, or what is found."""
         if barcode:
-            query += " AND json_extract(value, '$.barcode') = ?"
-            values.append(barcode)
-        rows = self._read.execute(query + " ORDER BY name LIMIT ?", [*values, limit])
-        return [json.loads(value) for (value,) in rows]
+            return [product for product in self.catalog.with_barcode(barcode) if product["sku"] > after][:limit]
+        if wanted:
+            return self.catalog.search(wanted, after=after, limit=limit)
+        return self.catalog.listed(after=after, limit=limit)
+
+    def conflicts(self) -> list[dict[str, Any]]:
+        """Products and settings that several edited while apart; see `Products.conflicts`."""
+        return self.catalog.conflicts()
 
     # -- a day -------------------------------------------------------------------------------------
 
     def day(self, day: str) -> dict[str, Any]:
         """The day report of contract.md (`posline.storage.day`)."""
         return day_report(self._store, self._shop, day, self.label)
+
+    def summary(self, by: str, first: str | None, last: str | None) -> dict[str, Any]:
+        """Sums over days, by product, cashier and so on (`posline.storage.summaries`)."""
+        return summary(self._store, self._shop, by, first, last, label=self.label, product=self.product)
 
 
 def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:

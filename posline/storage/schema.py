@@ -157,6 +157,35 @@ def _filings(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="products")
+def _products(db: Database) -> None:
+    # what a search over the current edits of products needs; posline.storage.product_index fills it, for old files too
+    for statement in (
+        # `n` says shop, document and place: see there
+        """CREATE TABLE product (
+            n INTEGER PRIMARY KEY, shop INTEGER NOT NULL, document INTEGER NOT NULL, sku TEXT NOT NULL,
+            active INTEGER NOT NULL, name TEXT NOT NULL, name_ur TEXT NOT NULL, department TEXT NOT NULL,
+            favourite TEXT NOT NULL, words TEXT NOT NULL)""",
+        "CREATE UNIQUE INDEX product_sku ON product (shop, document, sku)",
+        "CREATE INDEX product_name ON product (shop, document, name, sku) WHERE active = 1",
+        "CREATE INDEX product_name_ur ON product (shop, document, name_ur, sku) WHERE active = 1 AND name_ur <> ''",
+        "CREATE INDEX product_department ON product (shop, document, department, sku) WHERE active = 1",
+        "CREATE INDEX product_favourite ON product (shop, document, sku) WHERE active = 1 AND favourite <> ''",
+        """CREATE TABLE barcode (
+            shop INTEGER, document INTEGER, code TEXT, sku TEXT,
+            PRIMARY KEY (shop, document, code, sku)) WITHOUT ROWID""",
+        "CREATE INDEX barcode_sku ON barcode (shop, document, sku)",
+        # one column of words that are split at blanks: which letters a word has is decided in posline.core.words
+        """CREATE VIRTUAL TABLE product_words USING fts5(
+            words, content='product', content_rowid='n', tokenize='ascii', prefix='1 2 3', detail=none)""",
+        # edits that stand beside the current one, because neither had seen the other
+        """CREATE TABLE edit_conflict (
+            shop INTEGER, document INTEGER, name TEXT, hash BLOB,
+            PRIMARY KEY (shop, document, name, hash)) WITHOUT ROWID""",
+    ):
+        db.execute(statement)
+
+
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction."""
     migrations.apply(Database(connection, execute_plugins=False))

@@ -20,6 +20,7 @@ from posline.core.members import Member, Shop, read_shop
 from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, FolderDamaged
 from posline.storage.connection import Connection, Error, Readers, connect, is_full, reader
+from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
 from posline.storage.renewal import renew
@@ -67,6 +68,7 @@ class Store:
             writer = connect(name)
             migrate(writer)
             renew(writer, feed=feed)
+            Effects(writer).bring_up_to_date()
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
         except Error as error:
             if is_full(error):

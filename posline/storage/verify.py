@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
 from posline.core.document import Document
 from posline.core.entry import Entry, decode
@@ -16,12 +17,14 @@ from posline.core.update import StateVector, decode_state, read_update
 from posline.errors import PoslineError
 from posline.storage.connection import sqlite_warning
 from posline.storage.ledger import STATUSES
+from posline.storage.product_index import differences
 from posline.storage.renewal import differing_tables
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 
 __all__ = ["verify"]
 
+PRODUCTS_TOLD = 20  # of a catalogue, where the index is wrong
 ANY_CLIENT = 1  # a document that is only read needs no client id of its own
 
 
@@ -39,6 +42,12 @@ def verify(store: Store, shop: str) -> Iterator[str]:
     yield from _ledger(store, shop, judge(elements.values(), shop), elements)
     for table in differing_tables(store.read):
         yield f"the table {table} is not what the entries make it"
+    key = store.shop_key(shop)
+    for document in store.documents(shop):
+        place = store.document_key(shop, document)
+        if document.startswith("catalog/") and key is not None and place is not None:
+            for sku in islice(differences(store.read, key, place), PRODUCTS_TOLD):
+                yield f"{document}: product {sku} is not found as its current edit says"
     yield from _reports(store, shop)
 
 

@@ -22,8 +22,10 @@ from posline.till.api_customers import customer_routes
 from posline.till.api_fiscal import fiscal_routes
 from posline.till.api_goods import goods_routes
 from posline.till.api_people import people_routes
+from posline.till.api_products import product_routes
 from posline.till.api_receipts import receipt_routes
 from posline.till.api_refunds import refund_routes
+from posline.till.api_reports import report_routes
 from posline.till.api_shifts import shift_routes
 from posline.till.body import read_object
 from posline.till.fiscal.view import fiscal_metrics
@@ -57,8 +59,8 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *receipt_routes(till),
         *goods_routes(till),
         *customer_routes(till),
-        Route("/api/products", api.products, methods=["GET"]),
-        Route("/api/reports/day/{day}", api.day, methods=["GET"]),
+        *product_routes(till, limit_of),
+        *report_routes(till),
         Route("/api/status", api.status, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
         Route("/healthz", api.healthz, methods=["GET"]),
@@ -100,19 +102,6 @@ class _Api:
         except Ambiguous as error:
             return several(error, [self._till.show(r) for r in self._till.reports.sale(wanted)])
 
-    async def products(self, request: Request) -> Response:
-        query = request.query_params
-        found = await asyncio.to_thread(
-            self._till.reports.products,
-            wanted=query.get("q", ""),
-            barcode=query.get("barcode", ""),
-            after=query.get("after", ""),
-            limit=limit_of(query.get("limit")),
-        )
-        return json_answer({"products": found, "next": found[-1]["sku"] if found else None})
-
-    async def day(self, request: Request) -> Response:
-        return json_answer(await asyncio.to_thread(self._till.day_report, day_of(request.path_params["day"])))
 
     async def status(self, request: Request) -> Response:
         return json_answer(self._till.status())

@@ -1,7 +1,7 @@
 """Catalogue files: CSV in, with every bad row named and none of them in the way of the others, and CSV out.
 
-Columns are `sku,name,price` and optionally `barcode,department,tax,unit,stock`; any other column is kept as a label of
-the product. Prices are whole minor units. Files that end in `.gz` or begin like gzip are unpacked. Knows nothing of
+Columns are `sku,name,price` and optionally the other fields of a product (docs/catalogue.md); any other column is kept
+as a label of the product. Prices are whole minor units. Files that begin like gzip are unpacked. Knows nothing of
 shops: it yields products, and takes them.
 """
 
@@ -11,22 +11,31 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from posline.core.checks import MAX_TEXT
-from posline.core.money import MAX_MONEY
+from posline.core.products import FIELDS, FLAGS, barcodes_of, product_of
 from posline.errors import BadRequest
 
-__all__ = ["BadRow", "read_catalogue", "write_catalogue"]
+__all__ = ["BadRow", "Barcodes", "Row", "opening_stock", "read_catalogue", "write_catalogue"]
 
 REQUIRED = ("sku", "name", "price")
-OPTIONAL = ("barcode", "department", "tax", "unit", "stock")
-_STOCK = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,3})?")
+OPTIONAL = tuple(name for name in FIELDS if name not in (*REQUIRED, "labels"))
+AMOUNTS = ("price", "mrp")
+FLAG_WORDS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 GZIP_MAGIC = b"\x1f\x8b"
+_BETWEEN_CODES = re.compile(r"[\s|]+")
 ROW_CHARACTERS_MAX = 64 * 1024  # a longer row is no product, but most likely a quote that is never closed
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A product, and its line in the file (the first is 1)."""
+
+    line: int
+    product: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class BadRow:
     detail: str
 
 
-def read_catalogue(path: Path) -> Iterator[dict[str, Any] | BadRow]:
+def read_catalogue(path: Path) -> Iterator[Row | BadRow]:
     """The products of a CSV file, in its order, with the rows that are none named in between.
 
     Raises BadRequest when the file as a whole is no catalogue.
@@ -59,7 +68,7 @@ def _open(path: Path) -> IO[str]:
     return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _products(source: IO[str]) -> Iterator[dict[str, Any] | BadRow]:
+def _products(source: IO[str]) -> Iterator[Row | BadRow]:
     rows = csv.reader(source, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
@@ -85,15 +94,11 @@ def _products(source: IO[str]) -> Iterator[dict[str, Any] | BadRow]:
         found = _product(header, row)
         if isinstance(found, str):
             yield BadRow(line, found)
-            continue
-        fault = _fault(found)
-        if fault is not None:
-            yield BadRow(line, fault)
         elif found["sku"] in seen:
             yield BadRow(line, f"sku: {found['sku']} stands in line {seen[found['sku']]} already")
         else:
             seen[found["sku"]] = line
-            yield found
+            yield Row(line, found)
 
 
 def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
@@ -103,37 +108,60 @@ def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
     if sum(map(len, row)) > ROW_CHARACTERS_MAX:
         return "is too long for a product: is a quote not closed?"
     try:
-        for cell in row:
-            cell.encode("utf-8")
+        "".join(row).encode("utf-8")
     except UnicodeEncodeError:
         return "is not UTF-8"
-    cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
-    product: dict[str, Any] = {"sku": cells["sku"], "name": cells["name"]}
-    price = cells["price"]
-    if not (price.isascii() and price.isdecimal() and len(price) <= 16):
-        return f"price: {price[:40]!r} is no whole number of minor units"
-    product["price"] = int(price)
-    product |= {name: cells[name] for name in OPTIONAL if cells.get(name)}
-    labels = {k: v for k, v in cells.items() if v and k and k not in REQUIRED and k not in OPTIONAL}
+    fields: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    for name, cell in zip(header, row, strict=True):
+        text = cell.strip()
+        if name in AMOUNTS and (text or name in REQUIRED):
+            if not (text.isascii() and text.isdecimal() and len(text) <= 16):
+                return f"{name}: {text[:40]!r} is no whole number of minor units"
+            fields[name] = int(text)
+        elif name in FLAGS and text:
+            if text.lower() not in FLAG_WORDS:
+                return f"{name}: {text[:40]!r} is neither yes nor no"
+            fields[name] = FLAG_WORDS[text.lower()]
+        elif name == "barcodes" and text:
+            fields[name] = [code for code in _BETWEEN_CODES.split(text) if code]
+        elif (text and name in OPTIONAL) or name in REQUIRED:
+            fields[name] = text
+        elif text and name:
+            labels[name] = text
     if labels:
-        product["labels"] = labels
-    return product
+        fields["labels"] = labels
+    try:
+        return product_of(fields)
+    except BadRequest as error:
+        return str(error)
 
 
-def _fault(product: Mapping[str, Any]) -> str | None:
-    """What keeps a product out of an entry, or None."""
-    for name in ("sku", "name"):
-        if not product[name]:
-            return f"{name}: is empty"
-    texts = {name: value for name, value in product.items() if isinstance(value, str)} | product.get("labels", {})
-    for name, value in texts.items():
-        if len(value) > MAX_TEXT or len(name) > MAX_TEXT:
-            return f"{name[:40]}: is longer than {MAX_TEXT} characters"
-    if product["price"] > MAX_MONEY:
-        return f"price: is over {MAX_MONEY}"
-    if not _STOCK.fullmatch(product.get("stock", "0")):
-        return f"stock: {product['stock'][:40]!r} is no number with at most 3 digits behind the point"
-    return None
+class Barcodes:
+    """Who has which barcode, as the rows of a file go by: one that several products bear is worth a warning, and no
+    reason to leave a product out. The scanner's answer is both, and the cashier picks."""
+
+    def __init__(self, known: Callable[[str], str | None]) -> None:
+        """`known` gives the SKU of another product that has a barcode already, if any."""
+        self._known = known
+        self._seen: dict[str, str] = {}
+
+    def shared(self, product: Mapping[str, Any]) -> str | None:
+        """What is to be said of this product's barcodes, or None. To be asked once for each product."""
+        said = []
+        for code in barcodes_of(product):
+            other = self._seen.setdefault(code, product["sku"])
+            if other == product["sku"]:
+                other = self._known(code) or other
+            if other != product["sku"]:
+                said.append(f"{code} is {other}'s barcode too")
+        return f"barcode: {'; '.join(said)}" if said else None
+
+
+def opening_stock(products: Iterable[Mapping[str, Any]], moved: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """(sku, quantity) of the products that say what was in stock and of which nothing was `moved` yet. Once anything
+    was, the movements say what is on hand, and a file that is read again must not add it once more."""
+    return [(p["sku"], p["stock"]) for p in products if p.get("stock", "0") != "0" and not moved(p["sku"])]
 
 
 def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -144,7 +172,7 @@ def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\n")
     for row in [[*REQUIRED, *used, *labels]] + [
-        [product.get(name, "") for name in (*REQUIRED, *used)]
+        [_cell(product.get(name, "")) for name in (*REQUIRED, *used)]
         + [product.get("labels", {}).get(name, "") for name in labels]
         for product in held
     ]:
@@ -152,3 +180,9 @@ def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield line.getvalue()
         line.seek(0)
         line.truncate()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(value) if isinstance(value, list) else value

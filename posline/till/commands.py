@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +18,20 @@ from posline.core.numbers import author_id
 from posline.errors import BadRequest
 from posline.storage.verify import verify
 from posline.till.admitting import NotAdmitted, admit, public_key
-from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
+from posline.till.catalogue import write_catalogue
 from posline.till.counter_commands import COUNTER_COMMANDS, COUNTER_READING
 from posline.till.dating import redate, set_time
-from posline.till.exporting import FORMATS
+from posline.till.export_commands import EXPORT_COMMANDS
 from posline.till.fiscal.commands import FISCAL_COMMANDS, FISCAL_READING
+from posline.till.importing import import_catalogue
 from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
-from posline.till.local import Command, Lines
+from posline.till.local import Command, Lines, aside
 from posline.till.membership import accept, recover, remove, rotate, set_role
 from posline.till.opening import KEY_SEED_BYTES
 from posline.till.receipt_commands import RECEIPT_COMMANDS
+from posline.till.report_commands import REPORT_COMMANDS
 from posline.till.settings import HandedOut
 from posline.till.shift_commands import close_day, report_shift
 from posline.trust.gate import token_hash
@@ -39,12 +40,9 @@ from posline.trust.keys import Key
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["COMMANDS", "READING", "aside"]
+__all__ = ["COMMANDS", "READING"]
 
-PRODUCTS_MAX = 200  # in one entry (rules section 6)
-ENTRY_BYTES = 40_000  # of products in one entry: well under an element's 48 KiB, whatever stands around them
 PAGE = 500
-BAD_ROWS_LISTED = 1000
 
 
 async def status(till: Till, arguments: Mapping[str, Any]) -> Any:
@@ -52,52 +50,14 @@ async def status(till: Till, arguments: Mapping[str, Any]) -> Any:
     return till.status()
 
 
-async def report_day(till: Till, arguments: Mapping[str, Any]) -> Any:
-    """As GET /api/reports/day/{day}."""
-    day = arguments.get("day") or till.day
-    return await asyncio.to_thread(till.day_report, day)
-
-
 async def verify_ledger(till: Till, arguments: Mapping[str, Any]) -> Any:
     """Problems found by working the ledger out again from the documents."""
     return {"problems": await asyncio.to_thread(lambda: list(verify(till.store, till.shop_id)))}
 
 
-async def export_sales(till: Till, arguments: Mapping[str, Any]) -> Any:
-    """Counted sales as lines of a file."""
-    recorded = till.reports.counted_sales(arguments.get("from"), arguments.get("to"))
-    return Lines(aside(FORMATS[arguments["format"]](till.show(r) for r in recorded)))
-
-
 async def catalogue_import(till: Till, arguments: Mapping[str, Any]) -> Any:
-    """Take over the products of a file that differ from what the catalogue says."""
-    changed: list[dict[str, Any]] = []
-    bad: list[dict[str, Any]] = []
-    count = bad_count = written = size = 0
-
-    async def write() -> None:
-        nonlocal written, size
-        if changed:
-            await till.write("products", {"products": list(changed)}, document=till.reports.catalogue)
-        written, size = written + len(changed), 0
-        changed.clear()
-
-    for found in read_catalogue(Path(arguments["file"])):
-        if isinstance(found, BadRow):
-            bad_count += 1
-            if len(bad) < BAD_ROWS_LISTED:
-                bad.append({"line": found.line, "detail": found.detail})
-            continue
-        count += 1
-        if till.reports.product(found["sku"]) == found:
-            continue
-        weight = len(repr(found).encode()) + 16
-        if len(changed) >= PRODUCTS_MAX or size + weight > ENTRY_BYTES:
-            await write()
-        changed.append(found)
-        size += weight
-    await write()
-    return {"products": count, "written": written, "unchanged": count - written, "bad": bad, "bad_count": bad_count}
+    """Take over the products of a file; with `replace` they are the whole catalogue."""
+    return await import_catalogue(till, Path(arguments["file"]), replace=bool(arguments.get("replace")))
 
 
 async def catalogue_export(till: Till, arguments: Mapping[str, Any]) -> Any:
@@ -105,7 +65,7 @@ async def catalogue_export(till: Till, arguments: Mapping[str, Any]) -> Any:
 
     def products() -> Iterable[dict[str, Any]]:
         after = ""
-        while page := till.reports.products(after=after, limit=PAGE):
+        while page := till.reports.catalog.listed(after=after, limit=PAGE, retired=True):
             yield from page
             after = page[-1]["sku"]
 
@@ -207,24 +167,11 @@ async def key_rotate(till: Till, arguments: Mapping[str, Any]) -> Any:
     return await rotate(till)
 
 
-async def aside(lines: Iterable[str]) -> AsyncIterator[str]:
-    """Lines that read the disk, made in another thread some at a time, so that nobody waits to sell meanwhile."""
-    source = iter(lines)
-
-    def some() -> str:
-        return "".join(islice(source, PAGE))
-
-    while text := await asyncio.to_thread(some):
-        yield text
-
-
 COMMANDS: dict[str, Command] = {
     "status": status,
-    "report_day": report_day,
     "report_shift": report_shift,
     "day_close": close_day,
     "verify": verify_ledger,
-    "export_sales": export_sales,
     "catalogue_import": catalogue_import,
     "catalogue_export": catalogue_export,
     "backup": make_backup,
@@ -242,9 +189,11 @@ COMMANDS: dict[str, Command] = {
     **RECEIPT_COMMANDS,
     **COUNTER_COMMANDS,
     **FISCAL_COMMANDS,
+    **REPORT_COMMANDS,
+    **EXPORT_COMMANDS,
 }
 # those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({
-    "status", "report_day", "report_shift", "verify", "export_sales", "catalogue_export", "backup", "receipt",
-    "printer_show", *COUNTER_READING, *FISCAL_READING,
+    "status", "report_shift", "verify", "catalogue_export", "backup", "receipt", "printer_show",
+    *COUNTER_READING, *FISCAL_READING, *REPORT_COMMANDS, *EXPORT_COMMANDS,
 })  # fmt: skip

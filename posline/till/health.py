@@ -119,6 +119,11 @@ ALARMS: Mapping[str, Advice] = {
         "Look at its paper, cover and cable. What waits is printed by itself; look which of the receipts named came "
         "out, and print or drop them.",
     ),
+    "edit_conflict": Advice(
+        "A product or a setting was changed at several devices while they were apart. One of the changes is used, the "
+        "same at every till: that of the higher role.",
+        "Look at both under the catalogue's conflicts, and save the one that is right once more.",
+    ),
     "refused": Advice(
         "Another device does not take entries that this one has.",
         "Update Posline on the older of the two.",

@@ -11,9 +11,10 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from posline.storage.folder import Folder
 from posline.till.body import read_object
 from posline.till.problems import Unauthorised, json_answer
 
-__all__ = ["Command", "CommandFailed", "Lines", "Local", "ask"]
+__all__ = ["Command", "CommandFailed", "Lines", "Local", "aside", "ask"]
 
 SECRET_BYTES = 32
 STARTING_S = 10.0  # how long a command waits for a till that owns the folder but does not answer yet
+LINES_AT_ONCE = 500
 _POLL_S = 0.05
 
 
@@ -182,6 +184,17 @@ def _run_here(
         return lines(answer.lines)
     close()
     return answer
+
+
+async def aside(lines: Iterable[str]) -> AsyncIterator[str]:
+    """Lines that read the disk, made in another thread some at a time, so that nobody waits to sell meanwhile."""
+    source = iter(lines)
+
+    def some() -> str:
+        return "".join(islice(source, LINES_AT_ONCE))
+
+    while text := await asyncio.to_thread(some):
+        yield text
 
 
 async def _awaited(waiting: Awaitable[Any]) -> Any:

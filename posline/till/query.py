@@ -9,10 +9,10 @@ from posline.till.till import LIST_DEFAULT, LIST_MAX
 __all__ = ["day_of", "limit_of"]
 
 
-def day_of(text: str) -> str:
-    """`text` if it is a day that a journal can have. Raises BadRequest."""
+def day_of(text: str, field: str = "day") -> str:
+    """`text` if it is a day that a journal can have. Raises BadRequest, which names the field."""
     if not valid_day(text):
-        raise BadRequest.of("day", f"{text[:40]!r} is no day such as 2026-11-23, from 2020 to 2100")
+        raise BadRequest.of(field, f"{text[:40]!r} is no day such as 2026-11-23, from 2020 to 2100")
     return text
 
 

@@ -135,6 +135,8 @@ def print_import(found: Mapping[str, Any]) -> None:
     """What an import did; bad rows go to stderr."""
     for row in found["bad"]:
         print(f"line {row['line']}: {row['detail']}", file=sys.stderr)
+    for row in found["warnings"]:
+        print(f"line {row['line']}: taken, but {row['detail']}", file=sys.stderr)
     print(
         f"{found['products']} products: {found['written']} new or changed, {found['unchanged']} as before; "
         f"{found['bad_count']} bad rows left out"

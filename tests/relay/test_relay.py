@@ -15,8 +15,10 @@ import pytest
 
 from posline.errors import FolderError, NotFound
 from posline.storage.folder import Folder
+from posline.storage.summaries import BY
 from posline.till.asking import AskFailed, ask_at
 from posline.till.joining import attach
+from posline.till.report_commands import sheet_of
 from posline.till.till import Till, open_till
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
@@ -169,6 +171,29 @@ async def test_a_till_and_a_head_office_do_not_take_each_others_folders(tmp_path
         Relay(folder)
     with pytest.raises(FolderError, match="not those of a till"):
         await open_till(tmp_path / "office").__aenter__()
+
+
+async def test_a_head_office_makes_the_reports_that_its_shops_make(tmp_path: Path) -> None:
+    async with office(tmp_path, "North", "South") as found:
+        north, _ = found.tills
+        sale = await north.sell([TEA], by="Amina")
+        branch = found.relay.branch("North")
+        await until(lambda: branch.reports.by_id(sale.id))
+        reader, path = await found.token("North"), f"/api/shops/{branch.id}/reports"
+        asked = {"from": sale.day, "to": sale.day}
+        for by in BY:
+            answer = await found.http.get(f"{path}/{by}", params=asked, headers=reader)
+            assert answer.json()["rows"] == sheet_of(
+                north.reports, by, shop="", today=sale.day, first=sale.day
+            ).to_dict()["rows"]  # fmt: skip
+            assert answer.json()["totals"]["net"] == sale.total
+            assert (await COMMANDS["report_sheet"](found.relay, {"shop": "North", "by": by, **asked})) == answer.json()
+        page = await found.http.get(f"{path}/day/{sale.day}", params={"format": "html"}, headers=reader)
+        assert page.status_code == 200 and page.text.startswith("<!doctype html>")
+        assert (await found.http.get(f"{path}/colour", headers=reader)).status_code == 404
+        other = f"/api/shops/{found.relay.branch('South').id}/reports/product"
+        assert (await found.http.get(other, headers=reader)).status_code == 403
+        assert (await found.http.get(f"{path}/product")).status_code == 401
 
 
 async def test_shops_and_tokens_are_there_after_a_restart(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from posline.errors import DiskFull
-from posline.till.catalogue import read_catalogue
+from posline.till.catalogue import Row, read_catalogue
 from posline.till.exporting import csv_lines
 from tests.till.shop import TEA, running, sale
 
@@ -325,7 +325,7 @@ async def test_prices_names_and_tax_come_from_the_catalogue(tmp_path: Path) -> N
     async with running(tmp_path / "till") as (till, client):
         file = tmp_path / "products.csv"
         file.write_text("sku,name,price,tax,barcode\nTEA,Green tea,11800,18,5901234\nSALT,Salt,500,,\n")
-        products = [p for p in read_catalogue(file) if isinstance(p, dict)]
+        products = [row.product for row in read_catalogue(file) if isinstance(row, Row)]
         await till.write("products", {"products": products}, document=till.reports.catalogue)
         asked = sale(lines=[{"sku": "TEA", "quantity": 1}, {"sku": "SALT", "quantity": 2, "name": "Rock salt"}])
         found = (await client.post("/api/sales", json=asked)).json()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posline.errors import BadRequest
-from posline.till.catalogue import BadRow, read_catalogue, write_catalogue
+from posline.till.catalogue import BadRow, Row, read_catalogue, write_catalogue
 
 HEADER = "sku,name,price,barcode,department,tax,unit,stock,brand\n"
 
@@ -16,7 +16,7 @@ HEADER = "sku,name,price,barcode,department,tax,unit,stock,brand\n"
 def read(folder: Path, content: str | bytes, name: str = "products.csv") -> tuple[list[dict], list[BadRow]]:  # type: ignore[type-arg]
     file = folder / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
-    found = list(read_catalogue(file))
+    found = [row.product if isinstance(row, Row) else row for row in read_catalogue(file)]
     return [p for p in found if isinstance(p, dict)], [b for b in found if isinstance(b, BadRow)]
 
 

@@ -1,0 +1,66 @@
+"""The calls about reports: GET /api/reports/{kind}. A head office answers its shops' reports by the same code."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from posline.errors import BadRequest
+from posline.storage.reports import Reports
+from posline.till.problems import json_answer
+from posline.till.query import day_of
+from posline.till.report_commands import sheet_of
+from posline.till.report_page import CONTENT_SECURITY, page
+from posline.till.reporting import csv_text
+
+if TYPE_CHECKING:
+    from posline.till.till import Till
+
+__all__ = ["report_answer", "report_routes"]
+
+FORMS = ("json", "csv", "html")
+
+
+def report_routes(till: Till) -> list[Route]:
+    """/api/reports, shifts aside. `day` is the day report of contract.md; the others are sheets."""
+
+    async def day(request: Request) -> Response:
+        day = day_of(request.path_params["day"])
+        if request.query_params.get("format", "json") == "json":
+            return json_answer(await asyncio.to_thread(till.day_report, day))
+        return await report_answer(request, "day", till.reports, shop=till.shop, today=day)
+
+    async def report(request: Request) -> Response:
+        return await report_answer(request, request.path_params["kind"], till.reports, shop=till.shop, today=till.day)
+
+    return [
+        Route("/api/reports/day/{day}", day, methods=["GET"]),
+        Route("/api/reports/{kind}", report, methods=["GET"]),
+    ]
+
+
+async def report_answer(request: Request, kind: str, reports: Reports, *, shop: str, today: str) -> Response:
+    """A report as the query asks for it: from, to, and format (json, csv, html). Raises NotFound, BadRequest."""
+    query = request.query_params
+    form = query.get("format") or "json"
+    if form not in FORMS:
+        raise BadRequest.of("format", f"is one of {', '.join(FORMS)}")
+    first, last = (day_of(query[name], name) if query.get(name) else None for name in ("from", "to"))
+
+    def work() -> Response:  # a long span takes a while, and nobody waits to sell meanwhile
+        sheet = sheet_of(reports, kind, shop=shop, today=today, first=first, last=last)
+        headers = {"cache-control": "no-store"}
+        if form == "csv":
+            name = f"{kind}-{first or last or today}.csv"
+            headers["content-disposition"] = f'attachment; filename="{name}"'
+            return Response(csv_text(sheet).encode(), headers=headers, media_type="text/csv; charset=utf-8")
+        if form == "html":
+            headers["content-security-policy"] = CONTENT_SECURITY
+            return Response(page(sheet).encode(), headers=headers, media_type="text/html; charset=utf-8")
+        return json_answer(sheet.to_dict())
+
+    return await asyncio.to_thread(work)

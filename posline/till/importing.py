@@ -1,0 +1,151 @@
+"""Taking a catalogue file over into the shop, a slice at a time: sales go on meanwhile.
+
+What differs from the catalogue is written as entries of up to 200 products, or, where the file replaces the catalogue
+as a whole, all of it into a document of its own. That one becomes the catalogue by the last entry, the setting, so that
+a cut before it leaves the old one as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from posline.core.products import MAX_PRODUCTS
+from posline.errors import BadRequest
+from posline.till.catalogue import BadRow, Barcodes, Row, opening_stock, read_catalogue
+from posline.till.editing import CATALOGUE, may_edit
+
+if TYPE_CHECKING:
+    from posline.till.till import Till
+
+__all__ = ["import_catalogue"]
+
+ENTRY_BYTES = 40_000  # of products in one entry: well under an element's 48 KiB, whatever stands around them
+SLICE = 200  # rows read and compared in another thread at a time, some 10 ms
+LISTED_MAX = 1000  # rows named in an answer, of either sort
+
+OpeningStock = Callable[["Till", list[tuple[str, str]]], Awaitable[None]]
+
+
+async def import_catalogue(
+    till: Till,
+    file: Path,
+    *,
+    replace: bool = False,
+    moved: Callable[[str], bool] | None = None,
+    stock: OpeningStock | None = None,
+) -> dict[str, Any]:
+    """Take over the products of a file that differ from what the catalogue says; with `replace`, let the file be the
+    catalogue.
+
+    What the file says was in stock goes to `stock`, as (sku, quantity), for products of which nothing was `moved` yet.
+    Answers {products, written, unchanged, bad, bad_count, warnings, warning_count, catalogue}, where `bad` rows were
+    left out and those of `warnings` were taken. Raises BadRequest, NotAllowed, CommitFailed.
+    """
+    may_edit(till.replica)
+    taking = _Taking(till, file, replace)
+    more = True
+    while more:
+        more = await asyncio.to_thread(taking.read)
+        for products in taking.entries(last=not more):
+            async with till.editing:
+                await till.write("products", {"products": products}, document=taking.document)
+    if replace:
+        if not taking.count:
+            raise BadRequest.of(file.name, "holds no product: the catalogue stays as it is")
+        await till.write("setting", {"name": CATALOGUE, "value": taking.number}, document="shop")
+    if stock is not None:
+        opening = opening_stock(taking.stocked, moved or (lambda sku: False))
+        if opening:
+            await stock(till, opening)
+    return taking.answer()
+
+
+class _Taking:
+    """One file on its way into the catalogue."""
+
+    def __init__(self, till: Till, file: Path, replace: bool) -> None:
+        self._till, self._replace = till, replace
+        self._rows: Iterator[Row | BadRow] = iter(read_catalogue(file))
+        self.number = _next_number(till) if replace else 0
+        self.document = f"catalog/{self.number}" if replace else till.reports.catalogue
+        self.count = self.written = 0
+        self.stocked: list[dict[str, Any]] = []
+        self._bad: list[BadRow] = []
+        self._warnings: list[BadRow] = []
+        self._bad_count = self._warning_count = 0
+        self._barcodes = Barcodes(self._owner)
+        self._changed: list[tuple[int, dict[str, Any]]] = []  # with their sizes in bytes
+        self._asked = ""
+
+    def read(self) -> bool:
+        """Read and compare a slice of the file; whether there was anything left in it. Runs in any thread."""
+        rows = list(islice(self._rows, SLICE))
+        for row in rows:
+            if isinstance(row, BadRow):
+                self._bad_count += 1
+                if len(self._bad) < LISTED_MAX:
+                    self._bad.append(row)
+                continue
+            self._take(row)
+        return bool(rows)
+
+    def _take(self, row: Row) -> None:
+        product = row.product
+        self.count += 1
+        if "stock" in product:
+            self.stocked.append({"sku": product["sku"], "stock": product["stock"]})
+        self._asked = product["sku"]
+        if (shared := self._barcodes.shared(product)) is not None:
+            self._warning_count += 1
+            if len(self._warnings) < LISTED_MAX:
+                self._warnings.append(BadRow(row.line, shared))
+        if self._replace or self._till.reports.product(product["sku"]) != product:
+            size = len(json.dumps(product, ensure_ascii=False).encode()) + 1
+            self._changed.append((size, product))
+
+    def _owner(self, code: str) -> str | None:
+        """Whose barcode it is in the catalogue that the file is added to, if it is another product's."""
+        if self._replace:
+            return None
+        return next((sku for sku in self._till.reports.catalog.owners(code) if sku != self._asked), None)
+
+    def entries(self, *, last: bool) -> Iterator[list[dict[str, Any]]]:
+        """The products of each entry that is full, and with `last` of the one that is not."""
+        while self._changed:
+            size = count = 0
+            for weight, _ in self._changed[:MAX_PRODUCTS]:
+                if count and size + weight > ENTRY_BYTES:
+                    break
+                size, count = size + weight, count + 1
+            if not last and count == len(self._changed) and count < MAX_PRODUCTS:
+                return
+            piece, self._changed = self._changed[:count], self._changed[count:]
+            self.written += count
+            yield [product for _, product in piece]
+
+    def answer(self) -> dict[str, Any]:
+        """What it came to."""
+        return {
+            "products": self.count,
+            "written": self.written,
+            "unchanged": self.count - self.written,
+            "bad": [{"line": row.line, "detail": row.detail} for row in self._bad],
+            "bad_count": self._bad_count,
+            "warnings": [{"line": row.line, "detail": row.detail} for row in self._warnings],
+            "warning_count": self._warning_count,
+            "catalogue": self.document,
+        }
+
+
+def _next_number(till: Till) -> int:
+    """The number of a catalogue that nobody has begun. Two managers who replace the catalogue while they are apart must
+    not mix theirs, so each goes on from the last number by its place among the members."""
+    numbers = [int(name[8:]) for name in till.replica.documents() if name.startswith("catalog/")]
+    current = int(till.reports.catalogue[8:])
+    members = sorted(till.store.members(till.shop_id))
+    return max([current, *numbers]) + 1 + members.index(till.id)
