@@ -185,3 +185,20 @@ async def test_many_at_once_lend_no_more_than_one_after_the_other(tmp_path: Path
             assert (await client.post("/api/sales", json=asked[first])).status_code == 200
         assert (await client.get(f"/api/customers/{ali}")).json()["balance"]["account"] == 1000
         assert (await client.get(f"/api/customers/{bibi}")).json()["balance"]["credit"] == 0
+
+
+async def test_a_debt_is_not_paid_with_credit_that_is_not_there(tmp_path: Path) -> None:
+    """With a limit in force it made room for the next debt, as often as anybody liked."""
+    async with running(tmp_path) as (_till, client):
+        customer = str(uuid.uuid4())
+        await client.post("/api/customers", json={"id": customer, "name": "Ali", "limit": 500})
+        await client.put("/api/settings/enforce_limit", json={"value": True})
+        lent = sale(customer=customer, tenders=[{"kind": "account", "amount": 500}])
+        assert (await client.post("/api/sales", json=lent)).status_code == 201
+        paid = {"id": str(uuid.uuid4()), "customer": customer, "amount": 500}
+        refused = await client.post("/api/payments", json=paid | {"tenders": [{"kind": "store_credit", "amount": 500}]})
+        assert refused.status_code == 422 and "0 store credit" in refused.text
+        back = {"id": str(uuid.uuid4()), "reason": "x", "tenders": [{"kind": "store_credit", "amount": 500}]}
+        assert (await client.post(f"/api/sales/{lent['id']}/refund", json=back)).status_code == 201
+        answer = await client.post("/api/payments", json=paid | {"tenders": [{"kind": "store_credit", "amount": 500}]})
+        assert answer.status_code == 201 and answer.json()["balance"] == {"account": 0, "credit": 0}
