@@ -124,8 +124,8 @@ def check_shift_opened(_: str, body: Body) -> str | None:
 
 def check_shift_closed(_: str, body: Body) -> str | None:
     """A Z report: what the drawer should hold, what was counted, and which numbers it covers."""
-    if body.get("shift") is not None and not uuid_text(body["shift"]):
-        return "it closes no shift"
+    if "shift" not in body or (body["shift"] is not None and not uuid_text(body["shift"])):
+        return "it does not say which shift it closes"
     if not amount(body.get("float")) or not _texts(body, "note"):
         return "its float is out of range"
     if not _ranges(body.get("covers")):

@@ -14,7 +14,7 @@ from typing import Any
 from posline.core.money import MAX_MONEY
 from posline.core.sales import CASH, TaxGroup, refund_figures, sale_figures, tax_groups, void_figures
 
-__all__ = ["MONEY_KINDS", "Sums", "Takings", "money_in", "over_short"]
+__all__ = ["MONEY_KINDS", "Sums", "Takings", "money_in", "over_short", "read_figures"]
 
 MONEY_KINDS = frozenset({"sale", "refund", "void", "cash", "payment"})  # what moves money in a drawer or an account
 # what a Z report names at the most, the rest is summed up: whatever callers send, it must fit an entry's 48 KiB
@@ -23,6 +23,9 @@ TENDERS_MAX = 20
 TAXES_MAX = 15
 OTHERS = "others"  # those above the limits, together; a tender can be called so, too
 _TAXED = ("rate", "class", "mode")
+# one row of each list in a Z report's figures, empty
+_TAX = ({"class": "", "rate": None, "mode": "inclusive", "taxable": 0, "tax": 0, "total": 0},)
+_CASHIER = ({"by": "", "sales": 0, "total": 0, "discount": 0, "refunds": 0, "voids": 0, "net": 0},)
 
 
 @dataclass(slots=True)
@@ -202,6 +205,27 @@ class Takings:
             "taxes": self.taxes(),
             "cashiers": self.cashiers(),
         }
+
+
+def read_figures(written: object) -> dict[str, Any]:
+    """The figures of a Z report as another till wrote them, for showing: only ours, and whatever is not as ours are is
+    that of an empty drawer, since nobody checks them where they arrive and each reader counts on every one."""
+    found: dict[str, Any] = _like({"number": 0} | Takings().figures() | {"taxes": _TAX, "cashiers": _CASHIER}, written)
+    return found
+
+
+def _like(ours: Any, value: object) -> Any:
+    if isinstance(ours, dict):
+        given = value if isinstance(value, dict) else {}
+        if ours:
+            return {name: _like(own, given.get(name)) for name, own in ours.items()}
+        return {kind: amount for kind, amount in given.items() if type(amount) is int}  # by kind of tender
+    if isinstance(ours, tuple):
+        rows = value if isinstance(value, list) else []
+        return [_like(ours[0], row) for row in rows if isinstance(row, dict)]
+    if ours is None:
+        return value if type(value) in (int, str) else None
+    return value if type(value) is type(ours) else ours
 
 
 def over_short(counted: Mapping[str, int], expected: Mapping[str, int]) -> dict[str, int]:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from posline.core.kinds import KINDS, NUMBERED, SIGNED_KINDS, check_body, content_of
 from posline.core.numbers import AUTHOR
 from posline.core.update import MAX_ELEMENT_BYTES
-from posline.errors import BadEntry
+from posline.errors import BadEntry, BadRequest
 
 __all__ = ["MAX_DEPTH", "Entry", "compose", "decode", "encode", "sign", "valid_day", "verify", "verify_bytes"]
 
@@ -256,7 +256,8 @@ def verify_bytes(public_key: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def encode(fields: Mapping[str, Any]) -> str:
-    """The JSON text of an unsigned entry, keys in the order given. Raises BadEntry when it would not be valid."""
+    """The JSON text of an unsigned entry, keys in the order given. Raises BadEntry when it would not be valid,
+    BadRequest when it would be too large."""
     return _checked(_text(fields), _home(fields)).raw.decode()
 
 
@@ -266,7 +267,8 @@ def sign(fields: Mapping[str, Any], key: Callable[[bytes], bytes]) -> str:
 
 
 def compose(document: str, fields: Mapping[str, Any], key: Callable[[bytes], bytes] | None) -> Entry:
-    """The entry as it will lie in `document`, signed where there is a key. Raises BadEntry if it would not be valid."""
+    """The entry as it will lie in `document`, signed where there is a key. Raises BadEntry if it would not be valid,
+    BadRequest if it would be too large."""
     return _checked(_text(fields) if key is None else _signed(fields, key), document)
 
 
@@ -289,6 +291,10 @@ def _home(fields: Mapping[str, Any]) -> str:
 
 
 def _checked(raw: bytes, document: str) -> Entry:
+    if len(raw) > MAX_ELEMENT_BYTES:  # no fault of ours: so many lines with such long texts were asked for
+        raise BadRequest.of(
+            "body", f"comes to {len(raw)} bytes once written down, of {MAX_ELEMENT_BYTES}: in two, or in fewer words"
+        )
     entry = decode(document, raw)
     if entry.fault is not None:
         raise BadEntry(f"the entry was not written: {entry.fault}")

@@ -174,7 +174,7 @@ def exceeded(priced: PricedSale, limits: Mapping[str, Any]) -> str | None:
                 percent = (Decimal(100 * off) / gross).quantize(Decimal("0.01")) if gross else Decimal(0)
                 return f"a discount of {percent} per cent is over the {most} allowed"
     if priced.repriced and limits.get("lower_price") is False:
-        return "a price below the catalogue's is not allowed"
+        return "a price below the catalogue's, or another tax class than its, is not allowed"
     if priced.opened and limits.get("open_items") is False:
         return "an item that is not in the catalogue is not allowed"
     return None

@@ -83,7 +83,8 @@ class PricedSale:
     """A sale whose amounts are settled, lines and tenders as an entry writes them; tenders None is exact cash.
 
     `extra` are further fields of the entry. `lowered` has (discount, cost before it) of each line and of the whole;
-    `repriced` and `opened` say whether a line's price is below the catalogue's, or is of no product in it.
+    `repriced` and `opened` say whether a line's price is below the catalogue's or its tax class is another, or whether
+    it is of no product in it.
     """
 
     id: str
@@ -221,7 +222,7 @@ def _line(
     return _Line(
         line, thousandths, gross, cost, tax, own.rate if own else None, known.mrp if known else None,
         own is not None and own.printed,
-        known is not None and price < known.price, known is None,
+        known is not None and (price < known.price or tax != known.tax), known is None,
     )  # fmt: skip
 
 

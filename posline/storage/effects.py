@@ -7,7 +7,9 @@ Which edit is current is decided by what each had seen (`posline.core.edits`), n
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from posline.core.edits import Edit, current
 from posline.core.entry import Entry
@@ -19,6 +21,9 @@ __all__ = ["CUSTOMERS", "ROLE_RANK", "Effects"]
 
 ROLE_RANK = {Role.HEAD_OFFICE: 3, Role.MANAGER: 2, Role.TILL: 1, Role.READER: 0}
 CUSTOMERS = -1  # stands in table `edit` for a document: edits of customers lie in the journals of their days
+REDATES = (
+    "SELECT hash, writer, seq, seen, day, first, last FROM redate WHERE shop = ? AND author = ? AND run = ?"
+)
 _ENVELOPE = frozenset({"v", "id", "kind", "till", "run", "seq", "prev", "at", "day", "by", "clock", "seen", "sig"})
 
 
@@ -197,32 +202,47 @@ class Effects:
         self._move_range(shop, authority, body["author"], body["of"], body["first"], body["last"])
 
     def _move_range(self, shop: int, authority: Shop, author: str, run: int, first: int, last: int) -> None:
+        """Between where one redate begins or ends and the next, all entries move alike: so they are decided once for
+        each such stretch, however many entries a run has and however many redates somebody wrote."""
         rows = self._db.execute(
-            "SELECT n, seq, json_extract(raw, '$.day'), json_extract(raw, '$.clock') FROM entry"
+            "SELECT n, seq, json_extract(raw, '$.day'), json_extract(raw, '$.clock'), day FROM entry"
             " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL",
             (shop, author, run, first, last),
         ).fetchall()
-        for n, seq, day, clock in rows:
-            moved = self._day(shop, authority, author, run, seq, day, clock or "")
-            self._db.execute("UPDATE entry SET day = ? WHERE n = ? AND day <> ?", (moved, n, moved))
+        redates = self._db.execute(REDATES, (shop, author, run)).fetchall()
+        bounds = sorted({row[5] for row in redates} | {row[6] + 1 for row in redates})
+        chosen: dict[tuple[int, bool], str | None] = {}
+        for n, seq, day, clock, now in rows:
+            place = bisect_right(bounds, seq), clock == "suspect"
+            if place not in chosen:
+                covering = [row for row in redates if row[5] <= seq <= row[6]]
+                chosen[place] = self._chosen(shop, authority, author, covering, suspect=place[1])
+            moved = chosen[place] or day
+            if moved != now:
+                self._db.execute("UPDATE entry SET day = ? WHERE n = ?", (moved, n))
 
     def _day(self, shop: int, authority: Shop, author: str, run: int, seq: int, day: str, clock: str) -> str:
-        """The day that the standing redate of this number says; a till may move only its own suspect entries."""
+        """The day that the standing redate of this number says."""
         rows = self._db.execute(
-            "SELECT hash, writer, seq, seen, day FROM redate"
-            " WHERE shop = ? AND author = ? AND run = ? AND first <= ? AND last >= ?",
-            (shop, author, run, seq, seq),
+            REDATES + " AND first <= ? AND last >= ?", (shop, author, run, seq, seq)
         ).fetchall()
+        return self._chosen(shop, authority, author, rows, suspect=clock == "suspect") or day
+
+    def _chosen(
+        self, shop: int, authority: Shop, author: str, redates: list[tuple[Any, ...]], *, suspect: bool
+    ) -> str | None:
+        """The day that the current one of these redates names, None where none holds; a till may move only its own
+        suspect entries."""
         fit = []
-        for row in rows:
+        for row in redates:
             member = authority.everyone.get(row[1])
             if member is None:
                 continue
-            own = row[1] == author and clock == "suspect"
+            own = row[1] == author and suspect
             if own or member.role in (Role.MANAGER, Role.HEAD_OFFICE):
                 fit.append(row)
         if not fit:
-            return day
+            return None
         chosen = None
         if len(fit) > 1:
             edits = [_edit("day", authority, *row[:4]) for row in fit]

@@ -145,7 +145,7 @@ class FiledReports:
         buyer = self._buyer(str(entry.body.get("customer", "")))
         if filed.kind == "sale":
             return Invoice("sale", entry.body, filed.usin, buyer)
-        claimed = [r.entry for r in self.reports.by_id(filed.sale) if r.entry.kind == "sale"]
+        claimed = [r.entry for r in self.reports.by_id(filed.sale) if r.entry.kind == "sale" and r.entry.fault is None]
         sale = next((e for e in claimed if e.hash == filed.of), None)
         of = self._sale(filed)
         number = self.stands(of).number if of is not None else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from posline.core.entry import Entry, decode
 from posline.core.members import Role
-from posline.core.numbers import parse_receipt, receipt
+from posline.core.numbers import parse_receipt, receipt, valid_label
 from posline.core.status import Status
 from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
@@ -107,7 +107,7 @@ class Reports:
     def _named(self, wanted: str, *kinds: str) -> list[Recorded]:
         parsed = parse_receipt(wanted)
         if parsed is None:
-            found = [r for r in self.by_id(wanted) if r.entry.kind in kinds]
+            found = [r for r in self.by_id(wanted) if r.entry.kind in kinds and r.entry.fault is None]
         else:
             found = [
                 r
@@ -121,7 +121,7 @@ class Reports:
 
     def refunds(self, *, day: str | None, after: int, limit: int) -> list[Recorded]:
         """Refunds and voids in the order in which they came here, behind `after`."""
-        query, values = _COLUMNS + _FROM + " AND e.kind IN ('refund', 'void') AND e.n > ?", [after]
+        query, values = _COLUMNS + _FROM + " AND e.kind IN ('refund', 'void') AND e.fault IS NULL AND e.n > ?", [after]
         if day is not None:
             query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
         return self._recorded(query + " ORDER BY e.n LIMIT ?", *values, min(limit, PAGE_MAX))
@@ -155,7 +155,7 @@ class Reports:
     ) -> list[Recorded]:
         """Sales in the order in which they came here, behind `after` (the `n` of the last one seen); with `newest`, the
         last ones first."""
-        query, values = _COLUMNS + _FROM + " AND e.kind = 'sale' AND e.n > ?", [after]
+        query, values = _COLUMNS + _FROM + " AND e.kind = 'sale' AND e.fault IS NULL AND e.n > ?", [after]
         if day is not None:
             query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
         if till is not None:
@@ -332,8 +332,12 @@ class Reports:
     def label(self, author: str) -> str:
         """What people call a till."""
         member = self._store.authority(self._shop).everyone.get(author)
-        renamed = self.setting(f"label:{author}")
-        return str(renamed) if renamed else member.label if member is not None else author[:6]
+        return self.renamed(author) or (member.label if member is not None else author[:6])
+
+    def renamed(self, author: str) -> str | None:
+        """The label that a shared setting gives a till; what is no label gives none, or the till could not sell."""
+        label = self.setting(f"label:{author}")
+        return label if isinstance(label, str) and valid_label(label) else None
 
     # -- settings and products ---------------------------------------------------------------------
 

@@ -80,7 +80,7 @@ def free_label(till: Till, wanted: str, author: str) -> str:
     """`wanted` if no other till has it, else with a digit behind it; without a wish, the next free letter."""
     members = till.store.members(till.shop_id)
     taken = {m.label for m in till.store.authority(till.shop_id).everyone.values() if m.author != author}
-    taken |= {str(label) for a in members if a != author and (label := till.reports.setting(f"label:{a}"))}
+    taken |= {label for a in members if a != author and (label := till.reports.renamed(a))}
     if wanted and not valid_label(wanted):
         raise BadRequest.of("label", f"{wanted[:40]!r} is none: up to six of A-Z and 0-9")
     return next_label(taken, wanted or None)

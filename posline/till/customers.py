@@ -19,6 +19,7 @@ from posline.storage.accounts import STORE_CREDIT
 from posline.storage.customers import Balance, Customers
 from posline.till.people import approval
 from posline.till.recording import Draft, Result
+from posline.till.terms import ENFORCE_LIMIT
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -144,6 +145,11 @@ class Books:
             body: dict[str, Any] = {"customer": customer, "amount": amount}
             if fields.get("tenders") is not None:
                 body["tenders"] = _tenders(faults, fields["tenders"], amount)
+                spent = _part(body["tenders"], STORE_CREDIT) if not faults.found else 0
+                if spent and self._till.reports.setting(ENFORCE_LIMIT) is True:  # or it would make room below a limit
+                    credit = self._ledger.balance(customer).credit
+                    if spent > credit:
+                        faults.add("tenders", f"would spend {spent} of {credit} store credit")
             if fields.get("note"):
                 body["note"] = faults.text("note", fields["note"], 0)
             by = faults.text("by", fields.get("by", ""), 0)

@@ -142,7 +142,7 @@ def _successor_label(store: Store, note: dict[str, Any], wanted: str) -> str:
     """`wanted`, or the old label with a new digit behind it."""
     members = store.authority(note["shop"]).everyone
     reports = Reports(store, note["shop"], here="")
-    taken = {m.label for m in members.values()} | {str(reports.setting(f"label:{a}")) for a in members}
+    taken = {m.label for m in members.values()} | {str(reports.renamed(a)) for a in members}
     if wanted:
         if not valid_label(wanted):
             raise BadRequest.of("label", f"{wanted[:40]!r} is none: up to six of A-Z and 0-9")

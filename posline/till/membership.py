@@ -208,8 +208,7 @@ def _leave_one(shop: Shop, author: str, force: bool, done: str) -> None:
 
 def _label(till: Till, author: str) -> str:
     member = till.store.authority(till.shop_id).everyone.get(author)
-    renamed = till.reports.setting(f"label:{author}")
-    return str(renamed) if renamed else member.label if member is not None and member.label else author[:6]
+    return till.reports.renamed(author) or (member.label if member is not None and member.label else author[:6])
 
 
 def _author(till: Till, shop: Shop, who: str) -> Member:

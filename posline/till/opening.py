@@ -199,8 +199,8 @@ def open_replica(store: Store, shop: str, key: Key, clockwork: Clockwork) -> Rep
         store, shop, author=key, clock=clock, random=clockwork.random, documents=True,
         monotonic_ms=clockwork.monotonic_ms,
     )  # fmt: skip
-    label = Reports(store, shop, here=key.id).setting(f"label:{key.id}")
-    if isinstance(label, str):
+    label = Reports(store, shop, here=key.id).renamed(key.id)
+    if label is not None:
         replica.relabel(label)
     return replica
 

@@ -19,7 +19,7 @@ from posline.till.receipts.blocks import Paper, Receipt
 from posline.till.receipts.fonts import can_shape
 from posline.till.receipts.layout import Fiscal, Made, Udhaar, receipt_of
 from posline.till.receipts.settings import ReceiptSettings, settings_of
-from posline.till.refunding import show_refund
+from posline.till.refunding import show_refund, sold
 from posline.till.sale import sale_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Papers:
             where = "id = ?", wanted.lower()
         rows = self._till.store.read.execute(
             f"SELECT n FROM entry WHERE shop = ? AND {where[0]} AND kind IN ('sale', 'refund', 'void', 'payment')"
-            " ORDER BY status, hash",
+            " AND fault IS NULL ORDER BY status, hash",
             (key, where[1]),
         ).fetchall()
         found = [r for (n,) in rows if (r := self._till.reports.entry_at(n)) is not None]
@@ -111,10 +111,10 @@ class Papers:
             }  # fmt: skip
         answer = show_refund(self._till, recorded).to_dict()
         answer["receipt"] = answer["receipt"] or ""
-        sale = self._of(entry)
-        sold = {} if sale is None else {line["line"]: line for line in self._sale(sale)["lines"]}
+        sale = sold(self._till, entry)
+        were = {} if sale is None else {line["line"]: line for line in self._sale(sale)["lines"]}
         for line, written in zip(answer["lines"], entry.body["lines"], strict=True):
-            before = sold.get(line["line"], {})
+            before = were.get(line["line"], {})
             line.update({name: before[name] for name in OF_SOLD if name in before})
             line.update({name: written[name] for name in OF_LINE if name in written})
             if entry.kind == "void":  # takes back the whole line, and says so by its quantity alone
@@ -148,11 +148,6 @@ class Papers:
     def _taken(self, entry: Entry) -> bool:
         _, voided = taken_of(self._till.store.read, self._till.store.shop_key(self._till.shop_id), entry)
         return voided
-
-    def _of(self, entry: Entry) -> Recorded | None:
-        """The sale that a refund or a void is of, where it is here."""
-        found = self._till.reports.by_id(str(entry.body.get("sale", "")))
-        return next((r for r in found if r.entry.hash.hex() == entry.body.get("of")), None)
 
     def _own(self, entry: Entry) -> bool:
         row = self._till.store.read.execute(

@@ -2,14 +2,15 @@
 
 The order is: an id in flight is waited for, an id that is recorded answers its first result, and only then is the entry
 drafted, staged and committed. What a caller does with the connection meanwhile changes nothing: what was staged is
-committed. Everything but sales is drafted one at a time, since each is decided by what the one before it left behind.
+committed. Everything but sales is drafted one at a time, since each is decided by what the one before it left behind,
+and so are sales that lend or spend what a customer has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +68,12 @@ class Recording:
         return isinstance(id, str) and any(self._stands(held) for held in self._till.reports.by_id(id))
 
     def _stands(self, held: Recorded) -> bool:
-        """Whether an entry occupies its id: ours, or another's that counts. What nobody vouches for does not, or a
-        forger could keep a till from recording its sale."""
-        return held.entry.till == self._till.id or held.status in (Status.COUNTED, Status.DUPLICATE)
+        """Whether an entry occupies its id: what counts, or was asked for here. What nobody vouches for does not, under
+        our own name either, or a forger could keep a till from recording its sale, or have a till answer that a sale is
+        recorded which is not."""
+        if held.status in (Status.COUNTED, Status.DUPLICATE):
+            return True
+        return held.entry.till == self._till.id and self._till.reports.request_form(held.entry.id) is not None
 
     async def once(
         self,
@@ -79,28 +83,38 @@ class Recording:
         *,
         about: str = "",
         same: Callable[[Entry], bool] | None = None,
+        first: Callable[[], Awaitable[None]] | None = None,
     ) -> Result:
         """Record what `request` asks for as one entry of `kind`, or answer what it came to before.
 
         `draft(id)` says what will be written; it is asked only where nothing is recorded under the id, or to compare
         with what another till recorded. `same` compares with that instead, where a draft depends on more than what is
-        asked. `about` is what the request is for beyond its body (the sale in its path).
+        asked. `about` is what the request is for beyond its body (the sale in its path). `first` is awaited before, and
+        puts a sale in turn as well: for one that is decided by what others before it left behind.
         Raises BadRequest, Conflict, CommitFailed, OutcomeUnknown, and whatever `draft` raises.
         """
         id = uuid_of(request)
         form = _form(kind, about, request)
-        if kind == "sale":
+        if kind == "sale" and first is None:
             return await self._once(kind, id, form, draft, same)
         # Whoever asked may go; the turn lasts until the commit, or what is drafted next would not see this one.
-        turn = asyncio.create_task(self._take_turn(kind, id, form, draft, same))
+        turn = asyncio.create_task(self._take_turn(kind, id, form, draft, same, first))
         self._going_on.add(turn)
         turn.add_done_callback(self._done)
         return await asyncio.shield(turn)
 
     async def _take_turn(
-        self, kind: str, id: str, form: bytes, draft: Callable[[str], Draft], same: Callable[[Entry], bool] | None
+        self,
+        kind: str,
+        id: str,
+        form: bytes,
+        draft: Callable[[str], Draft],
+        same: Callable[[Entry], bool] | None,
+        first: Callable[[], Awaitable[None]] | None,
     ) -> Result:
         async with self._in_turn:
+            if first is not None:
+                await first()
             return await self._once(kind, id, form, draft, same)
 
     async def _once(
@@ -132,7 +146,7 @@ class Recording:
                 return own[0]
             raise Conflict(id)
         # from another till, or ours from before a restored disk: compared by what it says
-        standing = own or [r for r in held if self._stands(r)]
+        standing = [r for r in held if self._stands(r)]
         if not standing:
             return None
         for recorded in standing:

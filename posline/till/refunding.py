@@ -30,7 +30,7 @@ from posline.till.stock import signed_text
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Refunded", "refund", "refunds_of", "show_refund", "void"]
+__all__ = ["Refunded", "refund", "refunds_of", "show_refund", "sold", "void"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,15 @@ def _answer(till: Till, result: Result) -> Refunded:
 
 def show_refund(till: Till, recorded: Recorded) -> Refund:
     """The refund or void that an entry of the ledger is."""
-    body = recorded.entry.body
-    of = body["of"]
-    claimed = [r for r in till.reports.by_id(body["sale"]) if r.entry.kind == "sale"]
-    sale = next((r for r in claimed if r.entry.hash.hex() == of), None)
+    sale = sold(till, recorded.entry)
     label, durable = till.reports.label(recorded.entry.till), till.reports.durable(recorded.entry)
     return refund_of(recorded, sale, label, till.name_of, durable)
+
+
+def sold(till: Till, entry: Entry) -> Recorded | None:
+    """The sale that a refund or void names, where it is here, and is a sale."""
+    claimed = [r for r in till.reports.by_id(entry.body["sale"]) if r.entry.kind == "sale" and r.entry.fault is None]
+    return next((r for r in claimed if r.entry.hash.hex() == entry.body["of"]), None)
 
 
 def refunds_of(till: Till, sale: Recorded) -> tuple[list[Refund], dict[int, str]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.checks import MAX_TENDERS, TENDER
 from posline.core.clock import iso
-from posline.core.drawer import over_short
+from posline.core.drawer import over_short, read_figures
 from posline.core.entry import Entry, valid_day
 from posline.core.faults import Faults
 from posline.core.ranges import Numbers
@@ -203,7 +203,8 @@ class Shifts:
     def find(self, id: str) -> dict[str, Any]:
         """The Z report with this id, or of the shift with this id, of any till; the shift while it is open. Raises
         NotFound."""
-        found = [r for r in self._till.reports.by_id(id) if r.entry.kind in ("shift opened", "shift closed")]
+        claimed = [r for r in self._till.reports.by_id(id) if r.entry.fault is None]
+        found = [r for r in claimed if r.entry.kind in ("shift opened", "shift closed")]
         if not found:
             raise NotFound(f"no shift has the id {id[:60]!r}")
         if found[0].entry.kind == "shift closed":
@@ -256,13 +257,15 @@ class Shifts:
         opened = None
         if body["shift"] is not None:
             for opening in self._till.reports.by_id(body["shift"]):
-                if opening.entry.kind == "shift opened" and opening.entry.till == entry.till:
+                of_this = opening.entry.kind == "shift opened" and opening.entry.till == entry.till
+                if of_this and opening.entry.fault is None:
                     opened = _opened(Opening.of(opening.entry))
                     break
         of = self._own if entry.till == self._till.id else TillShifts(self._till.store, self._till.shop_id, entry.till)
+        figures = read_figures(body["figures"])
         return {
             "report": "Z", **self._head(recorded), "shift": body["shift"], "opened": opened, "float": body["float"],
-            "covers": body["covers"], **body["figures"], "expected": body["expected"], "counted": body["counted"],
+            "covers": body["covers"], **figures, "expected": body["expected"], "counted": body["counted"],
             "over_short": over_short(body["counted"], body["expected"]),
             "duplicates": of.duplicates(numbers=Numbers(body["covers"])), "note": body.get("note", ""), "blind": False,
         }  # fmt: skip

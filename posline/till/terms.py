@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from posline.core.checks import amount as is_amount
 from posline.core.money import is_rate
 from posline.core.pricing import Product, Terms
 from posline.core.tax import classes_of
@@ -71,9 +72,11 @@ class TermsNow:
 
 
 def product_of(found: Mapping[str, Any]) -> Product:
-    """A product of the catalogue as a sale prices it."""
-    rate, printed = found.get("tax_rate"), found.get("third_schedule") is True
+    """A product of the catalogue as a sale prices it. What nobody checks where it arrives is left out if it is none:
+    a text for a price multiplied by a quantity fills the memory."""
+    rate, printed, mrp = found.get("tax_rate"), found.get("third_schedule") is True, found.get("mrp")
     tax = found.get("tax", "") or (PRINTED_CLASS if printed else "")
     return Product(
-        found["sku"], found["name"], found["price"], tax, rate if is_rate(rate) else None, found.get("mrp"), printed,
+        found["sku"], found["name"], found["price"], tax, rate if is_rate(rate) else None,
+        mrp if is_amount(mrp) else None, printed,
     )  # fmt: skip

@@ -223,7 +223,7 @@ class Till:
     def engine(self) -> Engine:
         """What commits and links. Raises FolderError where the till was opened for reading only."""
         if self._engine is None:
-            if self._opened is None:
+            if self._opened is None or not self.read_only:  # its links and its disk may be open a while longer
                 raise OutcomeUnknown("the till is going down")
             raise FolderError("this till was opened for reading only")
         return self._engine
@@ -510,7 +510,7 @@ class Till:
         """Print another label on receipts from now on. Raises BadRequest where another till has it."""
         everyone = self.store.authority(self.shop_id).everyone
         taken = {m.label for m in everyone.values() if m.author != self.id}
-        taken |= {self.reports.setting(f"label:{author}") for author in everyone if author != self.id}
+        taken |= {renamed for author in everyone if author != self.id and (renamed := self.reports.renamed(author))}
         if label in taken:
             raise BadRequest.of("label", f"another till is called {label} already")
         await self.write("setting", {"name": f"label:{self.id}", "value": label}, document="shop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from pathlib import Path
 from typing import Any
@@ -163,3 +164,41 @@ async def test_two_tills_that_lend_while_apart_both_count(tmp_path: Path) -> Non
             assert a.books.statement(id, 0, 10)["rows"] == b.books.statement(id, 0, 10)["rows"]
             await b.books.change(id, {"id": str(uuid.uuid4()), "phone": "0311-1111111"})
             await until(lambda: not a.books.shown(id)["conflict"])
+
+
+async def test_many_at_once_lend_no_more_than_one_after_the_other(tmp_path: Path) -> None:
+    """Twenty sales at once were each within the limit that the twenty together passed, and spent one store credit
+    twenty times."""
+    async with running(tmp_path) as (_till, client):
+        ali, bibi = str(uuid.uuid4()), str(uuid.uuid4())
+        for id, name in ((ali, "Ali"), (bibi, "Bibi")):
+            await client.post("/api/customers", json={"id": id, "name": name, "limit": 1000})
+        await client.put("/api/settings/enforce_limit", json={"value": True})
+        given = (await client.post("/api/sales", json=sale(customer=bibi))).json()
+        back = {"id": str(uuid.uuid4()), "reason": "x", "tenders": [{"kind": "store_credit", "amount": 500}]}
+        await client.post(f"/api/sales/{given['id']}/refund", json=back)
+        for customer, kind, passed in ((ali, "account", 2), (bibi, "store_credit", 1)):
+            asked = [sale(customer=customer, tenders=[{"kind": kind, "amount": 500}]) for _ in range(20)]
+            answers = await asyncio.gather(*(client.post("/api/sales", json=one) for one in asked))
+            assert sorted(answer.status_code for answer in answers) == [201] * passed + [403] * (20 - passed)
+            first = next(n for n, answer in enumerate(answers) if answer.status_code == 201)
+            assert (await client.post("/api/sales", json=asked[first])).status_code == 200
+        assert (await client.get(f"/api/customers/{ali}")).json()["balance"]["account"] == 1000
+        assert (await client.get(f"/api/customers/{bibi}")).json()["balance"]["credit"] == 0
+
+
+async def test_a_debt_is_not_paid_with_credit_that_is_not_there(tmp_path: Path) -> None:
+    """With a limit in force it made room for the next debt, as often as anybody liked."""
+    async with running(tmp_path) as (_till, client):
+        customer = str(uuid.uuid4())
+        await client.post("/api/customers", json={"id": customer, "name": "Ali", "limit": 500})
+        await client.put("/api/settings/enforce_limit", json={"value": True})
+        lent = sale(customer=customer, tenders=[{"kind": "account", "amount": 500}])
+        assert (await client.post("/api/sales", json=lent)).status_code == 201
+        paid = {"id": str(uuid.uuid4()), "customer": customer, "amount": 500}
+        refused = await client.post("/api/payments", json=paid | {"tenders": [{"kind": "store_credit", "amount": 500}]})
+        assert refused.status_code == 422 and "0 store credit" in refused.text
+        back = {"id": str(uuid.uuid4()), "reason": "x", "tenders": [{"kind": "store_credit", "amount": 500}]}
+        assert (await client.post(f"/api/sales/{lent['id']}/refund", json=back)).status_code == 201
+        answer = await client.post("/api/payments", json=paid | {"tenders": [{"kind": "store_credit", "amount": 500}]})
+        assert answer.status_code == 201 and answer.json()["balance"] == {"account": 0, "credit": 0}

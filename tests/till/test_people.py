@@ -70,8 +70,27 @@ async def test_a_discount_beyond_the_role_is_approved_or_not_sold(tmp_path: Path
         assert (await client.get(f"/api/sales/{deep['id']}")).status_code == 404
         deep["approve"] = {"by": "Sana", "pin": "5678"}
         assert (await client.post("/api/sales", json=deep)).status_code == 201
+        claimed = sale(by="Sana", discount_percent="50")
+        assert (await client.post("/api/sales", json=claimed)).status_code == 403, "anybody can write her name"
+        assert (await client.post("/api/sales", json=claimed | {"pin": "5678"})).status_code == 201
         by_line = sale(lines=[TEA | {"discount": 499}])
         assert (await client.post("/api/sales", json=by_line)).status_code == 403, "nobody's name is a cashier's"
+
+
+async def test_another_tax_class_is_another_price(tmp_path: Path) -> None:
+    """Tax on top is part of what the customer pays: a line that names another class than its product's is cheaper."""
+    async with running(tmp_path) as (till, client):
+        product = {"sku": "PIPE", "name": "Pipe", "price": 10000, "tax": "trade"}
+        await till.write("products", {"products": [product], "seen": {}}, document="catalog/1")
+        trade = {"trade": {"mode": "exclusive", "rates": [{"rate": "18"}]}, "none": {"rates": []}}
+        assert (await put(client, "tax", trade)).status_code == 200
+        assert (await put(client, "limits", {"cashier": {"lower_price": False}})).status_code == 200
+        pipe = {"sku": "PIPE", "quantity": 1}
+        assert (await client.post("/api/sales", json=sale(lines=[pipe]))).json()["total"] == 11800
+        assert (await client.post("/api/sales", json=sale(lines=[pipe | {"class": "trade"}]))).status_code == 201
+        for name in ("none", "0", ""):
+            answer = await client.post("/api/sales", json=sale(lines=[pipe | {"class": name}]))
+            assert answer.status_code == 403 and "tax class" in answer.json()["detail"], name
 
 
 async def test_wrong_pins_in_a_row_have_to_wait(tmp_path: Path) -> None:

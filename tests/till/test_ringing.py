@@ -11,7 +11,7 @@ import pytest
 
 from posline.errors import BadRequest, CommitFailed, Conflict, DiskFull
 from posline.till.till import open_till
-from tests.till.shop import TEA
+from tests.till.shop import TEA, running, sale
 
 
 async def test_a_sale_whose_caller_has_gone_is_recorded_all_the_same(tmp_path: Path) -> None:
@@ -93,3 +93,20 @@ async def test_what_no_sale_can_hold_is_a_bad_request(tmp_path: Path) -> None:
             with pytest.raises(BadRequest):
                 await till.sell([line])
         assert till.day_report()["sales"]["count"] == 0
+
+
+async def test_whoever_asks_while_the_till_goes_down_is_told_to_ask_again(tmp_path: Path) -> None:
+    """Contract: 503. Between the last commit and the closing of the disk it was 500, for a folder read only."""
+    async with running(tmp_path) as (till, client):
+        stop, answers = till.links.stop, []
+
+        async def stopping() -> None:
+            answers.extend([
+                await client.post("/api/sales", json=sale()),
+                await client.post("/api/shifts/open", json={"id": sale()["id"], "float": 1}),
+            ])
+            await stop()
+
+        till.links.stop = stopping  # type: ignore[method-assign]
+        await till.close()
+        assert [answer.status_code for answer in answers] == [503, 503]
