@@ -12,13 +12,14 @@ __all__ = ["excess", "returns_of", "taken_of"]
 def taken_of(read: Connection, shop: int | None, sale: Entry, *, but: str = "") -> tuple[dict[int, Taken], bool]:
     """(what was taken back of each line of a sale, by its number; whether the sale was voided).
 
-    A sale that two tills recorded is one: what names either copy is taken back of both. What was recorded under the id
-    `but` is left out, for whoever asks again with that id.
+    A sale that several tills recorded is one: what names any copy is taken back of all, whichever of them counts. What
+    was recorded under the id `but` is left out, for whoever asks again with that id.
     """
     rows = read.execute(
         "SELECT r.line, r.kind, r.quantity, r.total, r.tax FROM returned r WHERE r.shop = ?1 AND r.sale = ?2"
-        " AND (r.of = ?3 OR r.of IN (SELECT hash FROM entry WHERE shop = ?1 AND id = ?2 AND kept = ?3)"
-        " OR r.of IN (SELECT kept FROM entry WHERE shop = ?1 AND hash = ?3))"
+        " AND (r.of = ?3 OR r.of IN (SELECT other.hash FROM entry this JOIN entry other ON other.shop = this.shop"
+        " AND other.id = this.id AND coalesce(other.kept, other.hash) = coalesce(this.kept, this.hash)"
+        " WHERE this.shop = ?1 AND this.hash = ?3))"
         " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.shop = ?1 AND e.hash = r.hash AND e.id = ?4)",
         (shop, sale.id, sale.hash, but),
     ).fetchall()

@@ -58,11 +58,11 @@ async def bring(till: Till, *entries: Entry) -> None:
         await till.engine.durable(staged)
 
 
-async def member_of(till: Till, *, role: str = "manager") -> Hostile:
+async def member_of(till: Till, *, name: str = "zeta", role: str = "manager") -> Hostile:
     """A hostile member of the till's shop, whose run has begun."""
-    hostile = Hostile("zeta", run=7)
+    hostile = Hostile(name, run=7)
     hostile.day = till.day
-    fields = {"key": text_key(hostile.key.public), "label": "Z", "role": role}
+    fields = {"key": text_key(hostile.key.public), "label": name[0].upper(), "role": role}
     await till.write("member", fields, document="shop")
-    await bring(till, hostile.put("run", {"after": None, "label": "Z"}))
+    await bring(till, hostile.put("run", {"after": None, "label": name[0].upper()}))
     return hostile

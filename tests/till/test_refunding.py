@@ -11,6 +11,7 @@ import pytest
 
 from posline.errors import BadRequest, Conflict, NotPossible
 from posline.till.till import open_till
+from tests.attacks.hostile import bring, member_of
 from tests.till.shop import TEA, invited, running, sale, until
 
 THREE = [
@@ -154,3 +155,19 @@ async def test_a_void_at_another_till_or_after_the_shift_is_a_refund(tmp_path: P
             await until(lambda: a.reports.by_id(back.id))
             with pytest.raises(NotPossible, match="was refunded already"):
                 await a.void(sold.id, "mistyped")
+
+
+async def test_a_sale_that_three_tills_recorded_is_refunded_once(tmp_path: Path) -> None:
+    """A refund of one copy that does not count was not seen by whoever asked for another one's: each paid out."""
+    async with running(tmp_path) as (till, client):
+        rung = (await client.post("/api/sales", json=sale())).json()
+        copy = {"lines": [dict(TEA)], "total": rung["total"], "number": 1}
+        for name in ("yota", "zeta"):
+            member = await member_of(till, name=name)
+            await bring(till, member.put("sale", copy | {"label": name[0].upper()}, id=rung["id"]))
+        found = till.reports.by_id(rung["id"])
+        assert [r.status.value for r in found] == ["counted", "duplicate", "duplicate"]
+        for wanted in [*(r.receipt for r in reversed(found)), rung["id"]]:
+            answer = await client.post(f"/api/sales/{wanted}/refund", json={"id": str(uuid.uuid4()), "reason": "x"})
+            assert answer.status_code == (201 if wanted == found[2].receipt else 422), wanted
+        assert till.day_report()["net"] == 0
