@@ -9,7 +9,7 @@ from typing import Any
 
 from posline.storage.connection import Connection
 
-__all__ = ["Cart", "carts", "on_hand", "stocked"]
+__all__ = ["Cart", "carts", "is_stocked", "on_hand", "stocked"]
 
 _WHERE = "SELECT hold, author, day, at, by, name, sale, cart FROM cart c WHERE shop = ?1"
 _SOLD = "EXISTS (SELECT 1 FROM entry e WHERE e.shop = c.shop AND e.id = c.sale AND e.kind = 'sale' AND e.status <= 1)"
@@ -59,6 +59,12 @@ def on_hand(read: Connection, shop: int | None, skus: Sequence[str]) -> dict[str
         if row is not None:
             found[sku] = int(row[0])
     return found
+
+
+def is_stocked(read: Connection, shop: int | None, sku: str) -> bool:
+    """Whether goods of this SKU were ever received, counted or moved, and not only sold."""
+    query = "SELECT 1 FROM onhand WHERE shop = ? AND sku = ? AND stocked > 0"
+    return read.execute(query, (shop, sku)).fetchone() is not None
 
 
 def stocked(read: Connection, shop: int | None, after: str, limit: int) -> Iterator[tuple[str, int, bool]]:

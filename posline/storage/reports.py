@@ -288,7 +288,7 @@ class Reports:
             found.append({
                 "kind": "edit_conflict",
                 "count": edits,
-                "detail": f"{edits} products, settings or customers were changed by several while they were apart",
+                "detail": f"{edits} products or settings were changed by several while they were apart",
             })  # fmt: skip
         for author, run, seq in self.forks():
             found.append({

@@ -18,8 +18,9 @@ from typing import IO, Any
 
 from posline.core.products import FIELDS, FLAGS, barcodes_of, product_of
 from posline.errors import BadRequest
+from posline.till.cells import inert, lively
 
-__all__ = ["BadRow", "Barcodes", "Row", "opening_stock", "read_catalogue", "write_catalogue"]
+__all__ = ["BadRow", "Barcodes", "Row", "read_catalogue", "write_catalogue"]
 
 REQUIRED = ("sku", "name", "price")
 OPTIONAL = tuple(name for name in FIELDS if name not in (*REQUIRED, "labels"))
@@ -114,7 +115,7 @@ def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
     fields: dict[str, Any] = {}
     labels: dict[str, str] = {}
     for name, cell in zip(header, row, strict=True):
-        text = cell.strip()
+        text = lively(cell.strip())
         if name in AMOUNTS and (text or name in REQUIRED):
             if not (text.isascii() and text.isdecimal() and len(text) <= 16):
                 return f"{name}: {text[:40]!r} is no whole number of minor units"
@@ -158,12 +159,6 @@ class Barcodes:
         return f"barcode: {'; '.join(said)}" if said else None
 
 
-def opening_stock(products: Iterable[Mapping[str, Any]], moved: Callable[[str], bool]) -> list[tuple[str, str]]:
-    """(sku, quantity) of the products that say what was in stock and of which nothing was `moved` yet. Once anything
-    was, the movements say what is on hand, and a file that is read again must not add it once more."""
-    return [(p["sku"], p["stock"]) for p in products if p.get("stock", "0") != "0" and not moved(p["sku"])]
-
-
 def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """The lines of a CSV file that `read_catalogue` reads back to the same products."""
     held = list(products)
@@ -173,7 +168,7 @@ def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     writer = csv.writer(line, lineterminator="\n")
     for row in [[*REQUIRED, *used, *labels]] + [
         [_cell(product.get(name, "")) for name in (*REQUIRED, *used)]
-        + [product.get("labels", {}).get(name, "") for name in labels]
+        + [inert(product.get("labels", {}).get(name, "")) for name in labels]
         for product in held
     ]:
         writer.writerow(row)
@@ -185,4 +180,5 @@ def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return " ".join(value) if isinstance(value, list) else value
+    text = " ".join(value) if isinstance(value, list) else value
+    return inert(text) if isinstance(text, str) else text

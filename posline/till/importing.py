@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posline.core.products import MAX_PRODUCTS
 from posline.errors import BadRequest
-from posline.till.catalogue import BadRow, Barcodes, Row, opening_stock, read_catalogue
+from posline.till.catalogue import BadRow, Barcodes, Row, read_catalogue
 from posline.till.editing import CATALOGUE, may_edit
 
 if TYPE_CHECKING:
@@ -28,23 +28,19 @@ ENTRY_BYTES = 40_000  # of products in one entry: well under an element's 48 KiB
 SLICE = 200  # rows read and compared in another thread at a time, some 10 ms
 LISTED_MAX = 1000  # rows named in an answer, of either sort
 
-OpeningStock = Callable[["Till", list[tuple[str, str]]], Awaitable[None]]
-
 
 async def import_catalogue(
     till: Till,
     file: Path,
     *,
     replace: bool = False,
-    moved: Callable[[str], bool] | None = None,
-    stock: OpeningStock | None = None,
 ) -> dict[str, Any]:
     """Take over the products of a file that differ from what the catalogue says; with `replace`, let the file be the
     catalogue.
 
-    What the file says was in stock goes to `stock`, as (sku, quantity), for products of which nothing was `moved` yet.
-    Answers {products, written, unchanged, bad, bad_count, warnings, warning_count, catalogue}, where `bad` rows were
-    left out and those of `warnings` were taken. Raises BadRequest, NotAllowed, CommitFailed.
+    What the file says was in stock is recorded for products that were never received or counted. Answers {products,
+    written, unchanged, stocked, bad, bad_count, warnings, warning_count, catalogue}, where `bad` rows were left out and
+    those of `warnings` were taken. Raises BadRequest, NotAllowed, CommitFailed.
     """
     may_edit(till.replica)
     taking = _Taking(till, file, replace)
@@ -58,11 +54,8 @@ async def import_catalogue(
         if not taking.count:
             raise BadRequest.of(file.name, "holds no product: the catalogue stays as it is")
         await till.write("setting", {"name": CATALOGUE, "value": taking.number}, document="shop")
-    if stock is not None:
-        opening = opening_stock(taking.stocked, moved or (lambda sku: False))
-        if opening:
-            await stock(till, opening)
-    return taking.answer()
+    opened = await till.stock.open_with([(p["sku"], p["stock"]) for p in taking.stocked if p["stock"] != "0"])
+    return taking.answer() | {"stocked": opened}
 
 
 class _Taking:

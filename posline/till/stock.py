@@ -6,7 +6,9 @@ other tills sold or received meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import uuid
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from posline.core.checks import MAX_LINES, signed_quantity
 from posline.core.entry import Entry
 from posline.core.faults import Faults
 from posline.core.money import THOUSAND
-from posline.storage.held import on_hand, stocked
+from posline.storage.held import is_stocked, on_hand, stocked
 from posline.till.people import approval
 from posline.till.recording import Draft
 
@@ -27,6 +29,9 @@ LOW_STOCK = "low_stock"  # the shared setting: below which quantity a product is
 _FIELDS = frozenset({"id", "moves", "note", "by", "pin", "approve"})
 _MOVE = frozenset({"sku", "quantity", "reason", "counted"})
 _PAGE = 1000
+OPENING = "opening"  # the reason of what a catalogue file said was in stock
+OPENING_MOVES = 200  # in one entry
+_NAMESPACE = uuid.UUID("b0b6f2a4-5d1c-5e0f-8a3e-6c1d2f7e9a55")  # of the ids of opening stock
 
 
 class Stock:
@@ -96,6 +101,22 @@ class Stock:
             moved[sku] = moved.get(sku, 0) + quantity
             made.append(move | {"quantity": signed_text(quantity)})
         return made
+
+    async def open_with(self, rows: Sequence[tuple[str, str]]) -> int:
+        """Record what was in stock when the shop began, (SKU, quantity), for products that were never received or
+        counted; how many those are. Two tills that are told the same while apart record the same entries, which count
+        once. Raises CommitFailed."""
+        read, key = self._place
+        known = {sku for sku, _ in rows if is_stocked(read, key, sku)}
+        moves = [
+            {"sku": sku, "quantity": quantity, "reason": OPENING} for sku, quantity in sorted(rows) if sku not in known
+        ]
+        for first in range(0, len(moves), OPENING_MOVES):
+            piece = moves[first : first + OPENING_MOVES]
+            id = str(uuid.uuid5(_NAMESPACE, json.dumps([self._till.shop_id, piece])))
+            body = {"moves": piece}
+            await self._till.recording.once("stock", {"id": id} | body, lambda _, body=body: Draft(body))  # type: ignore[misc]
+        return len(moves)
 
     # -- what is on hand -----------------------------------------------------------------------------------------------
 
