@@ -38,6 +38,7 @@ HEADER_CHARS = 4096  # of a proof in one header: clients take lines of 8 KiB, an
 MAPPED = "::ffff:"  # before an IPv4 address on a socket that takes both
 
 CONNECTIONS_MAX = 10_000  # on one device; a head office of 2,000 shops of four tills has 8,000
+GOING_AWAY = 1001
 UNKNOWN_SHOP = 4404  # close codes of our own lie above 4000
 TOO_MANY = 4429
 BITE_BYTES = 4096  # taken from the socket's bytes at a time: deflated, at most 4 MiB of messages can be in so many
@@ -102,6 +103,10 @@ def accept_routes(
 
     async def sync(socket: WebSocket) -> None:
         nonlocal live
+        if engine.stopping:
+            await socket.accept()
+            await socket.close(GOING_AWAY, "stopping")
+            return
         found = find(socket.path_params.get("shop"))
         if found is None or live >= CONNECTIONS_MAX:
             await socket.accept()
@@ -114,6 +119,9 @@ def accept_routes(
         live += 1
         try:
             await socket.accept(headers=[(LISTENER.encode(), piece) for piece in _pieces(proof.encode())])
+            if engine.stopping:  # meanwhile
+                await socket.close(GOING_AWAY, "stopping")
+                return
             await _serve(engine, socket, replica, gate)
         finally:
             live -= 1

@@ -98,6 +98,7 @@ class Engine:
         self._rows: dict[tuple[str, str], int] = {}  # rows since a document was last squashed
         self._squashed: dict[tuple[str, str], int] = {}
         self._busy_s = now()
+        self.stopping = False  # no link may begin any more: nobody would be there to end it
         self.left = asyncio.Event()  # set when a link is gone
         self.room = asyncio.Event()  # set after each commit: readers that stopped may go on
 
@@ -113,6 +114,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Seal and commit what is there, end the links, stop."""
+        self.stopping = True
         for replica in self.hub.replicas:
             if replica.author is not None:
                 replica.tick(self.now())  # a till that opened a moment ago has not ticked yet

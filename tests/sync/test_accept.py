@@ -245,3 +245,10 @@ async def test_readers_get_what_is_there_and_a_step_2_behind_it(served: Served) 
         await say(connection, AuthToken("shop", READ), SyncStep1("shop", b"\0"))
         assert (await hear(connection, AuthGranted)) == AuthGranted("shop", "readonly")
         await hear(connection, SyncStep2)
+
+
+async def test_a_link_that_comes_while_everything_stops_is_sent_away(served: Served) -> None:
+    await served.engine.stop()
+    async with dialled(served.url) as late:
+        with pytest.raises(ConnectionClosed, match="stopping"):
+            await asyncio.wait_for(late.recv(), 10)
