@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.checks import uuid_text
 from posline.core.counter import MAX_CART
+from posline.core.entry import MAX_INTEGER
 from posline.core.faults import Faults
 from posline.errors import NotFound, NotPossible
 from posline.storage.held import Cart, carts
@@ -100,9 +101,9 @@ class Holding:
 
 
 def _plain(value: Any) -> Any:
-    """A cart as an entry holds it: fractions as texts."""
-    if isinstance(value, Decimal):
-        return f"{value:f}"
+    """A cart as an entry holds it: fractions, and numbers that are too large for one, as texts."""
+    if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
+        return f"{value:f}" if isinstance(value, Decimal) else str(value)
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value

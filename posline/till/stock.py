@@ -95,6 +95,8 @@ class Stock:
                     faults.add(f"{where}.quantity", "stands beside a count: give one of them")
                 before = (on_hand(*self._place, [sku])[sku] if sku else 0) + moved.get(sku, 0)
                 quantity = counted - before
+                if signed_quantity(signed_text(quantity)) is None:
+                    faults.add(f"{where}.counted", f"is too far from the {signed_text(before)} on hand for one move")
                 move["counted"] = signed_text(counted)
             else:
                 quantity = _quantity(faults, f"{where}.quantity", fields.get("quantity"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
+from rich.segment import Segment
 
 from posline.errors import PoslineError
 
-__all__ = ["Options", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first"]
+__all__ = [
+    "Options", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first", "visible",
+]  # fmt: skip
 
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all control characters but tab and line feed
 PLAIN_WIDTH = 140  # columns where stdout is no terminal: wide enough that a table never breaks a figure
 
 
@@ -34,9 +39,27 @@ class Options:
     json: bool = False
 
 
+def visible(text: str) -> str:
+    """`text` without what a terminal would obey instead of showing: names come from whoever wrote them."""
+    return _OBEYED.sub("", text)
+
+
+class _Terminal(Console):
+    """A console that shows what others wrote, and obeys none of it. Colours are ours: they are no part of a text."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(visible(text) if control is None else text, style, control)
+
+
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def console() -> Console:
     """Where people read."""
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
+    return _Terminal(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
 
 
 def value_first(arguments: Sequence[str], *, flags: Iterable[str], values: Iterable[str]) -> list[str]:
@@ -78,7 +101,7 @@ def main(app: typer.Typer, program: str, arguments: Sequence[str] | None = None)
 
 def fail(program: str, reason: str) -> NoReturn:
     """Say why on stderr, and exit 1."""
-    print(f"{program}: {reason}", file=sys.stderr)
+    print(f"{program}: {visible(reason)}", file=sys.stderr)
     sys.exit(1)
 
 
@@ -100,10 +123,10 @@ def log_to_stderr(*, verbose: bool = False) -> None:
     handler: logging.Handler
     if sys.stderr.isatty():
         handler = RichHandler(console=Console(stderr=True), show_path=False, rich_tracebacks=False)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Lines("%(message)s"))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for noisy in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "websockets", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

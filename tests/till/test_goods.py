@@ -141,3 +141,17 @@ async def test_two_tills_that_ring_one_cart_differently_are_told(tmp_path: Path)
             assert a.stock.of("TEA")["on_hand"] == "-5", "both tills handed goods over"
             for till in (a, b):
                 assert "conflict" in {alarm["kind"] for alarm in till.status()["alarms"]}
+
+
+async def test_what_no_entry_can_hold_is_the_askers_to_mend(tmp_path: Path) -> None:
+    """Both were 500, an error of ours: a number beyond 2^53 in a cart, and a count too far from what is on hand."""
+    async with running(tmp_path) as (_till, client):
+        cart = {"lines": [{"sku": "TEA", "quantity": 10**30}]}
+        held = await client.post("/api/holds", json={"id": str(uuid.uuid4()), "name": "n", "cart": cart})
+        assert held.status_code == 201 and held.json()["cart"]["lines"][0]["quantity"] == str(10**30)
+        far = [{"sku": "TEA", "quantity": "-999999", "reason": "lost"}] * 2
+        assert (await client.post("/api/stock", json={"id": str(uuid.uuid4()), "moves": far})).status_code == 201
+        counted = {"id": str(uuid.uuid4()), "moves": [{"sku": "TEA", "counted": "5", "reason": "counted"}]}
+        refused = await client.post("/api/stock", json=counted)
+        assert refused.status_code == 422 and refused.json()["errors"][0]["field"] == "moves.0.counted"
+        assert "-1999998 on hand" in refused.json()["errors"][0]["detail"]
