@@ -1,6 +1,6 @@
 """`make bench`: every question, one after the other; writes results.md and results.json beside this file.
 
-python -m benchmarks.run [ring] [backlog] [history] [report]
+python -m benchmarks.run [ring] [backlog] [history] [report] [search]
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import backlog, history, report, ring
+from benchmarks import backlog, history, report, ring, search
 from benchmarks.figures import Answer, table, write
 
 QUESTIONS: dict[str, Callable[[], Awaitable[Answer]]] = {
@@ -17,6 +17,7 @@ QUESTIONS: dict[str, Callable[[], Awaitable[Answer]]] = {
     "backlog": backlog.answer,
     "history": history.answer,
     "report": report.answer,
+    "search": search.answer,
 }
 
 
