@@ -15,12 +15,12 @@ from posline.till.problems import json_answer
 from posline.till.query import day_of
 from posline.till.report_commands import sheet_of
 from posline.till.report_page import CONTENT_SECURITY, page
-from posline.till.reporting import csv_text
+from posline.till.reporting import Sheet, csv_text
 
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["report_answer", "report_routes"]
+__all__ = ["form_of", "report_answer", "report_routes", "sheet_answer"]
 
 FORMS = ("json", "csv", "html")
 
@@ -46,21 +46,31 @@ def report_routes(till: Till) -> list[Route]:
 async def report_answer(request: Request, kind: str, reports: Reports, *, shop: str, today: str) -> Response:
     """A report as the query asks for it: from, to, and format (json, csv, html). Raises NotFound, BadRequest."""
     query = request.query_params
-    form = query.get("format") or "json"
-    if form not in FORMS:
-        raise BadRequest.of("format", f"is one of {', '.join(FORMS)}")
+    form = form_of(request)
     first, last = (day_of(query[name], name) if query.get(name) else None for name in ("from", "to"))
 
     def work() -> Response:  # a long span takes a while, and nobody waits to sell meanwhile
         sheet = sheet_of(reports, kind, shop=shop, today=today, first=first, last=last)
-        headers = {"cache-control": "no-store"}
-        if form == "csv":
-            name = f"{kind}-{first or last or today}.csv"
-            headers["content-disposition"] = f'attachment; filename="{name}"'
-            return Response(csv_text(sheet).encode(), headers=headers, media_type="text/csv; charset=utf-8")
-        if form == "html":
-            headers["content-security-policy"] = CONTENT_SECURITY
-            return Response(page(sheet).encode(), headers=headers, media_type="text/html; charset=utf-8")
-        return json_answer(sheet.to_dict())
+        return sheet_answer(sheet, form, f"{kind}-{first or last or today}")
 
     return await asyncio.to_thread(work)
+
+
+def form_of(request: Request) -> str:
+    """The form that the query asks for. Raises BadRequest."""
+    form = request.query_params.get("format") or "json"
+    if form not in FORMS:
+        raise BadRequest.of("format", f"is one of {', '.join(FORMS)}")
+    return form
+
+
+def sheet_answer(sheet: Sheet, form: str, name: str) -> Response:
+    """A sheet as JSON, as a CSV file called `name`, or as a page to print."""
+    headers = {"cache-control": "no-store"}
+    if form == "csv":
+        headers["content-disposition"] = f'attachment; filename="{name}.csv"'
+        return Response(csv_text(sheet).encode(), headers=headers, media_type="text/csv; charset=utf-8")
+    if form == "html":
+        headers["content-security-policy"] = CONTENT_SECURITY
+        return Response(page(sheet).encode(), headers=headers, media_type="text/html; charset=utf-8")
+    return json_answer(sheet.to_dict())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from posline.till.api_reports import form_of, sheet_answer
 from posline.till.body import read_object
 from posline.till.problems import json_answer
 from posline.till.query import day_of
+from posline.till.reporting import shift_sheet
 from posline.till.shifts import Done
 from posline.till.till import Till
 
@@ -34,14 +37,21 @@ def shift_routes(till: Till) -> list[Route]:
         return _answer(await till.shifts.close_day(await read_object(request), day))
 
     async def current(request: Request) -> Response:
-        return json_answer(await asyncio.to_thread(till.shifts.current))
+        return _shown(request, await asyncio.to_thread(till.shifts.current))
 
     async def listed(request: Request) -> Response:
         day = day_of(request.query_params.get("day") or till.day)
         return json_answer({"shifts": await asyncio.to_thread(till.shifts.listed, day)})
 
     async def one(request: Request) -> Response:
-        return json_answer(await asyncio.to_thread(till.shifts.find, request.path_params["id"]))
+        return _shown(request, await asyncio.to_thread(till.shifts.find, request.path_params["id"]))
+
+    def _shown(request: Request, shift: dict[str, Any]) -> Response:
+        form = form_of(request)
+        if form == "json" or shift["report"] is None:
+            return json_answer(shift)
+        currency = str(till.replica.founding.get("currency", ""))
+        return sheet_answer(shift_sheet(shift, till.shop, currency), form, f"shift-{shift['day']}")
 
     return [
         Route("/api/shifts/open", open, methods=["POST"]),

@@ -33,6 +33,7 @@ __all__ = [
     "csv_text",
     "day_sheet",
     "print_sheet",
+    "shift_sheet",
     "shown",
     "summary_sheet",
 ]
@@ -204,6 +205,32 @@ def day_sheet(day: Mapping[str, Any], shop: str) -> Sheet:
     return Sheet(
         "day", "Day report", shop, day["day"], day["day"], day["currency"], columns, tuple(rows), {}, tuple(notes)
     )
+
+
+def shift_sheet(shift: Mapping[str, Any], shop: str, currency: str) -> Sheet:
+    """The sheet of an X or Z report: its figures, and what should be in the drawer and was. What a blind count hides
+    stays hidden."""
+    rows: list[tuple[Value, ...]] = [
+        (name, shift[name]["count"], shift[name]["total"], None, None) for name in ("sales", "refunds", "voids")
+    ]
+    rows += [(name, None, shift[name], None, None) for name in ("net", "tax", "rounding")]
+    if not shift["blind"]:
+        rows += [(f"paid by {kind}", None, amount, None, None) for kind, amount in shift["tenders"].items()]
+        rows += [(f"cash {way}", moved["count"], moved["total"], None, None) for way, moved in shift["cash"].items()]
+        rows.append(("payments on account", shift["payments"]["count"], shift["payments"]["total"], None, None))
+        rows.append(("float", None, shift["float"], None, None))
+        counted, over = shift["counted"] or {}, shift["over_short"] or {}
+        for kind in sorted({*shift["expected"], *counted}):
+            rows.append((f"{kind} expected", None, shift["expected"].get(kind, 0), counted.get(kind), over.get(kind)))
+    notes = [f"Till {shift['label']}, {shift['at']} {shift['by']}".rstrip()]
+    notes += [f"recorded at another till too, and counted there: {twin['id']}" for twin in shift["duplicates"]]
+    notes += [shift["note"]] if shift["note"] else []
+    columns = (
+        Column("figure", "Figure", TEXT), Column("count", "Count", COUNT), Column("amount", "Amount", MONEY),
+        Column("counted", "Counted", MONEY), Column("over_short", "Over or short", MONEY),
+    )  # fmt: skip
+    title = f"Z report {shift['number']}" if shift["report"] == "Z" else "X report"
+    return Sheet("shift", title, shop, shift["day"], shift["day"], currency, columns, tuple(rows), {}, tuple(notes))
 
 
 # -- how a value is shown ----------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ import typer
 from rich.table import Table
 
 from posline.errors import NotFound
+from posline.till.report_commands import Csv, Html, Written, write_sheet
+from posline.till.reporting import shift_sheet
 from posline.till.terminal import console, print_json
 from posline.till.text import money
 
@@ -22,7 +24,7 @@ __all__ = ["add_shift_commands", "close_day", "print_shift", "report_shift"]
 
 async def report_shift(till: Till, arguments: Mapping[str, Any]) -> Any:
     """A Z report by its id or its shift's; without one the X report, or the last Z report where no shift is open."""
-    currency = {"currency": str(till.replica.founding.get("currency", ""))}
+    currency = {"currency": str(till.replica.founding.get("currency", "")), "shop": till.shop}
     if arguments.get("shift"):
         return await asyncio.to_thread(till.shifts.find, str(arguments["shift"])) | currency
     try:
@@ -67,9 +69,16 @@ def add_shift_commands(
     def shift(
         context: typer.Context,
         shift: Annotated[str | None, typer.Argument(help="The id of a shift or a Z report [the open shift]")] = None,
+        csv: Csv = False,
+        html: Html = None,
     ) -> None:
         """The open shift as it stands (X), or the last one as it was closed (Z)."""
         found = ask(context, "report_shift", {"shift": shift})
+        written = Written(context.obj.json, csv, html)
+        if found["report"] is not None and written.as_sheet and not written.json:
+            sheet = shift_sheet(found, found["shop"], found["currency"])
+            write_sheet(sheet.to_dict(), written)
+            return
         print_json(found) if context.obj.json else print_shift(found)
 
 

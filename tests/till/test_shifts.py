@@ -397,3 +397,15 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "the day is final" in say("day", "close")
     report = json.loads(say("--json", "report", "day"))
     assert not report["provisional"] and "closed at till A" in say("report", "day")
+
+
+async def test_a_z_report_is_a_sheet_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_till, client):
+        await client.post("/api/shifts/open", json={"id": new(), "float": 500})
+        await client.post("/api/sales", json=sale(tenders=[{"kind": "card", "amount": 500}]))
+        z = (await client.post("/api/shifts/close", json={"id": new(), "counted": {"cash": 400}})).json()
+        text = (await client.get(f"/api/shifts/{z['id']}", params={"format": "csv"})).text
+        assert "cash expected,,5.00,4.00,-1.00" in text and "card expected,,5.00,," in text
+        page = await client.get(f"/api/shifts/{z['id']}", params={"format": "html"})
+        assert page.headers["content-type"].startswith("text/html") and "Z report 1" in page.text
+        assert (await client.get(f"/api/shifts/{z['id']}", params={"format": "pdf"})).status_code == 422
