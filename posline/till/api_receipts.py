@@ -10,17 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from posline.errors import Ambiguous, BadRequest
+from posline.errors import Ambiguous, BadRequest, NotPossible
 from posline.till.body import read_object
 from posline.till.problems import json_answer, problem
 from posline.till.receipt_forms import FORMS, drawn
 from posline.till.recording import uuid_of
+from posline.till.reporting import paper_rows, shift_sheet
 from posline.till.till import Till
 
 __all__ = ["receipt_routes"]
 
 HTML_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # a page that asks for nothing
-_TEXTS = ("entry", "job", "do", "reason", "by", "language")
+_TEXTS = ("entry", "job", "do", "reason", "by", "language", "shift")
 
 
 def receipt_routes(till: Till) -> list[Route]:
@@ -57,11 +58,14 @@ def receipt_routes(till: Till) -> list[Route]:
             await till.people.allow("reprint", body)
             (till.printing.again if body["do"] == "again" else till.printing.drop)(body["job"])
             return json_answer(till.printing.state())
+        if body.get("shift"):
+            await till.people.allow("shift", body)
+            return json_answer(await asyncio.to_thread(_print_shift, till, body["shift"], id), 202)
         copy = body.get("copy")
         if copy is not None and not isinstance(copy, bool):
             raise BadRequest.of("copy", "is true or false, or left out where the till is to know")
         if not body.get("entry"):
-            raise BadRequest.of("entry", "is the id or receipt of what is to be printed")
+            raise BadRequest.of("entry", "is the id or receipt of what is to be printed; or give a shift")
         await till.people.allow("reprint", body)
         answer = await asyncio.to_thread(
             till.printing.print, body["entry"], copy=copy, id=id, language=body.get("language", "")
@@ -86,6 +90,19 @@ def receipt_routes(till: Till) -> list[Route]:
         Route("/api/drawer", drawer, methods=["POST"]),
         Route("/api/restore", restore, methods=["POST"]),
     ]
+
+
+def _print_shift(till: Till, wanted: str, id: str) -> dict[str, Any]:
+    """Print the X report of the `current` shift, or the Z report with this id or of this shift."""
+    shift = till.shifts.current() if wanted == "current" else till.shifts.find(wanted)
+    if shift["report"] is None:
+        raise NotPossible("this shift is open: its X report is printed at its own till, as 'current'")
+    sheet = shift_sheet(shift, till.shop, str(till.replica.founding.get("currency", "")))
+    facts = [("Till", str(shift["label"])), ("Date", str(shift["at"])[:16].replace("T", " ")), ("Cashier", shift["by"])]
+    job = till.printing.print_report(
+        sheet.title, paper_rows(sheet), facts=[(name, said) for name, said in facts if said], id=id
+    )
+    return {"job": job, "report": shift["report"], "shift": shift["id"]}
 
 
 def _read(body: dict[str, Any]) -> dict[str, Any]:

@@ -129,7 +129,9 @@ class Printing:
         id: str | None = None,
     ) -> str:
         """Print anything of a title and rows, such as an X or Z report, in the shape of
-        `posline.till.receipts.layout.report_of`; returns the job's id. Raises NotPossible."""
+        `posline.till.receipts.layout.report_of`; returns the job's id. Raises NotPossible, Conflict."""
+        if not self._remember(id, "report", title):
+            return str(id)
         id = id or str(uuid.uuid4())
         report = {"title": title, "rows": list(rows), "facts": list(facts), "totals": list(totals)}
         return self._ready().add(f"report {id}", title, {"report": report}, id=id)

@@ -32,6 +32,7 @@ __all__ = [
     "Sheet",
     "csv_text",
     "day_sheet",
+    "paper_rows",
     "print_sheet",
     "shift_sheet",
     "shown",
@@ -231,6 +232,18 @@ def shift_sheet(shift: Mapping[str, Any], shop: str, currency: str) -> Sheet:
     )  # fmt: skip
     title = f"Z report {shift['number']}" if shift["report"] == "Z" else "X report"
     return Sheet("shift", title, shop, shift["day"], shift["day"], currency, columns, tuple(rows), {}, tuple(notes))
+
+
+def paper_rows(sheet: Sheet) -> list[tuple[str, str]]:
+    """A shift's sheet as two columns, which is what a receipt printer has room for."""
+    made: list[tuple[str, str]] = []
+    for figure, count, amount, counted, over in sheet.rows:
+        name = f"{figure} ({count})" if count is not None else str(figure)
+        made.append((name, money(int(amount or 0), sheet.currency)))
+        for label, value in (("  counted", counted), ("  over or short", over)):
+            if value is not None:
+                made.append((label, money(int(value), sheet.currency)))
+    return made
 
 
 # -- how a value is shown ----------------------------------------------------------------------------------------------

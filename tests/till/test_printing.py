@@ -459,10 +459,17 @@ async def test_each_sale_is_printed_once_after_its_commit(tmp_path: Path, printe
         assert len(printer.jobs) == 6, "an id is printed once"
         other = await client.post("/api/print", json=asked | {"entry": first["id"]})
         assert other.status_code == 409
+        await client.post("/api/shifts/close", json={"id": str(uuid.uuid4()), "counted": {"cash": 0}})
+        (z,) = (await client.get("/api/shifts")).json()["shifts"]
+        asked = {"id": str(uuid.uuid4()), "shift": z["id"]}
+        for _ in range(2):
+            assert (await client.post("/api/print", json=asked)).status_code == 202
+        await printed(till)
+        assert len(printer.jobs) == 7 and b"Z report 1" in printer.jobs[-1] and b"over or short" in printer.jobs[-1]
     async with open_till(tmp_path / "a") as till:
         assert str(till.printing.printer.target) == printer.target, "the printer is remembered"
         await printed(till)
-        assert len(printer.jobs) == 6
+        assert len(printer.jobs) == 7
 
 
 @pytest.mark.parametrize("trouble", ["hangs", "refuses", "dies"])
