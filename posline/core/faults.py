@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from posline.core.checks import MAX_TEXT
+from posline.core.checks import MAX_TENDERS, MAX_TEXT, TENDER
 from posline.core.money import MAX_MONEY
 from posline.errors import BadRequest, FieldError
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "asked_tenders"]
 
 
 class Faults:
@@ -51,3 +51,28 @@ class Faults:
             self.add(where, f"must be a whole number of minor units from 0 to {MAX_MONEY}")
             return 0
         return value
+
+
+def asked_tenders(faults: Faults, asked: object, *, gives: bool = False) -> list[dict[str, Any]] | None:
+    """The tenders that a request names, as an entry writes them; None where it names none, or any is wrong. What
+    `gives` money back gives some in each."""
+    if asked is None:
+        return None
+    if not isinstance(asked, list) or not 0 < len(asked) <= MAX_TENDERS:
+        faults.add("tenders", f"must be a list of 1 to {MAX_TENDERS}, or be left out for exact cash")
+        return None
+    before = len(faults.found)
+    tenders: list[dict[str, Any]] = []
+    for index, tender in enumerate(asked):
+        where = f"tenders.{index}"
+        fields = faults.fields(where, tender, frozenset({"kind", "amount", "reference"}))
+        kind = fields.get("kind")
+        if not isinstance(kind, str) or TENDER.fullmatch(kind) is None:
+            faults.add(f"{where}.kind", "must be a lower-case word such as cash or card")
+        made = {"kind": kind, "amount": faults.amount(f"{where}.amount", fields.get("amount"))}
+        if gives and fields.get("amount") == 0:
+            faults.add(f"{where}.amount", "gives nothing")
+        if fields.get("reference") is not None:
+            made["reference"] = faults.text(f"{where}.reference", fields["reference"], 0)
+        tenders.append(made)
+    return tenders if len(faults.found) == before else None

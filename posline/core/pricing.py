@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from posline.core.checks import MAX_LINES, MAX_TENDERS, TENDER
-from posline.core.faults import Faults
+from posline.core.checks import MAX_LINES
+from posline.core.faults import Faults, asked_tenders
 from posline.core.money import (
     EXCLUSIVE,
     INCLUSIVE,
@@ -150,7 +150,7 @@ def price_sale(request: object, product: Callable[[str], Product | None], terms:
     lines = _lines(faults, fields.get("lines"), product, terms)
     sound = not faults.found
     _whole_discount(faults, fields, lines)
-    asked = _asked_tenders(faults, fields.get("tenders"))
+    asked = asked_tenders(faults, fields.get("tenders"))
     # what goes on account is known only once the tax is: so a rate by tender is not had with udhaar beside it
     kinds = {tender["kind"] for tender in asked or () if tender["amount"] or tender["kind"] == ON_ACCOUNT} or {CASH}
     total = sum(line.cost for line in lines) + _put_taxes(lines, terms, kinds)
@@ -327,28 +327,6 @@ def _rate(line: _Line, terms: Terms, kinds: set[str]) -> tuple[str, str] | None:
 
 
 # -- payment ---------------------------------------------------------------------------------------
-
-
-def _asked_tenders(faults: Faults, asked: object) -> list[dict[str, Any]] | None:
-    """The tenders as they will be written, but for what is left on account; None for exact cash."""
-    if asked is None:
-        return None
-    if not isinstance(asked, list) or not 0 < len(asked) <= MAX_TENDERS:
-        faults.add("tenders", f"must be a list of 1 to {MAX_TENDERS}, or be left out for exact cash")
-        return None
-    before = len(faults.found)
-    tenders: list[dict[str, Any]] = []
-    for index, tender in enumerate(asked):
-        where = f"tenders.{index}"
-        fields = faults.fields(where, tender, frozenset({"kind", "amount", "reference"}))
-        kind = fields.get("kind")
-        if not isinstance(kind, str) or TENDER.fullmatch(kind) is None:
-            faults.add(f"{where}.kind", "must be a lower-case word such as cash or card")
-        made = {"kind": kind, "amount": faults.amount(f"{where}.amount", fields.get("amount"))}
-        if fields.get("reference") is not None:
-            made["reference"] = faults.text(f"{where}.reference", fields["reference"], 0)
-        tenders.append(made)
-    return tenders if len(faults.found) == before else None
 
 
 def _rounding(tenders: Sequence[Mapping[str, Any]] | None, total: int, unit: int) -> int:

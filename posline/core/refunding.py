@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from posline.core.checks import MAX_LINES, MAX_TENDERS, TENDER, Body
-from posline.core.faults import Faults
+from posline.core.checks import MAX_LINES, Body
+from posline.core.faults import Faults, asked_tenders
 from posline.core.money import format_quantity, parse_quantity, quantity_of, round_cash, round_half_up
 from posline.core.sales import CASH, sale_figures, tax_groups
 
@@ -182,23 +182,8 @@ def _tenders(
         if kinds and kinds != [CASH] and len(kinds) == 1 and total:
             return [{"kind": kinds[0], "amount": total}], 0
         return None, rounded - total
-    if not isinstance(asked, list) or not 0 < len(asked) <= MAX_TENDERS:
-        faults.add("tenders", f"must be a list of 1 to {MAX_TENDERS}, or be left out")
-        return None, 0
-    tenders: list[dict[str, Any]] = []
-    for index, tender in enumerate(asked):
-        where = f"tenders.{index}"
-        fields = faults.fields(where, tender, frozenset({"kind", "amount", "reference"}))
-        kind = fields.get("kind")
-        if not isinstance(kind, str) or TENDER.fullmatch(kind) is None:
-            faults.add(f"{where}.kind", "must be a lower-case word such as cash or card")
-        made = {"kind": kind, "amount": faults.amount(f"{where}.amount", fields.get("amount"))}
-        if made["amount"] == 0:
-            faults.add(f"{where}.amount", "gives nothing back")
-        if fields.get("reference") is not None:
-            made["reference"] = faults.text(f"{where}.reference", fields["reference"], 0)
-        tenders.append(made)
-    if faults.found:
+    tenders = asked_tenders(faults, asked, gives=True)
+    if tenders is None:
         return None, 0
     back = sum(tender["amount"] for tender in tenders)
     if back == total:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from posline.core.books import book_of
-from posline.core.checks import TENDER, uuid_text
-from posline.core.faults import Faults
-from posline.core.money import MAX_MONEY
+from posline.core.checks import uuid_text
+from posline.core.faults import Faults, asked_tenders
 from posline.core.pricing import ON_ACCOUNT, PricedSale
 from posline.errors import BadRequest, NotFound
 from posline.storage.accounts import STORE_CREDIT
@@ -202,23 +201,11 @@ def _part(tenders: Iterable[Mapping[str, Any]], kind: str) -> int:
 
 
 def _tenders(faults: Faults, asked: object, amount: int) -> list[dict[str, Any]]:
-    if not isinstance(asked, list) or not asked:
-        faults.add("tenders", "must be a list of at least one, or be left out for cash")
-        return []
-    made: list[dict[str, Any]] = []
-    for index, tender in enumerate(asked[:20]):
-        where = f"tenders.{index}"
-        fields = faults.fields(where, tender, frozenset({"kind", "amount", "reference"}))
-        kind = fields.get("kind")
-        if not isinstance(kind, str) or TENDER.fullmatch(kind) is None:
-            faults.add(f"{where}.kind", "must be a lower-case word such as cash or card")
-        if kind == ON_ACCOUNT:
-            faults.add(f"{where}.kind", "pays nothing: what is owed stays owed")
-        one: dict[str, Any] = {"kind": kind, "amount": faults.amount(f"{where}.amount", fields.get("amount"))}
-        if fields.get("reference") is not None:
-            one["reference"] = faults.text(f"{where}.reference", fields["reference"], 0)
-        made.append(one)
-    paid = sum(tender["amount"] for tender in made)
-    if not faults.found and (paid != amount or paid > MAX_MONEY or len(asked) > len(made)):
+    tenders = asked_tenders(faults, asked) or []
+    for index, tender in enumerate(tenders):
+        if tender["kind"] == ON_ACCOUNT:
+            faults.add(f"tenders.{index}.kind", "pays nothing: what is owed stays owed")
+    paid = sum(tender["amount"] for tender in tenders)
+    if not faults.found and paid != amount:
         faults.add("tenders", f"come to {paid}: the payment is {amount}")
-    return made
+    return tenders
