@@ -7,19 +7,21 @@ in `excess`, which raises an alarm.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from posline.core.entry import Entry
 from posline.core.members import Shop
 from posline.core.money import parse_quantity
+from posline.core.sales import sale_figures
 from posline.storage.connection import Connection
 
 __all__ = ["Returns"]
 
 COUNTED, DUPLICATE = 0, 1  # as posline.storage.ledger numbers them, which stands above this
-_body = msgspec.json.Decoder(dict[str, object]).decode
+_body = msgspec.json.Decoder(dict[str, Any]).decode
+_Line = tuple[int, int]  # thousandths sold, and what they cost
 
 
 class Returns:
@@ -74,25 +76,28 @@ class Returns:
 
     def _exceeds(self, shop: int, sale: str) -> bool:
         """Whether more was taken back of any line than was sold. What names a sale that is not here waits for it."""
-        sold: dict[bytes, list[int]] = {}
+        sold: dict[bytes, list[_Line]] = {}
         same: dict[bytes, bytes] = {}  # the same sale, recorded twice: what was taken back of either is one
         for hash, kept, raw in self._db.execute(
             "SELECT hash, kept, raw FROM entry WHERE shop = ? AND id = ? AND kind = 'sale' AND status <= ?",
             (shop, sale, DUPLICATE),
         ).fetchall():
             same[hash] = kept or hash
-            lines = _body(raw)["lines"]
-            assert isinstance(lines, list)
-            sold[hash] = [parse_quantity(line["quantity"]) for line in lines]
-        back: dict[bytes, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-        for of, line, quantity in self._db.execute(
-            "SELECT of, line, quantity FROM returned WHERE shop = ? AND sale = ?", (shop, sale)
+            body = _body(raw)
+            quantities = (parse_quantity(line["quantity"]) for line in body["lines"])
+            sold[hash] = list(zip(quantities, sale_figures(body).lines, strict=True))
+        back: dict[tuple[bytes, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for of, line, quantity, total in self._db.execute(
+            "SELECT of, line, quantity, total FROM returned WHERE shop = ? AND sale = ?", (shop, sale)
         ):
             if of in same:
-                back[same[of]][line] += quantity
+                taken = back[same[of], line]
+                for at, amount in enumerate((quantity, total, 1)):
+                    taken[at] += amount
         return any(
-            line > len(sold[hash]) or quantity > sold[hash][line - 1]
-            for hash, lines in back.items()
+            line > len(sold[hash]) or quantity > sold[hash][line - 1][0]
+            # tills that were apart each rounded their part: less than a minor unit of each is no excess
+            or total >= sold[hash][line - 1][1] + parts
+            for (hash, line), (quantity, total, parts) in back.items()
             if hash in sold
-            for line, quantity in lines.items()
         )

@@ -26,7 +26,7 @@ BIBI = "0190f0c2-7b8e-4c3a-9f5e-0000000000cc"
 def sold(writer: Writer, lines: list[dict[str, Any]], **more: Any) -> Entry:
     writer.number += 1
     over = {"id": more.pop("id")} if "id" in more else {}
-    total = sum(line["price"] * int(line["quantity"]) for line in lines)
+    total = sum(line["price"] * int(line["quantity"]) - line.get("discount", 0) for line in lines)
     fields = {"number": writer.number, "label": writer.name.upper(), "lines": lines, "total": total}
     return writer.write("sale", fields | more, **over)
 
@@ -133,4 +133,23 @@ def test_a_changed_row_is_found(table: str) -> None:
     take(store, shop, [entries])
     store._db.execute(f"DELETE FROM {table}")
     assert differing_tables(store.read) == [table]
+    store.close()
+
+
+def test_more_money_back_than_the_line_cost_is_excess_too() -> None:
+    a = Writer("alif")
+    shop = shop_of(a)
+    lines = [{"sku": "TEA", "quantity": "3", "price": 100, "discount": 1}]
+    honest, greedy = sold(a, lines), sold(a, lines)
+    for part in range(3):  # as by three tills apart: a third of 299 each, rounded to 100
+        body = refund_body(honest.body, honest.hash, {}, {"id": str(uuid.uuid4()), "reason": "x", "lines": [
+            {"line": 1, "quantity": 1}]})  # fmt: skip
+        a.write("refund", {"number": a.number + part + 1, "label": "ALIF"} | body)
+    a.number += 3
+    body = refund_body(greedy.body, greedy.hash, {}, {"id": str(uuid.uuid4()), "reason": "x"})
+    body["lines"][0]["total"] = body["total"] = 300
+    a.write("refund", {"number": a.number + 1, "label": "ALIF"} | body)
+    store = Store.open(":memory:")
+    take(store, shop, [a.entries])
+    assert excess(store.read, store.shop_key(shop), 9) == [greedy.id]
     store.close()
