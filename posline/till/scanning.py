@@ -12,6 +12,8 @@ import segno
 
 from posline.core.checks import MAX_TEXT
 from posline.core.money import format_quantity, minor_digits
+from posline.core.numbers import parse_receipt
+from posline.core.proof import Part, Reference, open_codes, read_code
 from posline.core.raast import payment_qr, read_shop_qr
 from posline.core.scales import ScaleLabel, priced_line, read_label, read_patterns
 from posline.errors import BadRequest, NotFound
@@ -23,17 +25,21 @@ __all__ = ["RAAST", "SCALES", "payment", "scanned"]
 
 SCALES = "scales"  # the shared setting with the patterns of scales' labels
 RAAST = "raast"  # ... and the one with the text of the shop's own QR
+PAPER_KINDS = ("sale", "refund", "void")
 FOUND_MAX = 20  # products that answer to one code
 
 
 def scanned(till: Till, code: str) -> dict[str, Any]:
-    """What a code is: {code, products, label, line}. `products` bear it: none where it is unknown, several where two
-    were given the same. `label` is a scale's {item, quantity, amount}, else None. `line` is ready for POST /api/sales;
-    None where there is no one product, or where it has yet to be weighed.
+    """What a code is: {code, products, label, line, receipt}. `products` bear it: none where it is unknown, several
+    where two were given the same. `label` is a scale's {item, quantity, amount}, else None. `line` is ready for POST
+    /api/sales; None where there is no one product, or where it has yet to be weighed. `receipt` is what a receipt's own code or
+    number names, {id, receipt, kind, here}, for a refund; None for anything else.
 
     Raises BadRequest where the code is none.
     """
     code = code.strip()
+    if (paper := _paper(till, code)) is not None:
+        return _answer(code, [], None, None) | {"receipt": paper}
     if not 0 < len(code) <= MAX_TEXT:
         raise BadRequest.of("code", f"must be a text of 1 to {MAX_TEXT} characters")
     products = _bearing(till, code)
@@ -95,4 +101,25 @@ def _answer(
     if label is not None:
         quantity = None if label.quantity is None else format_quantity(label.quantity)
         said = {"item": label.item, "quantity": quantity, "amount": label.amount}
-    return {"code": code, "products": products, "label": said, "line": line}
+    return {"code": code, "products": products, "label": said, "line": line, "receipt": None}
+
+
+def _paper(till: Till, code: str) -> dict[str, Any] | None:
+    """What a receipt's QR code, or its number, names, whether or not it is here. Raises BadRequest where the code is a
+    receipt's and damaged, or one of several."""
+    if code[:5].upper().startswith(("PL1:", "PLR1:")):
+        found = read_code(code)
+        if isinstance(found, Part) and found.count > 1:
+            raise BadRequest.of("code", f"is one of the {found.count} codes of its receipt: type the receipt's number")
+        id = found.id if isinstance(found, Reference) else open_codes([code]).entry.id
+        held = [r for r in till.reports.by_id(id) if r.entry.kind in PAPER_KINDS]
+        if not held:
+            return {"id": id, "receipt": None, "kind": None, "here": False}
+    elif parse_receipt(code) is not None:
+        held = till.reports.sale(code) or till.reports.refund(code)
+        if not held:
+            return None
+    else:
+        return None
+    receipt = held[0].receipt if held[0].entry.number else None
+    return {"id": held[0].entry.id, "receipt": receipt, "kind": held[0].entry.kind, "here": True}

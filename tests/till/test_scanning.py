@@ -14,7 +14,7 @@ import pytest
 from posline.core.raast import payment_qr
 from posline.core.scales import ean_check_digit
 from tests.core.test_raast import STATIC
-from tests.till.shop import running
+from tests.till.shop import running, sale
 
 PRODUCTS = [
     {"sku": "TEA", "name": "Tea", "price": 45_000, "barcode": "4006381333931"},
@@ -109,3 +109,22 @@ async def test_an_amount_that_is_none_is_named(amount: str, tmp_path: Path) -> N
         answer = await client.get("/api/raast", params={"amount": amount})
         assert answer.status_code == 422
         assert [error["field"] for error in answer.json()["errors"]] == ["amount"]
+
+
+async def test_a_receipt_that_is_scanned_or_typed_names_its_sale(tmp_path: Path) -> None:
+    async with running(tmp_path) as (till, client):
+        sold = (await client.post("/api/sales", json=sale())).json()
+        back = {"id": str(uuid.uuid4()), "reason": "sour"}
+        refunded = (await client.post(f"/api/sales/{sold['id']}/refund", json=back)).json()
+        (code,) = till.printing.papers.proof(till.one(sold["id"]))
+        for scanned in (code, code.lower(), sold["receipt"]):
+            found = (await client.get("/api/scan", params={"code": scanned})).json()
+            assert found["receipt"] == {"id": sold["id"], "receipt": sold["receipt"], "kind": "sale", "here": True}
+        found = (await client.get("/api/scan", params={"code": refunded["receipt"]})).json()
+        assert found["receipt"]["kind"] == "refund"
+        damaged = await client.get("/api/scan", params={"code": code[:40] + "." + code[41:]})
+        assert damaged.status_code == 422
+        async with running(tmp_path / "other") as (_other, elsewhere):
+            found = (await elsewhere.get("/api/scan", params={"code": code})).json()
+            assert found["receipt"] == {"id": sold["id"], "receipt": None, "kind": None, "here": False}
+            assert (await elsewhere.get("/api/scan", params={"code": sold["receipt"]})).json()["receipt"] is None
