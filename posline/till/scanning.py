@@ -30,10 +30,12 @@ FOUND_MAX = 20  # products that answer to one code
 
 
 def scanned(till: Till, code: str) -> dict[str, Any]:
-    """What a code is: {code, products, label, line, receipt}. `products` bear it: none where it is unknown, several
-    where two were given the same. `label` is a scale's {item, quantity, amount}, else None. `line` is ready for POST
-    /api/sales; None where there is no one product, or where it has yet to be weighed. `receipt` is what a receipt's own code or
-    number names, {id, receipt, kind, here}, for a refund; None for anything else.
+    """What a code is: {code, products, label, line, receipt}.
+
+    `products` bear it: none where it is unknown, several where two were given the same. `label` is a scale's {item,
+    quantity, amount}, else None. `line` is ready for POST /api/sales; None where there is no one product, or where it
+    has yet to be weighed. `receipt` is what a receipt's own code or number names, {id, receipt, kind, here}, for a
+    refund; None for anything else.
 
     Raises BadRequest where the code is none.
     """
