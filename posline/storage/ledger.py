@@ -542,6 +542,8 @@ class Ledger:
                     document = self._db.execute("SELECT document FROM entry WHERE n = ?", (change.n,)).fetchone()[0]
                 follow = self._projections.apply if counts else self._projections.undo
                 follow(take.shop, take.authority, entry, document)
+            elif change.kind == "sale":
+                self._projections.returns.touch(take.shop, change.id)
         self._projections.effects.rank(take.shop, take.authority, take.ranked)
         self._projections.flush()
         if self._feed:

@@ -59,11 +59,12 @@ class Projections:
 
     def __init__(self, db: Connection) -> None:
         self.effects = Effects(db)
+        self.returns = Returns(db)
         everything: tuple[Projection, ...] = (
             self.effects,
             Goods(db),
             Accounts(db),
-            Returns(db),
+            self.returns,
             Carts(db),
             Drawers(db),
             Filings(db),

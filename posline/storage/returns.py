@@ -37,7 +37,7 @@ class Returns:
     def apply(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
         """`entry` takes something back, or is a sale that something may have been taken back of already."""
         if entry.kind == "sale":
-            self._touch(shop, entry.id)
+            self.touch(shop, entry.id)
             return
         body = entry.body
         self._db.executemany(
@@ -54,13 +54,14 @@ class Returns:
     def undo(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
         """`entry` takes nothing back after all."""
         if entry.kind == "sale":
-            self._touch(shop, entry.id)
+            self.touch(shop, entry.id)
             return
         sale = entry.body["sale"]
         self._db.execute("DELETE FROM returned WHERE shop = ? AND sale = ? AND hash = ?", (shop, sale, entry.hash))
         self._touched.add((shop, sale))
 
-    def _touch(self, shop: int, sale: str) -> None:
+    def touch(self, shop: int, sale: str) -> None:
+        """What is known of a sale changed: also of a copy that does not count, which a refund may name."""
         query = "SELECT 1 FROM returned WHERE shop = ? AND sale = ? LIMIT 1"
         if self._db.execute(query, (shop, sale)).fetchone() is not None:
             self._touched.add((shop, sale))
