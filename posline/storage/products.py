@@ -94,11 +94,6 @@ class Products:
         query = "SELECT sku FROM barcode WHERE shop = ? AND document = ? AND code = ?"
         return sorted({sku for same in _spellings(code) for sku in self._column(query, same)})
 
-    def with_item_code(self, code: str) -> dict[str, Any] | None:
-        """The product that a scale knows by this code: its SKU, or one of its barcodes."""
-        product = self.get(code)
-        return product if product is not None else next(iter(self.with_barcode(code)), None)
-
     # -- lists ---------------------------------------------------------------------------------------------------------
 
     def listed(

@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from posline.core.clock import Reading, iso
-from posline.core.members import Role
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
 from posline.core.status import Status
@@ -570,10 +569,6 @@ class Till:
                 if alarm not in told.get("alarms", ()):
                     self._news.tell(Change("alarm", alarm))
             told = status
-
-    def head_offices(self) -> set[str]:
-        """Author ids of the relays that are members."""
-        return {m.author for m in self.store.members(self.shop_id).values() if m.role is Role.HEAD_OFFICE}
 
 
 def place(reports: Reports, after: str | int | None) -> int:
