@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -44,19 +45,20 @@ def test_kills_while_filing_file_nothing_twice(tmp_path: Path) -> None:
             assert said["on"]
             assert said["here"]
             assert process.stop() == 0
+        never = threading.Event()
         for _ in range(KILLS):
             with process:
                 for _ in range(SALES):
                     body = sale(price=rng.randrange(1, 10_000))
                     assert process.post("/api/sales", body).status_code == 201
                     ids.append(body["id"])
-                time.sleep(rng.uniform(*LOAD_S))  # the random moment
+                never.wait(rng.uniform(*LOAD_S))  # nothing sets it: this is the random moment
                 process.kill()
         with process:
             deadline = time.monotonic() + SETTLED_S
             while (counts := _filing(process)["counts"])["queued"] or counts["sending"]:
                 assert time.monotonic() < deadline, counts
-                time.sleep(0.05)
+                never.wait(0.05)
             ledger = _ledger(simulator)
             assert ledger["duplicates"] == {}
             print(f"{KILLS} kills, {len(ids)} sales: {counts}, {ledger['requests']} requests")
