@@ -6,12 +6,12 @@ Built from an entry of the ledger, the sale it takes back of, and what the ledge
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from posline.core.sales import refund_figures, void_figures
 from posline.storage.reports import Recorded
-from posline.till.sale import Durable, Tender
+from posline.till.sale import Durable, Tender, as_answer
 
 __all__ = ["Refund", "Returned", "refund_of"]
 
@@ -59,13 +59,7 @@ class Refund:
 
     def to_dict(self) -> dict[str, Any]:
         """The refund or void as the API answers it."""
-        answer = asdict(self)
-        answer["lines"] = list(answer["lines"])
-        answer["tenders"] = [
-            {name: value for name, value in tender.items() if name != "reference" or value}
-            for tender in answer["tenders"]
-        ]
-        return answer
+        return as_answer(self)
 
 
 def refund_of(

@@ -12,7 +12,7 @@ from typing import Any
 from posline.core.sales import sale_figures
 from posline.storage.reports import Recorded
 
-__all__ = ["Durable", "Line", "Sale", "Tender", "sale_of"]
+__all__ = ["Durable", "Line", "Sale", "Tender", "as_answer", "sale_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,17 @@ class Sale:
 
     def to_dict(self) -> dict[str, Any]:
         """The sale as the API answers it."""
-        answer = asdict(self)
-        answer["lines"] = list(answer["lines"])
-        answer["tenders"] = [
-            {name: value for name, value in tender.items() if name != "reference" or value}
-            for tender in answer["tenders"]
-        ]
-        return answer
+        return as_answer(self)
+
+
+def as_answer(found: Any) -> dict[str, Any]:
+    """A sale, or what takes one back, as the API answers it: a tender's reference only where there is one."""
+    answer = asdict(found)
+    answer["lines"] = list(answer["lines"])
+    answer["tenders"] = [
+        {name: value for name, value in tender.items() if name != "reference" or value} for tender in answer["tenders"]
+    ]
+    return answer
 
 
 def sale_of(recorded: Recorded, name_of: Callable[[str, str], str | None], durable: Mapping[str, Any]) -> Sale:
