@@ -21,7 +21,7 @@ from posline.storage.store import Store
 
 __all__ = ["COVERS_MAX", "Opening", "Tally", "TillShifts"]
 
-OPENED, CLOSED, DAY_CLOSED = "shift opened", "shift closed", "day closed"
+OPENED, CLOSED = "shift opened", "shift closed"
 COVERS_MAX = 200  # ranges of numbers in a Z report: at one a restart of the till
 PLACES_MAX = 400  # in the close of a day (posline.core.counter): what is beyond them is shown as late
 _body = msgspec.json.Decoder(dict[str, Any]).decode
@@ -48,6 +48,17 @@ class Opening:
     def of(cls, entry: Entry) -> Opening:
         """The opening that an entry is."""
         return cls(entry.id, entry.seq, entry.at, entry.by, entry.body["float"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Twin:
+    """A duplicate: its number in its till's chain, its day, when both copies were here, and how it is shown."""
+
+    run: int
+    seq: int
+    day: str
+    came: int
+    shown: dict[str, Any]
 
 
 class Tally:
@@ -191,24 +202,51 @@ class TillShifts:
                 ):
                     yield hash, run, seq, kind, _body(raw)
 
-    def duplicates(self, *, numbers: Numbers | None = None, day: str = "") -> list[dict[str, Any]]:
-        """Of the till's entries, or those with these numbers or of this day, the ones that another till recorded too
-        and that count there: the money lies in one of the two drawers. {id, kind, amount, kept_by}; `amount` in minor
-        units, below 0 for what went out."""
-        found = []
-        for id, kind, run, seq, of_day, raw, kept in self._read.execute(
-            "SELECT id, kind, run, seq, day, raw, kept FROM entry WHERE shop = ? AND status = ? AND status <> 0"
+    def duplicates(self, numbers: Numbers) -> list[dict[str, Any]]:
+        """Of the till's entries with these numbers, the ones that another till recorded too and that count there: the
+        money lies in one of the two drawers. {id, kind, amount, kept_by}; `amount` in minor units, below 0 for what
+        went out."""
+        return [twin.shown for twin in self._twins() if (twin.run, twin.seq) in numbers]
+
+    def new_duplicates(self, day: str) -> dict[str, list[dict[str, Any]]]:
+        """By business day, the duplicates of `day`, and of earlier days those that came out only after the till's last
+        entry before `day`: two tills may be apart overnight, and whose drawer was short has to hear of it."""
+        twins = list(self._twins())
+        older = any(twin.day < day for twin in twins)
+        since = self._last_before(day) if older else 0
+        found: dict[str, list[dict[str, Any]]] = {}
+        for twin in sorted(twins, key=lambda twin: twin.day):
+            if twin.day == day or (twin.day < day and twin.came > since):
+                found.setdefault(twin.day, []).append(twin.shown)
+        return found
+
+    def _twins(self) -> Iterator[_Twin]:
+        for n, id, kind, run, seq, day, raw, kept in self._read.execute(
+            "SELECT n, id, kind, run, seq, day, raw, kept FROM entry WHERE shop = ? AND status = ? AND status <> 0"
             " AND author = ? ORDER BY run, seq, hash",
             (self._key, DUPLICATE, self._author),
         ).fetchall():
-            here = (numbers is None or (run, seq) in numbers) and day in ("", of_day)
-            if here and kind in MONEY_KINDS:
-                row = self._read.execute(
-                    "SELECT author FROM entry WHERE shop = ? AND hash = ? LIMIT 1", (self._key, kept)
-                ).fetchone()
-                by = None if row is None else row[0]
-                found.append({"id": id, "kind": kind, "amount": money_in(kind, _body(raw)), "kept_by": by})
-        return found
+            if kind not in MONEY_KINDS:
+                continue
+            other = self._read.execute(
+                "SELECT n, author FROM entry WHERE shop = ? AND hash = ? LIMIT 1", (self._key, kept)
+            ).fetchone()
+            came, by = (n, None) if other is None else (max(n, other[0]), other[1])
+            shown = {"id": id, "kind": kind, "amount": money_in(kind, _body(raw)), "kept_by": by}
+            yield _Twin(run, seq, day, came, shown)
+
+    def _last_before(self, day: str) -> int:
+        """The place, in the order in which entries came here, of the till's last entry of a day before `day`."""
+        for (run,) in self._read.execute(
+            "SELECT run FROM run WHERE shop = ? AND author = ? ORDER BY tip DESC", (self._key, self._author)
+        ).fetchall():
+            row = self._read.execute(
+                "SELECT n FROM entry WHERE shop = ? AND author = ? AND run = ? AND day < ? ORDER BY seq DESC LIMIT 1",
+                (self._key, self._author, run, day),
+            ).fetchone()
+            if row is not None:
+                return int(row[0])
+        return 0
 
     # -- days ------------------------------------------------------------------------------------------------------
 

@@ -182,7 +182,7 @@ class Shifts:
         }  # fmt: skip
         found |= {"number": self._own.closes() + 1} | tally.takings.figures()
         found |= {"expected": tally.takings.expected(float), "counted": None, "over_short": None}
-        found |= {"duplicates": self._own.duplicates(numbers=tally.numbers), "note": ""}
+        found |= {"duplicates": self._own.duplicates(tally.numbers), "note": ""}
         blind = bool(till.reports.setting(BLIND))
         if blind:
             found |= dict.fromkeys(GIVEN_AWAY)
@@ -225,13 +225,16 @@ class Shifts:
         return closes + openings
 
     def alarms(self) -> list[dict[str, Any]]:
-        """What this till's drawer was told to hold today and another till counts: {kind, count, amount, detail}."""
-        twins = self._own.duplicates(day=self._till.day)
-        if not twins:
+        """What this till's drawer was told to hold and another till counts, where it was of today or came out since:
+        {kind, count, amount, detail}."""
+        by_day = self._own.new_duplicates(self._till.day)
+        if not by_day:
             return []
+        twins = [twin for found in by_day.values() for twin in found]
         amount, tills = sum(twin["amount"] for twin in twins), {twin["kept_by"] for twin in twins} - {None}
         where = " and ".join(f"till {label}" for label in sorted(map(self._till.reports.label, tills)))
-        detail = f"{len(twins)} of today's entries of this till are recorded at {where} too, and count there"
+        days = " and ".join("today" if day == self._till.day else day for day in by_day)
+        detail = f"{len(twins)} of this till's entries, of {days}, are recorded at {where} too, and count there"
         return [{"kind": "duplicate", "count": len(twins), "amount": amount, "detail": detail}]
 
     # -- how they are shown ----------------------------------------------------------------------------------------
@@ -267,7 +270,7 @@ class Shifts:
             "report": "Z", **self._head(recorded), "shift": body["shift"], "opened": opened, "float": body["float"],
             "covers": body["covers"], **figures, "expected": body["expected"], "counted": body["counted"],
             "over_short": over_short(body["counted"], body["expected"]),
-            "duplicates": of.duplicates(numbers=Numbers(body["covers"])), "note": body.get("note", ""), "blind": False,
+            "duplicates": of.duplicates(Numbers(body["covers"])), "note": body.get("note", ""), "blind": False,
         }  # fmt: skip
 
 

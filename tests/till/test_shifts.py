@@ -409,3 +409,29 @@ async def test_a_z_report_is_a_sheet_too(tmp_path: Path) -> None:
         page = await client.get(f"/api/shifts/{z['id']}", params={"format": "html"})
         assert page.headers["content-type"].startswith("text/html") and "Z report 1" in page.text
         assert (await client.get(f"/api/shifts/{z['id']}", params={"format": "pdf"})).status_code == 422
+
+
+async def test_a_duplicate_that_came_out_overnight_is_noted_the_next_day(tmp_path: Path) -> None:
+    time = StillTime()
+    async with open_till(tmp_path, clockwork=at(time)) as till:
+        names = (f"till {n}" for n in range(100))
+        other = next(writer for writer in map(Writer, names) if writer.id < till.id)  # the lower id's copy counts
+        await till.write("member", {"key": text_key(other.key.public), "label": "B", "role": "till"}, document="shop")
+        id, day = new(), till.day
+        await till.sell([{"sku": "1", "quantity": 1, "price": 100}], id=id)
+        await close(till)
+        time.wall_ms, time.mono_ms = time.wall_ms + DAY_MS, time.mono_ms + DAY_MS
+        assert till.day > day and not [alarm for alarm in till.alarms() if alarm["kind"] == "duplicate"]
+        other.name = "B"
+        other.begin()
+        other.sale(100, id=id)
+        other.seal()
+        for client, entry in enumerate(other.entries, 5):
+            till.replica.integrate(entry.document, lone_update(client, other.id, [entry.raw.decode()]), origin="b")
+        await till.engine.durable(*till.replica.staged)
+        await till.sell([{"sku": "1", "quantity": 1, "price": 40}])
+        (alarm,) = [alarm for alarm in till.alarms() if alarm["kind"] == "duplicate"]
+        assert (alarm["count"], alarm["amount"]) == (1, 100) and day in alarm["detail"]
+        time.wall_ms, time.mono_ms = time.wall_ms + DAY_MS, time.mono_ms + DAY_MS
+        await till.sell([{"sku": "1", "quantity": 1, "price": 40}])
+        assert not [alarm for alarm in till.alarms() if alarm["kind"] == "duplicate"], "it was told for a day"
