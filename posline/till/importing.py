@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posline.core.money import is_rate
 from posline.core.products import MAX_PRODUCTS
 from posline.errors import BadRequest
 from posline.till.catalogue import BadRow, Barcodes, Row, read_catalogue
@@ -72,6 +73,7 @@ class _Taking:
         self._warnings: list[BadRow] = []
         self._bad_count = self._warning_count = 0
         self._barcodes = Barcodes(self._owner)
+        self._classes = till.terms().classes
         self._changed: list[tuple[int, dict[str, Any]]] = []  # with their sizes in bytes
         self._asked = ""
 
@@ -93,13 +95,23 @@ class _Taking:
         if "stock" in product:
             self.stocked.append({"sku": product["sku"], "stock": product["stock"]})
         self._asked = product["sku"]
-        if (shared := self._barcodes.shared(product)) is not None:
+        for warning in (self._barcodes.shared(product), self._untaxed(product)):
+            if warning is None:
+                continue
             self._warning_count += 1
             if len(self._warnings) < LISTED_MAX:
-                self._warnings.append(BadRow(row.line, shared))
+                self._warnings.append(BadRow(row.line, warning))
         if self._replace or self._till.reports.product(product["sku"]) != product:
             size = len(json.dumps(product, ensure_ascii=False).encode()) + 1
             self._changed.append((size, product))
+
+    def _untaxed(self, product: dict[str, Any]) -> str | None:
+        """That a product's tax class is none of the shop's (yet), if so: nothing else would tell that it sells without
+        tax."""
+        tax = product.get("tax", "")
+        if not tax or tax in self._classes or is_rate(tax) or "tax_rate" in product:
+            return None
+        return f"tax: {tax[:40]} is no tax class of this shop: it sells without tax until the setting 'tax' has it"
 
     def _owner(self, code: str) -> str | None:
         """Whose barcode it is in the catalogue that the file is added to, if it is another product's."""

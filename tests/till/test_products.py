@@ -165,6 +165,21 @@ async def test_a_file_goes_in_with_its_stock_once_and_comes_out_the_same(tmp_pat
             await imported(till, only, replace=True)
 
 
+async def test_rows_that_are_taken_and_look_wrong_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text(
+        "sku,name,price,tax,tax_rate,barcode\n"
+        "1,Tea,100,standard,,111\n2,Salt,100,gst,,\n3,Rice,100,18,,111\n4,Oil,100,gst,5,\n5,Ghee,100,,,\n"
+    )
+    async with open_till(tmp_path / "a") as till:
+        answer = await imported(till, file)
+        assert (answer["products"], answer["bad_count"], answer["warning_count"]) == (5, 0, 2)
+        named = [(row["line"], row["detail"].split(":")[0]) for row in answer["warnings"]]
+        assert named == [(3, "tax"), (4, "barcode")]
+        sold = await till.sell([{"sku": sku, "quantity": 1} for sku in "12345"])
+        assert [line.tax > 0 for line in sold.lines] == [True, False, True, True, False], "which is what was said"
+
+
 async def test_two_tills_that_take_one_file_while_apart_have_its_stock_once(tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_text("sku,name,price,stock\n" + "".join(f"{n},Thing {n},100,10\n" for n in range(450)))
