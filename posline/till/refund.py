@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from posline.core.sales import refund_figures, void_figures
+from posline.core.sales import refund_figures, sale_figures, void_figures
 from posline.storage.reports import Recorded
 from posline.till.sale import Durable, Tender, as_answer
 
@@ -18,7 +18,8 @@ __all__ = ["Refund", "Returned", "refund_of"]
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Of one line of the sale, how much was taken back. Amounts are whole minor units, `quantity` a decimal in text."""
+    """Of one line of the sale, how much was taken back. Amounts are whole minor units, `quantity` a decimal in text. A
+    void's lines have the sale's amounts, and 0 while the sale is not here."""
 
     line: int
     sku: str
@@ -76,20 +77,13 @@ def refund_of(
     figures = refund_figures(body) if numbered else void_figures(body)
     payable = figures.total + figures.rounding
     tenders = body.get("tenders") or [{"kind": "cash", "amount": payable}]
-    sold = [] if sale is None else sale.entry.body["lines"]
-    lines = tuple(
-        Returned(
-            line["line"],
-            line["sku"],
-            (sold[line["line"] - 1].get("name") if line["line"] <= len(sold) else None)
-            or name_of(line["sku"], entry.at)
-            or line["sku"],
-            line["quantity"],
-            line.get("tax", 0),
-            line.get("total", 0),
-        )
-        for line in body["lines"]
-    )
+    sold = {} if sale is None else _sold_lines(sale)
+    lines = []
+    for line in body["lines"]:
+        of, cost = sold.get(line["line"], ({}, 0))
+        amounts = (line.get("tax", 0), line["total"]) if numbered else (of.get("tax", 0), cost)
+        name = of.get("name") or name_of(line["sku"], entry.at) or line["sku"]
+        lines.append(Returned(line["line"], line["sku"], name, line["quantity"], *amounts))
     return Refund(
         id=entry.id,
         kind=entry.kind,
@@ -105,7 +99,7 @@ def refund_of(
         by=entry.by,
         sale=body["sale"],
         sale_receipt=None if sale is None else sale.receipt,
-        lines=lines,
+        lines=tuple(lines),
         tax=figures.tax,
         rounding=figures.rounding,
         total=figures.total,
@@ -116,3 +110,9 @@ def refund_of(
         approved=body.get("approved", ""),
         durable=Durable(durable["here"], durable["tills"], durable["head_office"]),
     )
+
+
+def _sold_lines(sale: Recorded) -> dict[int, tuple[Mapping[str, Any], int]]:
+    """The lines of a sale by number, and what each cost."""
+    body = sale.entry.body
+    return dict(enumerate(zip(body["lines"], sale_figures(body).lines, strict=True), 1))

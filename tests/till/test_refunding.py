@@ -99,6 +99,8 @@ async def test_a_void_is_for_the_till_that_rang_it_and_once(tmp_path: Path) -> N
         assert first.status_code == 201
         assert (first.json()["kind"], first.json()["total"]) == ("void", sold["total"])
         assert first.json()["receipt"] is None
+        amounts = [(line["tax"], line["total"]) for line in first.json()["lines"]]
+        assert amounts == [(line["tax"], line["total"]) for line in sold["lines"]], "what the sale's lines cost"
         assert (await client.post(f"/api/sales/{sold['id']}/void", json=request)).status_code == 200
         assert (await client.post(f"/api/sales/{sold['id']}/void", json=asked())).status_code == 409
         assert (await client.post(f"/api/sales/{sold['id']}/refund", json=asked())).status_code == 409
