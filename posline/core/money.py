@@ -30,6 +30,7 @@ __all__ = [
     "receipt_taxes",
     "round_cash",
     "round_half_up",
+    "signed_text",
     "tax_fraction",
 ]
 
@@ -74,6 +75,11 @@ def format_quantity(thousandths: int) -> str:
     """The shortest decimal: 1500 is "1.5"."""
     whole, rest = divmod(thousandths, THOUSAND)
     return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
+
+
+def signed_text(thousandths: int) -> str:
+    """As format_quantity, below 0 too: what is on hand, or a move of goods."""
+    return f"-{format_quantity(-thousandths)}" if thousandths < 0 else format_quantity(thousandths)
 
 
 def quantity_of(value: object) -> int:

@@ -41,7 +41,6 @@ ACTIONS = (
 PIN_DIGITS = range(4, 13)
 LANGUAGES = ("en", "ur")
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}  # 16 MiB and some 50 ms: what a till can spare, and a guesser feels
-_SALT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)

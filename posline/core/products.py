@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from posline.core.money import MAX_MONEY, format_quantity, parse_rate
+from posline.core.checks import MAX_TEXT, amount, text
+from posline.core.money import MAX_MONEY, is_rate, signed_text
 from posline.errors import BadRequest, FieldError
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 MAX_PRODUCTS = 200  # in one entry
-MAX_TEXT = 200  # characters of any text, as in posline.core.kinds
 BARCODES_MAX = 20  # of one product
 LABELS_MAX = 50  # of one product that is written here
 
@@ -62,45 +62,30 @@ def check_products(products: object) -> str | None:
 
 
 def _unreadable(product: object) -> str | None:
-    if type(product) is not dict or not _text(product.get("sku"), 1) or not _text(product.get("name")):
+    if type(product) is not dict or not text(product.get("sku")) or not text(product.get("name"), 0):
         return "a product has no sku or name"
-    if not _amount(product.get("price")):
+    if not amount(product.get("price")):
         return "a product's price is out of range"
     if len(product) == 3:
         return None
     for name in TEXTS:
-        if not _text(product.get(name, "")):
+        if not text(product.get(name, ""), 0):
             return f"a product's {name} is no text"
-    if not _amount(product.get("mrp", 0)):
+    if not amount(product.get("mrp", 0)):
         return "a product's mrp is out of range"
     for name, default in FLAGS.items():
         if type(product.get(name, default)) is not bool:
             return f"a product's {name} is neither true nor false"
     barcodes, labels = product.get("barcodes", []), product.get("labels", {})
-    if type(barcodes) is not list or len(barcodes) > BARCODES_MAX or not all(_text(code, 1) for code in barcodes):
+    if type(barcodes) is not list or len(barcodes) > BARCODES_MAX or not all(text(code) for code in barcodes):
         return f"a product's barcodes are not up to {BARCODES_MAX} texts"
-    if "tax_rate" in product and not _is_rate(product["tax_rate"]):
+    if "tax_rate" in product and not is_rate(product["tax_rate"]):
         return "a product's tax_rate is no rate in per cent"
     if "low_stock" in product and _decimal(product["low_stock"]) is None:
         return "a product's low_stock is no decimal"
-    if type(labels) is not dict or not all(_text(v) for v in labels.values()):
+    if type(labels) is not dict or not all(text(v, 0) for v in labels.values()):
         return "a product's labels are no texts"
     return None
-
-
-def _text(value: object, least: int = 0) -> bool:
-    return type(value) is str and least <= len(value) <= MAX_TEXT
-
-
-def _amount(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_MONEY
-
-
-def _is_rate(value: object) -> bool:
-    try:
-        return type(value) is str and parse_rate(value) >= 0
-    except ValueError:
-        return False
 
 
 def _decimal(value: object) -> str | None:
@@ -109,7 +94,7 @@ def _decimal(value: object) -> str | None:
     if match is None:
         return None
     thousandths = int(match[2]) * 1000 + int((match[3] or "").ljust(3, "0"))
-    return (match[1] if thousandths else "") + format_quantity(thousandths)
+    return signed_text(-thousandths if match[1] else thousandths)
 
 
 # -- reading one -------------------------------------------------------------------------------------------------------
@@ -182,7 +167,7 @@ def product_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name in AMOUNTS:
         if name in fields:
             made[name] = fields[name]
-            if not _amount(fields[name]):
+            if not amount(fields[name]):
                 wrong(name, f"must be a whole number of minor units from 0 to {MAX_MONEY}")
     for name in ("stock", "low_stock"):
         if name in fields and fields[name] != "":
@@ -206,18 +191,18 @@ def product_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clean(name: str, value: object, wrong: Any) -> str:
     """A text without blanks around it."""
-    text = value.strip() if isinstance(value, str) else ""
-    if not isinstance(value, str) or len(text) > MAX_TEXT:
+    clean = value.strip() if isinstance(value, str) else ""
+    if not isinstance(value, str) or len(clean) > MAX_TEXT:
         wrong(name, f"must be a text of up to {MAX_TEXT} characters")
-    elif not text.isascii() and any(0xD800 <= ord(c) <= 0xDFFF for c in text):
+    elif not clean.isascii() and any(0xD800 <= ord(c) <= 0xDFFF for c in clean):
         wrong(name, "holds half a character (a lone surrogate)")
-    return text
+    return clean
 
 
 def _number(name: str, value: object, wrong: Any) -> str:
     """A decimal in its shortest form; a level to be warned at is not below 0."""
-    text = format(value, "f") if isinstance(value, Decimal) else str(value) if type(value) is int else value
-    found = _decimal(text.strip() if isinstance(text, str) else text)
+    given = format(value, "f") if isinstance(value, Decimal) else str(value) if type(value) is int else value
+    found = _decimal(given.strip() if isinstance(given, str) else given)
     if found is None or (name == "low_stock" and found.startswith("-")):
         wrong(name, f"{str(value)[:40]!r} is no number with at most 3 digits behind the point")
     return found or ""
@@ -225,11 +210,11 @@ def _number(name: str, value: object, wrong: Any) -> str:
 
 def _rate(value: object, wrong: Any) -> str:
     """A rate as written; 18 may be a number."""
-    text = format(value, "f") if isinstance(value, Decimal) else str(value) if type(value) is int else value
-    text = text.strip() if isinstance(text, str) else ""
-    if not _is_rate(text):
+    given = format(value, "f") if isinstance(value, Decimal) else str(value) if type(value) is int else value
+    rate = given.strip() if isinstance(given, str) else ""
+    if not is_rate(rate):
         wrong("tax_rate", f"{str(value)[:40]!r} is no rate in per cent, such as 18")
-    return text
+    return rate
 
 
 def _barcodes(made: dict[str, Any], more: object, wrong: Any) -> None:

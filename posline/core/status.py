@@ -15,7 +15,6 @@ The rules are those of docs/protocol.md, "What counts".
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -305,11 +304,3 @@ def _judge_author(
 
 def _order(entry: Entry) -> tuple[str, int, int, bytes]:
     return entry.till, entry.run, entry.seq, entry.hash
-
-
-def day_digest(hashes_and_statuses: Iterable[tuple[bytes, Status]]) -> str:
-    """Hex SHA-256 over the sorted hashes and statuses of the entries whose effective day it is."""
-    digest = hashlib.sha256()
-    for hash, status in sorted(hashes_and_statuses):
-        digest.update(hash + status.value.encode() + b"\n")
-    return digest.hexdigest()

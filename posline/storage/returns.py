@@ -19,7 +19,7 @@ from posline.storage.connection import Connection
 
 __all__ = ["Returns"]
 
-COUNTED, DUPLICATE = 0, 1  # as posline.storage.ledger numbers them, which stands above this
+DUPLICATE = 1  # as posline.storage.ledger numbers it, which stands above this; below it is what counts
 _body = msgspec.json.Decoder(dict[str, Any]).decode
 _Line = tuple[int, int]  # thousandths sold, and what they cost
 

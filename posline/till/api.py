@@ -59,7 +59,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *receipt_routes(till),
         *goods_routes(till),
         *customer_routes(till),
-        *product_routes(till, limit_of),
+        *product_routes(till),
         *report_routes(till),
         Route("/api/status", api.status, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
@@ -101,7 +101,6 @@ class _Api:
             return json_answer(self._till.sale(wanted).to_dict())
         except Ambiguous as error:
             return several(error, [self._till.show(r) for r in self._till.reports.sale(wanted)])
-
 
     async def status(self, request: Request) -> Response:
         return json_answer(self._till.status())

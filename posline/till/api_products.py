@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +13,7 @@ from posline.errors import BadRequest, NotFound
 from posline.till.body import read_object
 from posline.till.editing import save_product
 from posline.till.problems import json_answer
+from posline.till.query import limit_of
 from posline.till.till import Till
 
 __all__ = ["product_routes"]
@@ -21,8 +21,8 @@ __all__ = ["product_routes"]
 TEXT_MAX = 200  # characters of what is searched for, and of an SKU
 
 
-def product_routes(till: Till, limit_of: Callable[[str | None], int]) -> list[Route]:
-    """/api/products, /api/products/{sku} and /api/departments. `limit_of` reads how many are asked for."""
+def product_routes(till: Till) -> list[Route]:
+    """/api/products, /api/products/{sku} and /api/departments."""
 
     async def products(request: Request) -> Response:
         found = await asyncio.to_thread(_found, till, request, limit_of(request.query_params.get("limit")))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.entry import Entry
 from posline.core.faults import Faults
-from posline.core.money import parse_quantity
+from posline.core.money import parse_quantity, signed_text
 from posline.core.refunding import NOTHING, refund_body, same_refund, void_body
 from posline.core.status import Status
 from posline.errors import NotPossible
@@ -25,7 +25,6 @@ from posline.till.fiscal.filing import filing_field
 from posline.till.people import approval
 from posline.till.recording import Draft, Result
 from posline.till.refund import Refund, refund_of
-from posline.till.stock import signed_text
 
 if TYPE_CHECKING:
     from posline.till.till import Till

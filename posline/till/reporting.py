@@ -39,7 +39,7 @@ __all__ = [
     "summary_sheet",
 ]
 
-MONEY, QUANTITY, COUNT, PERCENT, TEXT = KINDS = ("money", "quantity", "count", "percent", "text")
+MONEY, QUANTITY, COUNT, PERCENT, TEXT = ("money", "quantity", "count", "percent", "text")
 NUMBERS = frozenset({MONEY, QUANTITY, COUNT, PERCENT})  # set to the right
 # before a CSV that people open: without it spreadsheets take UTF-8 for an older code, and Urdu names for rubbish
 BOM = "\ufeff"

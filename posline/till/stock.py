@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from posline.core.checks import MAX_LINES, signed_quantity
 from posline.core.entry import Entry
 from posline.core.faults import Faults
-from posline.core.money import THOUSAND
+from posline.core.money import signed_text
 from posline.storage.held import is_stocked, on_hand, stocked
 from posline.till.people import approval
 from posline.till.recording import Draft
@@ -23,7 +23,7 @@ from posline.till.recording import Draft
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["LOW_STOCK", "Stock", "signed_text"]
+__all__ = ["LOW_STOCK", "Stock"]
 
 LOW_STOCK = "low_stock"  # the shared setting: below which quantity a product is low, where it says nothing itself
 _FIELDS = frozenset({"id", "moves", "note", "by", "pin", "approve"})
@@ -177,10 +177,3 @@ def _quantity(faults: Faults, where: str, value: object) -> int:
     if found is None:
         faults.add(where, "must be a decimal with at most 6 digits before the point and 3 behind it")
     return found or 0
-
-
-def signed_text(thousandths: int) -> str:
-    """A decimal in text, below 0 too."""
-    whole, rest = divmod(abs(thousandths), THOUSAND)
-    text = f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
-    return "-" + text if thousandths < 0 else text

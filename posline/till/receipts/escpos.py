@@ -26,14 +26,13 @@ from posline.till.receipts.blocks import (
 from posline.till.receipts.raster import draw_block
 from posline.till.receipts.text import block_lines
 
-__all__ = ["STATUS", "escpos", "kick", "raster"]
+__all__ = ["escpos", "kick", "raster"]
 
 ESC, GS = b"\x1b", b"\x1d"
 # as new, letters of the USA, so that # $ @ [ ] are themselves, code page 437
 START = ESC + b"@" + ESC + b"R\x00" + ESC + b"t\x00"
 FEED_LINES = 4  # from the print head to the knife or the edge where it is torn off
 CUT = ESC + b"d" + bytes([FEED_LINES]) + GS + b"V\x01"  # a partial cut; printers without a knife pass over it
-STATUS = b"\x10\x04\x02"  # DLE EOT 2: why are you off line? Answered with one byte, even while it prints
 BAND_ROWS = 128  # dots: 9 kB on the widest paper, what small printers can hold
 KICK_ON_MS, KICK_OFF_MS = 50, 200  # how long the drawer's coil is under current; in steps of 2 ms
 _PLAIN = str.maketrans(
