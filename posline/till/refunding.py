@@ -8,6 +8,7 @@ rang the sale, until its shift is closed: what a Z report has reported is refund
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from posline.till.refund import Refund, refund_of
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Refunded", "refund", "refunds_of", "show_refund", "sold", "void"]
+__all__ = ["Refunded", "asked", "refund", "refunds_of", "show_refund", "sold", "void"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,18 @@ class Refunded:
 
     refund: Refund
     repeated: bool
+
+
+def asked(
+    id: str | uuid.UUID | None, reason: str, by: str | None, approve: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """What requests to refund and to void have in common, from what the library's calls are given."""
+    request: dict[str, Any] = {"id": str(id or uuid.uuid4()), "reason": reason}
+    if by is not None:
+        request["by"] = by
+    if approve is not None:
+        request["approve"] = dict(approve)
+    return request
 
 
 async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunded:

@@ -42,7 +42,7 @@ from posline.till.people import People
 from posline.till.printing import Printing
 from posline.till.recording import Recording
 from posline.till.refund import Refund
-from posline.till.refunding import refund, show_refund, void
+from posline.till.refunding import asked, refund, show_refund, void
 from posline.till.restoring import Restoring
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
@@ -319,7 +319,8 @@ class Till:
         """Record a sale; returned once it is on the disk.
 
         A line is {sku, quantity, price?, discount?, name?}: amounts in whole minor units, quantities as int, Decimal or
-        text. Without `tenders`, cash was paid exactly. Make `id` (a UUID) before the first try, and repeat it after
+        text. Without `tenders`, cash was paid exactly. What else a sale may say (its customer, a discount of the whole,
+        who approves) goes by `ring`. Make `id` (a UUID) before the first try, and repeat it after
         any error: one id is one sale. Raises BadRequest, Conflict, CommitFailed (DiskFull: no room), after all of
         which nothing was recorded, and OutcomeUnknown.
         """
@@ -342,30 +343,36 @@ class Till:
         reason: str,
         id: str | uuid.UUID | None = None,
         tenders: Sequence[Mapping[str, Any]] | None = None,
+        restock: bool = True,
         by: str | None = None,
+        approve: Mapping[str, str] | None = None,
     ) -> Refund:
         """Take goods back of the sale with this id or receipt, of any till; returned once it is on the disk.
 
         A line is {line, quantity?}: its number in the sale, and how much of it. Without `lines`, all that is left;
-        without `tenders`, by what was paid with. `id` as for `sell`. Raises what `sell` does, NotFound, Ambiguous and
-        NotPossible.
+        without `tenders`, by what was paid with. With `restock` False the goods are not put back. `id` as for `sell`;
+        `approve` is {by, pin} of who may, where the shop's permissions ask for it. Raises what `sell` does, NotFound,
+        Ambiguous, NotPossible and NotAllowed.
         """
-        request: dict[str, Any] = {"id": str(id or uuid.uuid4()), "reason": reason}
+        request = asked(id, reason, by, approve)
         for name, value in (("lines", lines), ("tenders", tenders)):
             if value is not None:
                 request[name] = [dict(item) for item in value]
-        if by is not None:
-            request["by"] = by
+        if not restock:
+            request["restock"] = False
         return (await refund(self, sale, request)).refund
 
     async def void(
-        self, sale: str, reason: str, *, id: str | uuid.UUID | None = None, by: str | None = None
+        self,
+        sale: str,
+        reason: str,
+        *,
+        id: str | uuid.UUID | None = None,
+        by: str | None = None,
+        approve: Mapping[str, str] | None = None,
     ) -> Refund:
         """Undo a whole sale of this till while its shift is open. Raises as `refund`."""
-        request: dict[str, Any] = {"id": str(id or uuid.uuid4()), "reason": reason}
-        if by is not None:
-            request["by"] = by
-        return (await void(self, sale, request)).refund
+        return (await void(self, sale, asked(id, reason, by, approve))).refund
 
     # -- asking --------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from posline.errors import BadRequest, Conflict, NotPossible
+from posline.errors import BadRequest, Conflict, NotAllowed, NotPossible
+from posline.till.shared import put
 from posline.till.till import open_till
 from tests.attacks.hostile import bring, member_of
 from tests.till.shop import TEA, invited, running, sale, until
@@ -115,8 +116,26 @@ async def test_a_program_refunds_without_a_server(tmp_path: Path) -> None:
         back = await till.refund(sold.receipt, [{"line": 2, "quantity": "0.5"}], reason="sour")
         assert back.lines[0].total == 100  # 1.5 x 199 = 299 rounded; a third of it
         assert till.refunded(back.id) == till.refunded(back.receipt or "")
+        before = till.stock.of("TEA")["on_hand"]
+        broken = await till.refund(sold.id, [{"line": 1, "quantity": 1}], reason="broken", restock=False)
+        assert not broken.restock and till.stock.of("TEA")["on_hand"] == before
         voided = await till.void((await till.sell(THREE)).id, "mistyped")
         assert voided.total == sold.total
+
+
+async def test_a_program_says_who_approves(tmp_path: Path) -> None:
+    async with open_till(tmp_path) as till:
+        await till.people.save("Sana", {"role": "supervisor", "pin": "5678"})
+        await put(till, "permissions", {"refund": "supervisor", "void": "supervisor"})
+        sold = await till.sell(THREE)
+        sana = {"by": "Sana", "pin": "5678"}
+        with pytest.raises(NotAllowed):
+            await till.refund(sold.id, [{"line": 2}], reason="sour")
+        assert (await till.refund(sold.id, [{"line": 2}], reason="sour", approve=sana)).approved == "Sana"
+        other = await till.sell(THREE)
+        with pytest.raises(NotAllowed):
+            await till.void(other.id, "mistyped")
+        assert (await till.void(other.id, "mistyped", approve=sana)).approved == "Sana"
 
 
 async def test_two_tills_refund_one_line_while_apart_and_the_shop_is_told(tmp_path: Path) -> None:
