@@ -112,7 +112,7 @@ class Conflict(PoslineError):
 
     def __init__(self, id: str) -> None:
         self.id = id
-        super().__init__(f"the id {id} is already recorded with other content: make a new id for a new sale")
+        super().__init__(f"the id {id} is already recorded with other content: make a new id for what is new")
 
 
 class NotPossible(PoslineError):
