@@ -7,6 +7,7 @@ that this device is about to write, in one form for equal content, and names wha
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -27,11 +28,13 @@ __all__ = [
     "favourite_place",
     "is_active",
     "product_of",
+    "spellings",
 ]
 
 MAX_PRODUCTS = 200  # in one entry
 BARCODES_MAX = 20  # of one product
 LABELS_MAX = 50  # of one product that is written here
+BYTES_MAX = 32 * 1024  # of such a product, so that an entry, of at most 48 KiB, has room for it
 
 TEXTS = ("name_ur", "barcode", "department", "unit", "tax", "favourite", "hs_code", "uom", "sro_schedule", "sro_serial")
 AMOUNTS = ("price", "mrp")  # whole minor units
@@ -108,6 +111,16 @@ def barcodes_of(product: Mapping[str, Any]) -> list[str]:
     return [code for code in dict.fromkeys(codes) if code]
 
 
+def spellings(code: str) -> tuple[str, ...]:
+    """A barcode as scanners may read it, itself first: UPC-A is EAN-13 with a 0 before it."""
+    if code.isascii() and code.isdigit():
+        if len(code) == 12:
+            return code, "0" + code
+        if len(code) == 13 and code[0] == "0":
+            return code, code[1:]
+    return (code,)
+
+
 def is_active(product: Mapping[str, Any]) -> bool:
     """Whether a product is sold, and not retired."""
     return product.get("active") is not False
@@ -133,6 +146,8 @@ def edited(sku: str, now: Mapping[str, Any] | None, fields: Mapping[str, Any]) -
     """
     if fields.get("sku", sku) != sku:
         raise BadRequest.of("sku", f"is not the {sku[:60]!r} that the address names: a product keeps its sku")
+    if sku != sku.strip():  # or what is made of it were another product than the one it was looked up as
+        raise BadRequest.of("sku", f"{sku[:60]!r} has blanks around it")
     newer = {name: value for name, value in (now or {}).items() if name not in FIELDS}
     product = {name: value for name, value in (now or {}).items() if name in FIELDS} | dict(fields) | {"sku": sku}
     if "barcode" in fields and "barcodes" not in fields:
@@ -186,7 +201,10 @@ def product_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     _labels(made, fields.get("labels", {}), wrong)
     if faults:
         raise BadRequest(faults)
-    return {name: made[name] for name in FIELDS if name in made and made[name] not in ("", [], {})}
+    product = {name: made[name] for name in FIELDS if name in made and made[name] not in ("", [], {})}
+    if "labels" in product and (size := len(json.dumps(product, ensure_ascii=False).encode())) > BYTES_MAX:
+        raise BadRequest.of("labels", f"are too long: the product comes to {size} bytes, of {BYTES_MAX}")
+    return product
 
 
 def _clean(name: str, value: object, wrong: Any) -> str:

@@ -10,7 +10,7 @@ import unicodedata
 
 __all__ = ["WORDS_VERSION", "fold"]
 
-WORDS_VERSION = 1
+WORDS_VERSION = 2
 
 # Keyboards for Arabic and Urdu write some letters with different characters that look the same on a receipt.
 _SAME = {
@@ -45,5 +45,7 @@ def fold(text: str) -> str:
     """The words of a text with one blank between them, "" for none: "Kellogg's 1.5 kg" is "kelloggs 1 5 kg"."""
     if text.isascii():
         return " ".join(text.translate(_ASCII).split())
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = text
+    for _ in range(2):  # a letter taken apart may be a capital: the sign for kiloohm is a k and a capital omega
+        plain = unicodedata.normalize("NFKD", plain.casefold())
     return " ".join(plain.translate(_LETTERS).split())

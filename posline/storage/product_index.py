@@ -155,7 +155,8 @@ def differences(db: Connection, shop: int, document: int) -> Iterator[str]:
         "SELECT name, value FROM edit WHERE shop = ? AND document = ? AND current = 1 ORDER BY name", place
     ):
         product = json.loads(value)
-        if held.pop(sku, None) != _row(sku, product) or codes.pop(sku, set()) != set(_codes(product)):
+        row, bears = held.pop(sku, None), codes.pop(sku, set())  # both, or what is left would be named again
+        if row != _row(sku, product) or bears != set(_codes(product)):
             yield sku
     yield from sorted(held.keys() | codes.keys())
 

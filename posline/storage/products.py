@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from posline.core.products import favourite_place
+from posline.core.products import favourite_place, spellings
 from posline.core.words import fold
 from posline.storage.ledger import in_pieces
 from posline.storage.product_index import department_word, numbers_of
@@ -92,7 +92,7 @@ class Products:
     def owners(self, code: str) -> list[str]:
         """The SKUs of `with_barcode`."""
         query = "SELECT sku FROM barcode WHERE shop = ? AND document = ? AND code = ?"
-        return sorted({sku for same in _spellings(code) for sku in self._column(query, same)})
+        return sorted({sku for same in spellings(code) for sku in self._column(query, same)})
 
     # -- lists ---------------------------------------------------------------------------------------------------------
 
@@ -232,13 +232,3 @@ class Products:
             rows = self._read.execute(CURRENT.format(marks=marks), (*self._place(), *piece))
             values.update(rows.fetchall())
         return [json.loads(values[sku]) for sku in skus if sku in values]
-
-
-def _spellings(code: str) -> tuple[str, ...]:
-    """A barcode as scanners may read it: UPC-A is EAN-13 with a 0 before it."""
-    if code.isascii() and code.isdigit():
-        if len(code) == 12:
-            return code, "0" + code
-        if len(code) == 13 and code[0] == "0":
-            return code, code[1:]
-    return (code,)
