@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from posline.errors import BadRequest, NotFound
+from posline.errors import NotFound
 from posline.till.body import read_object
 from posline.till.editing import save_product
 from posline.till.problems import json_answer
@@ -26,7 +26,8 @@ def product_routes(till: Till) -> list[Route]:
 
     async def products(request: Request) -> Response:
         found = await asyncio.to_thread(_found, till, request, limit_of(request.query_params.get("limit")))
-        return json_answer({"products": found, "next": found[-1]["sku"] if found else None})
+        more = found and not _yes(request, "favourites")  # those come all at once
+        return json_answer({"products": found, "next": found[-1]["sku"] if more else None})
 
     async def product(request: Request) -> Response:
         sku = request.path_params["sku"]
@@ -36,12 +37,7 @@ def product_routes(till: Till) -> list[Route]:
         return json_answer(found)
 
     async def save(request: Request) -> Response:
-        fields = await read_object(request)
-        by = fields.pop("by", "")
-        if not isinstance(by, str) or len(by) > TEXT_MAX:
-            raise BadRequest.of("by", f"must be a text of up to {TEXT_MAX} characters")
-        fields.pop("id", None)  # a PUT can be repeated without one: saving what stands already writes nothing
-        return json_answer(await save_product(till, request.path_params["sku"], fields, by=by))
+        return json_answer(await save_product(till, request.path_params["sku"], await read_object(request)))
 
     async def departments(request: Request) -> Response:
         return json_answer({"departments": await asyncio.to_thread(till.reports.catalog.departments)})
@@ -64,9 +60,13 @@ def _found(till: Till, request: Request, limit: int) -> list[dict[str, Any]]:
     asked = {name: query.get(name, "")[:TEXT_MAX] for name in ("q", "barcode", "after", "department")}
     if asked["barcode"]:
         return [p for p in catalog.with_barcode(asked["barcode"].strip()) if p["sku"] > asked["after"]][:limit]
-    if query.get("favourites") in ("1", "true", "yes"):
+    if _yes(request, "favourites"):
         return catalog.favourites()
     if asked["q"].strip():
         return catalog.search(asked["q"], department=asked["department"], after=asked["after"], limit=limit)
-    retired = query.get("retired") in ("1", "true", "yes")
+    retired = _yes(request, "retired")
     return catalog.listed(department=asked["department"], after=asked["after"], limit=limit, retired=retired)
+
+
+def _yes(request: Request, name: str) -> bool:
+    return request.query_params.get(name) in ("1", "true", "yes")

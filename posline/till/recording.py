@@ -36,11 +36,13 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 class Draft:
     """An entry that is about to be written: its own fields and by whom.
 
-    `behind` are further entries, (kind, fields), that follow it at once."""
+    `behind` are further entries, (kind, fields), that follow it at once. `document` is where it lies, the business
+    day's journal unless given."""
 
     fields: Mapping[str, Any]
     by: str = ""
     behind: Sequence[tuple[str, Mapping[str, Any]]] = field(default=())
+    document: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class Recording:
 
     async def _record(self, kind: str, id: str, form: bytes, drafted: Draft) -> Result:
         replica, engine = self._till.replica, self._till.engine
-        staged = replica.write(kind, drafted.fields, id=id, by=drafted.by, request=form)
+        staged = replica.write(kind, drafted.fields, id=id, document=drafted.document, by=drafted.by, request=form)
         with_it = [replica.write(other, fields, by=drafted.by) for other, fields in drafted.behind]
         self._in_flight[id] = asyncio.get_running_loop().create_future()
         try:
