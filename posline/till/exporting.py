@@ -7,15 +7,13 @@ minor units.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from posline.storage.reports import Recorded
-from posline.till.cells import inert
+from posline.till.cells import csv_line, inert
 from posline.till.sale import Sale
 
 __all__ = ["EXPORTS", "FORMATS", "Export", "csv_lines", "entry_lines", "jsonl_lines"]
@@ -28,14 +26,13 @@ TAIL_COLUMNS = ("sale_total", "rounding", "tenders", "change")
 def csv_lines(sales: Iterable[Sale]) -> Iterator[str]:
     """A header, then a row for each line of each sale. `total` is the line's; `sale_total` stands in every row of its
     sale, so add it up once a sale."""
-    row = _Rows()
-    yield row((*SALE_COLUMNS, *LINE_COLUMNS, *TAIL_COLUMNS))
+    yield _line((*SALE_COLUMNS, *LINE_COLUMNS, *TAIL_COLUMNS))
     for sale in sales:
         tenders = " ".join(f"{tender.kind}:{tender.amount}" for tender in sale.tenders)
         head = [getattr(sale, name) for name in SALE_COLUMNS]
         tail = [sale.total, sale.rounding, tenders, sale.change]
         for item in sale.lines:
-            yield row([*head, *(getattr(item, name) for name in LINE_COLUMNS), *tail])
+            yield _line([*head, *(getattr(item, name) for name in LINE_COLUMNS), *tail])
 
 
 def jsonl_lines(sales: Iterable[Sale]) -> Iterator[str]:
@@ -119,14 +116,13 @@ def entry_lines(
             said = {name: value for name, value in one.entry.body.items() if name not in _ENVELOPE}
             yield _json(_head(one, label) | _receipt(one) | said) + "\n"
         return
-    row = _Rows()
-    yield row(export.header)
+    yield _line(export.header)
     for one in recorded:
         whole = one.entry.body | _receipt(one)
         head = list(_head(one, label).values())
         own = [_cell(whole.get(name)) for name in export.columns]
         for part in whole.get(export.parts, ()) if export.parts else ({},):
-            yield row([*head, *(_cell(part.get(name)) for name in export.part_columns), *own])
+            yield _line([*head, *(_cell(part.get(name)) for name in export.part_columns), *own])
 
 
 def _head(recorded: Recorded, label: Callable[[str], str]) -> dict[str, Any]:
@@ -153,16 +149,5 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-class _Rows:
-    """Rows of a CSV file, one at a time."""
-
-    def __init__(self) -> None:
-        self._line = io.StringIO()
-        self._writer = csv.writer(self._line, lineterminator="\n")
-
-    def __call__(self, cells: Iterable[object]) -> str:
-        self._writer.writerow([inert(cell) if isinstance(cell, str) else cell for cell in cells])
-        text = self._line.getvalue()
-        self._line.seek(0)
-        self._line.truncate()
-        return text
+def _line(cells: Iterable[object]) -> str:
+    return csv_line(inert(cell) if isinstance(cell, str) else cell for cell in cells)

@@ -7,8 +7,6 @@ the page for printing. Knows nothing of stores or entries.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from posline.till.cells import inert
+from posline.till.cells import csv_line, inert
 from posline.till.terminal import console
 from posline.till.text import money
 
@@ -281,15 +279,13 @@ def _cell(column: Column, value: Value, currency: str) -> str:
 def csv_text(sheet: Sheet) -> str:
     """The sheet as CSV, with BOM before it: a header, the rows, and, where there are any, totals in a row that begins
     with "total"."""
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\n")
-    writer.writerow([column.name for column in sheet.columns])
+    made = [csv_line(column.name for column in sheet.columns)]
     for row in sheet.rows:
-        writer.writerow([_cell(c, value, sheet.currency) for c, value in zip(sheet.columns, row, strict=True)])
+        made.append(csv_line(_cell(c, value, sheet.currency) for c, value in zip(sheet.columns, row, strict=True)))
     if sheet.totals:
         totals = [_cell(c, sheet.totals.get(c.name), sheet.currency) for c in sheet.columns[1:]]
-        writer.writerow(["total", *totals])
-    return BOM + made.getvalue()
+        made.append(csv_line(["total", *totals]))
+    return BOM + "".join(made)
 
 
 # -- the terminal ------------------------------------------------------------------------------------------------------
