@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from posline.core.products import FIELDS, FLAGS, barcodes_of, product_of
+from posline.core.products import FIELDS, FLAGS, barcodes_of, product_of, spellings
 from posline.errors import BadRequest
-from posline.till.cells import inert, lively
+from posline.till.cells import csv_line, inert, lively
 
 __all__ = ["BadRow", "Barcodes", "Row", "read_catalogue", "write_catalogue"]
 
@@ -33,10 +33,12 @@ ROW_CHARACTERS_MAX = 64 * 1024  # a longer row is no product, but most likely a 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A product, and its line in the file (the first is 1)."""
+    """A product, its line in the file (the first is 1), and what the file has columns for: what it has none for it
+    says nothing about."""
 
     line: int
     product: dict[str, Any]
+    columns: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def _open(path: Path) -> IO[str]:
 def _products(source: IO[str]) -> Iterator[Row | BadRow]:
     rows = csv.reader(source, strict=True)
     try:
-        header = [name.strip() for name in next(rows, [])]
+        header = [lively(name.strip()) for name in next(rows, [])]
     except csv.Error as error:
         raise BadRequest.of("line 1", f"is no CSV ({error})") from error
     missing = [name for name in REQUIRED if name not in header]
@@ -80,6 +82,7 @@ def _products(source: IO[str]) -> Iterator[Row | BadRow]:
         raise BadRequest.of("line 1", f"the columns sku, name and price are needed; {', '.join(missing)} is missing")
     if len(set(header)) != len(header):
         raise BadRequest.of("line 1", "a column stands twice")
+    columns = frozenset(header)
     seen: dict[str, int] = {}
     while True:
         line = rows.line_num + 1
@@ -99,7 +102,7 @@ def _products(source: IO[str]) -> Iterator[Row | BadRow]:
             yield BadRow(line, f"sku: {found['sku']} stands in line {seen[found['sku']]} already")
         else:
             seen[found["sku"]] = line
-            yield Row(line, found)
+            yield Row(line, found, columns)
 
 
 def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
@@ -151,7 +154,7 @@ class Barcodes:
         """What is to be said of this product's barcodes, or None. To be asked once for each product."""
         said = []
         for code in barcodes_of(product):
-            other = self._seen.setdefault(code, product["sku"])
+            other = self._seen.setdefault(max(spellings(code), key=len), product["sku"])
             if other == product["sku"]:
                 other = self._known(code) or other
             if other != product["sku"]:
@@ -164,17 +167,12 @@ def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     held = list(products)
     labels = sorted({name for product in held for name in product.get("labels", {})})
     used = [name for name in OPTIONAL if any(name in product for product in held)]
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
-    for row in [[*REQUIRED, *used, *labels]] + [
+    for row in [[*REQUIRED, *used, *map(inert, labels)]] + [
         [_cell(product.get(name, "")) for name in (*REQUIRED, *used)]
         + [inert(product.get("labels", {}).get(name, "")) for name in labels]
         for product in held
     ]:
-        writer.writerow(row)
-        yield line.getvalue()
-        line.seek(0)
-        line.truncate()
+        yield csv_line(row)
 
 
 def _cell(value: object) -> object:

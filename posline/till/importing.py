@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posline.core.money import is_rate
-from posline.core.products import MAX_PRODUCTS
+from posline.core.products import FIELDS, MAX_PRODUCTS, barcodes_of, edited
 from posline.errors import BadRequest
 from posline.till.catalogue import BadRow, Barcodes, Row, read_catalogue
 from posline.till.editing import CATALOGUE, may_edit
@@ -37,13 +37,18 @@ async def import_catalogue(
     replace: bool = False,
 ) -> dict[str, Any]:
     """Take over the products of a file that differ from what the catalogue says; with `replace`, let the file be the
-    catalogue.
+    catalogue. Without, what the file has no column for stays as it is, and an empty cell takes away what was there.
 
     What the file says was in stock is recorded for products that were never received or counted. Answers {products,
     written, unchanged, stocked, bad, bad_count, warnings, warning_count, catalogue}, where `bad` rows were left out and
     those of `warnings` were taken. Raises BadRequest, NotAllowed, CommitFailed.
     """
     may_edit(till.replica)
+    async with till.importing:
+        return await _import(till, file, replace)
+
+
+async def _import(till: Till, file: Path, replace: bool) -> dict[str, Any]:
     taking = _Taking(till, file, replace)
     more = True
     while more:
@@ -82,26 +87,34 @@ class _Taking:
         rows = list(islice(self._rows, SLICE))
         for row in rows:
             if isinstance(row, BadRow):
-                self._bad_count += 1
-                if len(self._bad) < LISTED_MAX:
-                    self._bad.append(row)
+                self._leave(row)
                 continue
-            self._take(row)
+            now = None if self._replace else self._till.reports.product(row.product["sku"])
+            try:
+                product = row.product if now is None else edited(row.product["sku"], now, _said(row, now))
+            except BadRequest as error:
+                self._leave(BadRow(row.line, str(error)))
+                continue
+            self._take(row.line, product, row.product, product != now)
         return bool(rows)
 
-    def _take(self, row: Row) -> None:
-        product = row.product
+    def _leave(self, row: BadRow) -> None:
+        self._bad_count += 1
+        if len(self._bad) < LISTED_MAX:
+            self._bad.append(row)
+
+    def _take(self, line: int, product: dict[str, Any], said: dict[str, Any], differs: bool) -> None:
         self.count += 1
-        if "stock" in product:
-            self.stocked.append({"sku": product["sku"], "stock": product["stock"]})
+        if "stock" in said:
+            self.stocked.append({"sku": said["sku"], "stock": said["stock"]})
         self._asked = product["sku"]
         for warning in (self._barcodes.shared(product), self._untaxed(product)):
             if warning is None:
                 continue
             self._warning_count += 1
             if len(self._warnings) < LISTED_MAX:
-                self._warnings.append(BadRow(row.line, warning))
-        if self._replace or self._till.reports.product(product["sku"]) != product:
+                self._warnings.append(BadRow(line, warning))
+        if differs:
             size = len(json.dumps(product, ensure_ascii=False).encode()) + 1
             self._changed.append((size, product))
 
@@ -145,6 +158,19 @@ class _Taking:
             "warning_count": self._warning_count,
             "catalogue": self.document,
         }
+
+
+def _said(row: Row, now: dict[str, Any]) -> dict[str, Any]:
+    """What a row changes of a product: each field that the file has a column for, None where its cell is empty."""
+    fields = {name: row.product.get(name) for name in FIELDS if name in row.columns}
+    if "barcodes" in row.columns:
+        fields["barcode"] = row.product.get("barcode")  # also where the row names a single one
+    elif fields.get("barcode") is None and len(barcodes_of(now)) > 1:
+        fields.pop("barcode", None)  # no first one does not mean that the second comes first, and is next to go
+    if labels := row.columns.difference(FIELDS, ("",)):
+        kept = {name: value for name, value in now.get("labels", {}).items() if name not in labels}
+        fields["labels"] = kept | row.product.get("labels", {})
+    return fields
 
 
 def _next_number(till: Till) -> int:

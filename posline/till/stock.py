@@ -110,15 +110,19 @@ class Stock:
         once. Raises CommitFailed."""
         read, key = self._place
         known = {sku for sku, _ in rows if is_stocked(read, key, sku)}
-        moves = [
-            {"sku": sku, "quantity": quantity, "reason": OPENING} for sku, quantity in sorted(rows) if sku not in known
-        ]
+        moves = [{"sku": sku, "quantity": quantity, "reason": OPENING} for sku, quantity in sorted(rows)]
+        opened = 0
         for first in range(0, len(moves), OPENING_MOVES):
-            piece = moves[first : first + OPENING_MOVES]
+            # pieces go by what the file says, and not by what is known here, or one product that came in at one till
+            # would give each piece behind it another content, and so another id, than at the other
+            piece = [move for move in moves[first : first + OPENING_MOVES] if move["sku"] not in known]
+            if not piece:
+                continue
+            opened += len(piece)
             id = str(uuid.uuid5(_NAMESPACE, json.dumps([self._till.shop_id, piece])))
             body = {"moves": piece}
             await self._till.recording.once("stock", {"id": id} | body, lambda _, body=body: Draft(body))  # type: ignore[misc]
-        return len(moves)
+        return opened
 
     # -- what is on hand -----------------------------------------------------------------------------------------------
 

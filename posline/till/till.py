@@ -105,6 +105,7 @@ class Till:
         self.clockwork, self.read_only = clockwork, read_only
         self.invitations = Invitations(lambda: clockwork.monotonic_ms() / 1000)
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
+        self.importing = asyncio.Lock()  # one catalogue file at a time: two that replace it would be mixed
         self.editing = asyncio.Lock()  # one edit of the catalogue at a time: each begins from what is committed
         self._news = News()
         self._telling: asyncio.Task[None] | None = None
