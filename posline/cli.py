@@ -158,10 +158,14 @@ def catalog_import(
     replace: Annotated[
         bool, typer.Option("--replace", help="The file is the whole catalogue: what is not in it is gone.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; say what would be written, and what is wrong.")
+    ] = False,
 ) -> None:
     """Take over products from a CSV file (or .gz): sku, name, price, and what else it has. Bad rows are listed."""
-    found = _ask(context, "catalogue_import", {"file": str(file.absolute()), "replace": replace})
-    print_json(found) if context.obj.json else text.print_import(found)
+    asked = {"file": str(file.absolute()), "replace": replace, "dry_run": dry_run}
+    found = _ask(context, "catalogue_import", asked)
+    print_json(found) if context.obj.json else text.print_import(found, dry_run=dry_run)
     if found["bad_count"]:
         raise typer.Exit(1)
 

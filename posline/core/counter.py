@@ -95,6 +95,8 @@ def check_stock(_: str, body: Body) -> str | None:
             return "a move's quantity is no decimal"
         if "counted" in move and signed_quantity(move["counted"]) is None:
             return "what was counted is no decimal"
+        if type(move.get("opening", False)) is not bool:
+            return "a move is neither opening stock nor none"
     return None if _texts(body, "note") else "its note is too long"
 
 

@@ -186,6 +186,15 @@ def _products(db: Database) -> None:
         db.execute(statement)
 
 
+@migrations(name="opening stock")
+def _opening(db: Database) -> None:
+    # what entries say was in stock when the shop began, in thousandths: of a SKU the least hash counts
+    db.execute(
+        "CREATE TABLE opening (shop INTEGER, sku TEXT, hash BLOB, quantity INTEGER NOT NULL,"
+        " PRIMARY KEY (shop, sku, hash)) WITHOUT ROWID"
+    )
+
+
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction."""
     migrations.apply(Database(connection, execute_plugins=False))

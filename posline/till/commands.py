@@ -56,8 +56,9 @@ async def verify_ledger(till: Till, arguments: Mapping[str, Any]) -> Any:
 
 
 async def catalogue_import(till: Till, arguments: Mapping[str, Any]) -> Any:
-    """Take over the products of a file; with `replace` they are the whole catalogue."""
-    return await import_catalogue(till, Path(arguments["file"]), replace=bool(arguments.get("replace")))
+    """Take over the products of a file; with `replace` they are the whole catalogue; with `dry_run` only say so."""
+    file, replace, dry_run = Path(arguments["file"]), *(bool(arguments.get(name)) for name in ("replace", "dry_run"))
+    return await import_catalogue(till, file, replace=replace, dry_run=dry_run)
 
 
 async def catalogue_export(till: Till, arguments: Mapping[str, Any]) -> Any:

@@ -35,9 +35,11 @@ async def import_catalogue(
     file: Path,
     *,
     replace: bool = False,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Take over the products of a file that differ from what the catalogue says; with `replace`, let the file be the
     catalogue. Without, what the file has no column for stays as it is, and an empty cell takes away what was there.
+    With `dry_run` nothing is written, and the answer says what would be.
 
     What the file says was in stock is recorded for products that were never received or counted. Answers {products,
     written, unchanged, stocked, bad, bad_count, warnings, warning_count, catalogue}, where `bad` rows were left out and
@@ -45,22 +47,24 @@ async def import_catalogue(
     """
     may_edit(till.replica)
     async with till.importing:
-        return await _import(till, file, replace)
+        return await _import(till, file, replace=replace, dry_run=dry_run)
 
 
-async def _import(till: Till, file: Path, replace: bool) -> dict[str, Any]:
+async def _import(till: Till, file: Path, *, replace: bool, dry_run: bool) -> dict[str, Any]:
     taking = _Taking(till, file, replace)
     more = True
     while more:
         more = await asyncio.to_thread(taking.read)
         for products in taking.entries(last=not more):
-            async with till.editing:
-                await till.write("products", {"products": products}, document=taking.document)
-    if replace:
-        if not taking.count:
-            raise BadRequest.of(file.name, "holds no product: the catalogue stays as it is")
+            if not dry_run:
+                async with till.editing:
+                    await till.write("products", {"products": products}, document=taking.document)
+    if replace and not taking.count:
+        raise BadRequest.of(file.name, "holds no product: the catalogue stays as it is")
+    if replace and not dry_run:
         await till.write("setting", {"name": CATALOGUE, "value": taking.number}, document="shop")
-    opened = await till.stock.open_with([(p["sku"], p["stock"]) for p in taking.stocked if p["stock"] != "0"])
+    opening = [(p["sku"], p["stock"]) for p in taking.stocked if p["stock"] != "0"]
+    opened = await till.stock.open_with(opening, dry_run=dry_run)
     return taking.answer() | {"stocked": opened}
 
 

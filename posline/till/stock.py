@@ -104,25 +104,23 @@ class Stock:
             made.append(move | {"quantity": signed_text(quantity)})
         return made
 
-    async def open_with(self, rows: Sequence[tuple[str, str]]) -> int:
+    async def open_with(self, rows: Sequence[tuple[str, str]], *, dry_run: bool = False) -> int:
         """Record what was in stock when the shop began, (SKU, quantity), for products that were never received or
-        counted; how many those are. Two tills that are told the same while apart record the same entries, which count
-        once. Raises CommitFailed."""
+        counted; how many those are, or with `dry_run` would be. Two tills that are told so while apart both record it,
+        and it counts once for each SKU. Raises CommitFailed."""
         read, key = self._place
         known = {sku for sku, _ in rows if is_stocked(read, key, sku)}
-        moves = [{"sku": sku, "quantity": quantity, "reason": OPENING} for sku, quantity in sorted(rows)]
-        opened = 0
-        for first in range(0, len(moves), OPENING_MOVES):
-            # pieces go by what the file says, and not by what is known here, or one product that came in at one till
-            # would give each piece behind it another content, and so another id, than at the other
-            piece = [move for move in moves[first : first + OPENING_MOVES] if move["sku"] not in known]
-            if not piece:
-                continue
-            opened += len(piece)
+        moves = [
+            {"sku": sku, "quantity": quantity, "reason": OPENING, "opening": True}
+            for sku, quantity in sorted(rows)
+            if sku not in known
+        ]
+        for first in range(0, 0 if dry_run else len(moves), OPENING_MOVES):
+            piece = moves[first : first + OPENING_MOVES]
             id = str(uuid.uuid5(_NAMESPACE, json.dumps([self._till.shop_id, piece])))
             body = {"moves": piece}
             await self._till.recording.once("stock", {"id": id} | body, lambda _, body=body: Draft(body))  # type: ignore[misc]
-        return opened
+        return len(moves)
 
     # -- what is on hand -----------------------------------------------------------------------------------------------
 

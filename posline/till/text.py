@@ -131,7 +131,7 @@ def print_problems(found: Mapping[str, Any]) -> None:
     print(f"{len(found['problems'])} problems" if found["problems"] else "no problems")
 
 
-def print_import(found: Mapping[str, Any]) -> None:
+def print_import(found: Mapping[str, Any], *, dry_run: bool = False) -> None:
     """What an import did; bad rows go to stderr."""
     for row in found["bad"]:
         print(f"line {row['line']}: {row['detail']}", file=sys.stderr)
@@ -139,7 +139,7 @@ def print_import(found: Mapping[str, Any]) -> None:
         print(f"line {row['line']}: taken, but {row['detail']}", file=sys.stderr)
     print(
         f"{found['products']} products: {found['written']} new or changed, {found['unchanged']} as before; "
-        f"{found['bad_count']} bad rows left out"
+        f"{found['bad_count']} bad rows left out" + ("; nothing was written: a dry run" if dry_run else "")
     )
 
 

@@ -44,7 +44,7 @@ def faults(fields: dict[str, Any]) -> dict[str, str]:
 
 def test_an_entry_may_say_every_field_and_what_a_newer_version_knows() -> None:
     assert tuple(FULL) == FIELDS, "every field is tried here"
-    assert check_products([TEA, FULL, TEA | {"colour": ["red"]}]) is None
+    assert check_products([TEA, FULL, TEA | {"colour": ["red"]}, TEA | {"name": ""}]) is None
     assert check_products([TEA] * MAX_PRODUCTS) is None
 
 
@@ -79,6 +79,7 @@ def test_equal_content_has_one_form() -> None:
     }  # fmt: skip
     made = product_of(loose)
     assert made == FULL and tuple(made) == FIELDS
+    assert product_of(TEA | {"stock": "007.50", "low_stock": 3}) == TEA | {"stock": "7.5", "low_stock": "3"}
     bare = TEA | {"third_schedule": False, "active": True, "unit": " ", "stock": "", "tax_rate": "", "barcodes": ["9"]}
     assert product_of(bare) == TEA | {"barcode": "9"}, "what is at its default is left out, and one barcode is no list"
 

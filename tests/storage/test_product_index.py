@@ -48,6 +48,10 @@ def shelf() -> Iterator[tuple[Store, Products]]:
     store.close()
 
 
+def named(sku: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"sku": sku, "name": name, "price": 100} | more
+
+
 def skus(found: list[dict[str, Any]]) -> list[str]:
     return [product["sku"] for product in found]
 
@@ -116,6 +120,20 @@ def test_pages_of_a_search_are_the_whole(shelf: tuple[Store, Products], typed: s
         after = page[-1]
     assert pages == whole
     assert products.search(typed, after="no such sku") == []
+
+
+def test_what_is_typed_is_no_query_language() -> None:
+    a = Writer("alif")
+    shop = shop_of(a)
+    store = Store.open(":memory:")
+    edit(a, named("1", 'Tea "OR" * NEAR'), named("2", "100% juice_"))
+    take(store, shop, [a.entries])
+    products = Products(store, shop)
+    for typed in ('"', "*", "tea AND", "NEAR(", "a:b", "%", "_", "\x00", "\ue000", "' OR 1=1 --", "(", "-", "^tea"):
+        products.search(typed)
+    assert [one["sku"] for one in products.search('tea "or')] == ["1"]
+    assert [one["sku"] for one in products.search("%")] == []
+    store.close()
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
@@ -199,8 +217,8 @@ def edits_of_two(rng: random.Random) -> tuple[str, list[Entry]]:
             product |= {"barcode": rng.choice(("1", "2")), "department": rng.choice(("Hot", "Cold")), "favourite": "1"}
         if rng.random() < 0.3:
             product["active"] = False
-        others = last if rng.random() < 0.5 else {}
-        seen = {name: entry.hash.hex() for name, entry in others.items() if name != writer.id}
+        heard = rng.random() < 0.5
+        seen = {name: entry.hash.hex() for name, entry in last.items() if heard or name == writer.id}
         last[writer.id] = edit(writer, product, seen=seen)
     b.hear(a)
     a.set_role(b, rng.choice(("till", "manager")))
@@ -229,6 +247,28 @@ def test_edits_of_two_managers_in_any_order_give_one_index() -> None:
             contested += bool(found[2])
             store.close()
     assert contested, "some of it stood beside something else"
+
+
+def test_a_product_that_loses_a_word_is_not_found_by_it_any_more() -> None:
+    a = Writer("alif")
+    shop = shop_of(a)
+    store = Store.open(":memory:")
+    last = edit(a, named("1", "Tapal tea", barcode="111", barcodes=["111", "0222222222222"]))
+    take(store, shop, [a.entries])
+    products = Products(store, shop)
+
+    def found(typed: str) -> list[str]:
+        return [one["sku"] for one in products.search(typed)]
+
+    assert (found("tea"), found("ap"), products.owners("222222222222")) == (["1"], ["1"], ["1"])
+    assert products.owners("02222222222222") == []
+    last = edit(a, named("1", "Tapal coffee", barcode="333"), seen={a.id: last.hash.hex()})
+    take(store, shop, [a.entries[-1:]])
+    assert (found("tea"), found("coffee"), found("111"), found("333")) == ([], ["1"], [], ["1"])
+    edit(a, named("1", "Tapal coffee", active=False), seen={a.id: last.hash.hex()})
+    take(store, shop, [a.entries[-1:]])
+    assert (found("coffee"), found("1"), found("333"), products.get("1") is not None) == ([], [], [], True)
+    store.close()
 
 
 def test_who_loses_the_role_loses_between_edits_that_stand_beside_each_other() -> None:

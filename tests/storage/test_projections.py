@@ -45,7 +45,10 @@ def busy_day() -> tuple[str, list[Entry], Entry, Entry]:
     lines = [{"sku": "TEA", "quantity": "2", "price": 250}, {"sku": "MILK", "quantity": "1", "price": 100}]
     for writer in (a, b):
         writer.write("shift opened", {"float": 1000})
-        writer.write("stock", {"moves": [{"sku": "TEA", "quantity": "10", "reason": "receipt"}]})
+        said = str(4 if writer is a else 5)  # in stock when the shop began, said by both
+        opening = {"sku": "SALT", "quantity": said, "reason": "opening", "opening": True}
+        received = [{"sku": sku, "quantity": n, "reason": "receipt"} for sku, n in (("TEA", "10"), ("SALT", "1"))]
+        writer.write("stock", {"moves": [*received, opening]})
         writer.write("customer", {"customer": BIBI, "name": f"Bibi {writer.name}", "seen": {}})
     over, fine = sold(a, lines), sold(a, lines)
     refunded(a, over, 1, 2)
@@ -104,6 +107,8 @@ def test_any_order_and_any_batches_give_equal_tables() -> None:
     # received 20; sold 2 each in over, fine, lent, credit, the voided one and the cart (once); back 2 + 1, 1, 2 and 2
     (tea,) = [row for row in wanted["onhand"] if row[1] == "TEA"]
     assert format_quantity(tea[2]) == str(20 - 2 * 6 + 3 + 1 + 2 + 2)
+    (salt,) = [row for row in wanted["onhand"] if row[1] == "SALT"]
+    assert salt[2] in (6000, 7000) and salt[3] == 4, "one opening, both receipts"
     books = [(row[2], row[-1]) for row in wanted["statement"]]
     assert sum(amount for book, amount in books if book == "account") == 600 - 200 - 600
     assert [amount for book, amount in books if book == "credit"] == [-600]
@@ -126,7 +131,7 @@ def test_a_ledger_of_older_rules_is_made_again_at_its_next_start(tmp_path: Path)
     store.close()
 
 
-@pytest.mark.parametrize("table", ["returned", "statement", "onhand", "cart", "shift", "dayclose"])
+@pytest.mark.parametrize("table", ["returned", "statement", "onhand", "opening", "cart", "shift", "dayclose"])
 def test_a_changed_row_is_found(table: str) -> None:
     shop, entries, *_ = busy_day()
     store = Store.open(":memory:")

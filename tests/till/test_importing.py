@@ -20,7 +20,6 @@ from posline.till.catalogue import Row, read_catalogue, write_catalogue
 from posline.till.commands import COMMANDS
 from posline.till.editing import save_product
 from posline.till.till import Till, open_till
-from tests.till.shop import invited, until
 
 ROWS = 5_000
 ROOM = 12 << 20  # bytes; twenty thousand rows may take no more than five thousand do, but for their keys
@@ -107,26 +106,6 @@ async def test_two_files_that_replace_the_catalogue_at_once_are_not_mixed(tmp_pa
         )
         skus = [product["sku"] for product in till.reports.catalog.listed(limit=5000)]
         assert len(skus) == 900 and {sku[0] for sku in skus} in ({"x"}, {"y"})
-
-
-async def test_goods_that_came_in_at_one_till_do_not_double_what_a_file_says_of_others(tmp_path: Path) -> None:
-    file = "sku,name,price,stock\n" + "".join(f"{n:04},Thing {n},100,10\n" for n in range(600))
-    async with open_till(tmp_path / "a", shop="Corner shop") as a:
-        await invited(a, tmp_path / "b")
-        async with open_till(tmp_path / "b") as b:
-            await until(lambda: b.store.members(b.shop_id))
-            for dialler in (*a.engine.dialled(a.shop_id), *b.engine.dialled(b.shop_id)):
-                dialler.stop()
-            await until(lambda: not any(peer["connected"] for peer in a.status()["peers"]))
-            moves = [{"sku": "0005", "quantity": 3, "reason": "receipt"}]
-            await a.stock.move({"id": "0190f0c2-7b8e-4c3a-9f5e-0000000000aa", "moves": moves})
-            for till, count in ((a, 599), (b, 600)):
-                (tmp_path / till.label).mkdir()
-                assert (await imported(till, tmp_path / till.label, file))["stocked"] == count
-        async with open_till(tmp_path / "b") as b:
-            await until(lambda: a.day_report()["digest"] == b.day_report()["digest"])
-            for till in (a, b):
-                assert {till.stock.of(sku)["on_hand"] for sku in ("0200", "0399", "0400", "0599")} == {"10"}
 
 
 # -- out and back ------------------------------------------------------------------------------------------------------

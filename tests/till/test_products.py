@@ -194,3 +194,37 @@ async def test_two_tills_that_take_one_file_while_apart_have_its_stock_once(tmp_
         async with open_till(tmp_path / "b") as b:
             await until(lambda: a.day_report()["digest"] == b.day_report()["digest"])
             assert {till.stock.of(sku)["on_hand"] for till in (a, b) for sku in ("0", "200", "449")} == {"10"}
+
+
+async def test_stock_that_one_till_received_while_apart_shifts_nobody_elses_opening(tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("sku,name,price,stock\n" + "".join(f"{n},Thing {n},100,10\n" for n in range(450)))
+    moves = [{"sku": "0", "quantity": 3, "reason": "receipt"}]
+    async with open_till(tmp_path / "a", shop="Corner shop") as a:
+        await invited(a, tmp_path / "b")
+        async with open_till(tmp_path / "b") as b:
+            await until(lambda: b.store.members(b.shop_id))
+            for dialler in (*a.engine.dialled(a.shop_id), *b.engine.dialled(b.shop_id)):
+                dialler.stop()
+            await until(lambda: not any(peer["connected"] for peer in a.status()["peers"]))
+            await b.stock.move({"id": "0190f0c2-7b8e-4c3a-9f5e-0000000000aa", "moves": moves})
+            assert ((await imported(a, file))["stocked"], (await imported(b, file))["stocked"]) == (450, 449)
+        async with open_till(tmp_path / "b") as b:
+            await until(lambda: a.day_report()["digest"] == b.day_report()["digest"])
+            for till in (a, b):
+                assert {till.stock.of(str(n))["on_hand"] for n in range(1, 450)} == {"10"}
+                assert till.stock.of("0")["on_hand"] == "13"
+                assert list(verify(till.store, till.shop_id)) == []
+
+
+async def test_a_dry_run_says_what_it_would_do_and_writes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("sku,name,price,stock\n1,Tea,100,5\n2,Salt,x,\n3,Rice,300,\n")
+    async with open_till(tmp_path / "a") as till:
+        for replace in (False, True):
+            seq = till.replica._seq
+            would = await imported(till, file, dry_run=True, replace=replace)
+            assert (would["written"], would["stocked"], [row["line"] for row in would["bad"]]) == (2, 1, [3])
+            assert till.replica._seq == seq and till.reports.product("1") is None
+        did = await imported(till, file)
+        assert (did["written"], did["stocked"]) == (2, 1)
