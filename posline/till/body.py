@@ -115,7 +115,11 @@ def _integer(text: str) -> int:
 def _fraction(text: str) -> Decimal:
     if len(text) > _NUMBER_DIGITS_MAX:
         raise BadRequest.of("body", "a number has too many digits")
-    return Decimal(text)
+    found = Decimal(text)
+    # 1e999999999 is short, and a billion digits once anybody writes it out
+    if max(abs(found.adjusted()), abs(int(found.as_tuple().exponent))) > _NUMBER_DIGITS_MAX:
+        raise BadRequest.of("body", "a number has too many digits")
+    return found
 
 
 def _constant(text: str) -> NoReturn:

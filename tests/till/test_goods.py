@@ -155,3 +155,17 @@ async def test_what_no_entry_can_hold_is_the_askers_to_mend(tmp_path: Path) -> N
         refused = await client.post("/api/stock", json=counted)
         assert refused.status_code == 422 and refused.json()["errors"][0]["field"] == "moves.0.counted"
         assert "-1999998 on hand" in refused.json()["errors"][0]["detail"]
+
+
+async def test_a_short_number_of_very_many_digits_is_refused_before_it_is_written_out(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_till, client):
+        for number in ("1e9000000", "-1e-9000000", "0e-9000000"):
+            for method, path, body in (
+                ("POST", "/api/stock", '"moves": [{"sku": "TEA", "reason": "receipt", "quantity": %s}]'),
+                ("POST", "/api/holds", '"cart": {"lines": [{"quantity": %s}]}'),
+                ("POST", "/api/sales", '"lines": [{"sku": "TEA", "price": 1, "quantity": %s}]'),
+                ("PUT", "/api/products/TEA", '"name": "Tea", "price": 1, "stock": %s'),
+            ):
+                content = f'{{"id": "{uuid.uuid4()}", {body % number}}}'
+                answer = await client.request(method, path, content=content)
+                assert answer.status_code == 422 and "too many digits" in answer.json()["detail"], (path, number)
