@@ -26,6 +26,7 @@ __all__ = [
     "parse_quantity",
     "parse_rate",
     "part_of",
+    "plain",
     "quantity_of",
     "receipt_taxes",
     "round_cash",
@@ -82,6 +83,13 @@ def signed_text(thousandths: int) -> str:
     return f"-{format_quantity(-thousandths)}" if thousandths < 0 else format_quantity(thousandths)
 
 
+def plain(value: Decimal) -> str:
+    """A decimal as digits and a point, without zeros behind that say nothing. Its exponent must be known to be small:
+    this writes it out."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def quantity_of(value: object) -> int:
     """Thousandths of a quantity given as int, Decimal or text. Raises ValueError as parse_quantity."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
@@ -89,9 +97,7 @@ def quantity_of(value: object) -> int:
     if isinstance(value, Decimal):
         if not value.is_finite() or value.adjusted() > 6 or int(value.normalize().as_tuple().exponent) < -3:
             raise ValueError("a quantity has at most 6 digits before the point and 3 behind it")
-        value = f"{value:f}"
-        if "." in value:
-            value = value.rstrip("0").rstrip(".")
+        value = plain(value)
     return parse_quantity(str(value))
 
 
@@ -115,9 +121,7 @@ def parse_percent(value: object) -> int:
     if isinstance(value, Decimal):
         if not value.is_finite() or value.adjusted() > 3 or int(value.normalize().as_tuple().exponent) < -4:
             raise ValueError("a percentage is 0 to 100, with at most 4 digits behind the point")
-        value = f"{value:f}"
-        if "." in value:
-            value = value.rstrip("0").rstrip(".")
+        value = plain(value)
     match = _RATE.fullmatch(str(value)[:40])
     units = 101 * RATE_UNITS if match is None else int(match[1]) * RATE_UNITS + int((match[2] or "").ljust(4, "0"))
     if units > 100 * RATE_UNITS:

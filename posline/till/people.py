@@ -7,7 +7,7 @@ where the shop has restricted something, and then of whoever does it or of a sec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from posline.core.checks import MAX_TEXT
@@ -133,7 +133,7 @@ class People:
 
         return await self._who(request, enough, beyond)
 
-    async def _who(self, request: Mapping[str, Any], enough: Any, what: str) -> str:
+    async def _who(self, request: Mapping[str, Any], enough: Callable[[str], bool], what: str) -> str:
         """The name of who may do it and proved it; "" where anybody may."""
         if enough(CASHIER):
             return ""

@@ -33,7 +33,7 @@ PIECE_BYTES = 4096
 PORT = 9100
 BAUDS = (9600, 19200, 38400, 57600, 115200)
 NO_PAPER, COVER_OPEN, OTHER_FAULT = 0x20, 0x04, 0x40  # bits of the answer to DLE EOT 2
-ASK_STATUS = b"\x10\x04\x02"
+ASK_STATUS = b"\x10\x04\x02"  # DLE EOT 2: why are you off line?
 
 
 class PrinterFault(Exception):

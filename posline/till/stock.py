@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from posline.core.checks import MAX_LINES, signed_quantity
 from posline.core.entry import Entry
 from posline.core.faults import Faults
-from posline.core.money import signed_text
+from posline.core.money import plain, signed_text
 from posline.storage.held import is_stocked, on_hand, stocked
 from posline.till.people import approval
 from posline.till.recording import Draft
@@ -172,9 +172,7 @@ def _same_moves(entry: Entry, request: Mapping[str, Any]) -> bool:
 def _quantity(faults: Faults, where: str, value: object) -> int:
     """Thousandths of a number or text, which may be below 0."""
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        value = f"{value:f}" if isinstance(value, Decimal) else str(value)
-        if "." in value:
-            value = value.rstrip("0").rstrip(".")
+        value = plain(value) if isinstance(value, Decimal) else str(value)
     found = signed_quantity(value)
     if found is None:
         faults.add(where, "must be a decimal with at most 6 digits before the point and 3 behind it")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,27 +23,10 @@ from posline.till.listener import Listener
 from posline.till.membership import remove
 from posline.till.opening import Clockwork
 from posline.till.settings import Settings
-from posline.till.till import Till, open_till
+from posline.till.till import open_till
 from relay.api import build_app
 from relay.relay import Relay
-from tests.till.shop import TEA
-
-WITHIN_S = 20.0
-
-
-async def until(true: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(WITHIN_S):
-        while not true():  # noqa: ASYNC110  # what is waited for happens in another till
-            await asyncio.sleep(0.02)
-
-
-async def invitation(till: Till) -> Invitation:
-    """A fresh one; the till listens from then on."""
-    if not till.links.listening:
-        await till.listen()
-    found: dict[str, str] = await COMMANDS["invite"](till, {"expires_s": 60})
-    return Invitation.parse(found["link"], "join")
+from tests.till.shop import TEA, invitation, until
 
 
 async def join(path: Path, link: Invitation, label: str = "") -> str:

@@ -38,7 +38,7 @@ BEHAVIOURS = (
     "unauthorised",  # 401
     "error",  # 500 with a page
 )  # fmt: skip
-HEAD_BYTES_MAX, BODY_BYTES_MAX = 64 * 1024, 4 * 1024 * 1024
+BODY_BYTES_MAX = 4 * 1024 * 1024
 READ_S = 10.0
 HANG_S = 600.0  # how long a time-out lasts: longer than anybody waits
 RECEIVED, GONE = "Invoice received successfully", "The record is not valid"
