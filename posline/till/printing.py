@@ -130,11 +130,12 @@ class Printing:
     ) -> str:
         """Print anything of a title and rows, such as an X or Z report, in the shape of
         `posline.till.receipts.layout.report_of`; returns the job's id. Raises NotPossible, Conflict."""
+        queue = self._ready()  # before the id is taken: asked again once there is a printer, it prints
         if not self._remember(id, "report", title):
             return str(id)
         id = id or str(uuid.uuid4())
         report = {"title": title, "rows": list(rows), "facts": list(facts), "totals": list(totals)}
-        return self._ready().add(f"report {id}", title, {"report": report}, id=id)
+        return queue.add(f"report {id}", title, {"report": report}, id=id)
 
     def again(self, job: str) -> None:
         """Print a job that waits for a decision; as a copy if it may be on paper already. Raises NotFound,

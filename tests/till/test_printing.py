@@ -321,6 +321,20 @@ async def test_a_shop_may_ask_for_a_pin_before_a_reprint_and_the_drawer(
         assert await put(till, "receipt", {"paper": "58"}) == {"paper": "58"}
 
 
+async def test_a_report_asked_for_without_a_printer_is_printed_once_there_is_one(
+    tmp_path: Path, printers: list[Printer]
+) -> None:
+    printers.append(printer := Printer())
+    async with running(tmp_path) as (till, client):
+        await client.post("/api/sales", json=sale())
+        asked = {"id": str(uuid.uuid4()), "shift": "current"}
+        assert (await client.post("/api/print", json=asked)).status_code == 409
+        till.printing.set_printer({"target": printer.target})
+        assert (await client.post("/api/print", json=asked)).status_code == 202
+        await printed(till)
+        assert len(printer.jobs) == 1 and b"X report" in printer.jobs[0]
+
+
 async def test_receipts_over_the_api(tmp_path: Path) -> None:
     async with running(tmp_path / "a", shop="Corner <b>") as (till, client):
         await till.write("setting", {"name": "receipt", "value": {"ntn": "1234567-8", "paper": "58"}}, document="shop")
