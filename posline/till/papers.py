@@ -117,8 +117,8 @@ class Papers:
             before = were.get(line["line"], {})
             line.update({name: before[name] for name in OF_SOLD if name in before})
             line.update({name: written[name] for name in OF_LINE if name in written})
-            if entry.kind == "void":  # takes back the whole line, and says so by its quantity alone
-                line.update({name: before[name] for name in ("total", "tax", "discount", "price") if name in before})
+            if entry.kind == "void":  # takes back the whole line, at its price
+                line.update({name: before[name] for name in ("discount", "price") if name in before})
         return answer
 
     def proof(self, recorded: Recorded) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Filing at a till: who files what it sells, how filing goes, and what a person must look at or say.
 
-`naming` is all that a sale's path knows of filing: a look at a setting that is kept in memory.
+`filing_field` is all that a sale's path knows of filing: a look at a setting that is kept in memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from posline.till.receipts.layout import Fiscal as Printed
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Fiscal", "filing_field", "naming"]
+__all__ = ["Fiscal", "filing_field"]
 
 CLOSE_MS = 4 * 3600 * 1000  # before the deadline: time to reach somebody who can mend the line
 OUTAGE_ALARM_MS = 12 * 3600 * 1000  # a service that long away is worth a call, although its countdown has not begun
@@ -32,14 +32,9 @@ LIST_MAX = 1000
 SERVICES = {"fbr_ims": "FBR", "fbr_di": "FBR", "pra_eims": "PRA"}  # as a customer knows them
 
 
-def naming(till: Till) -> dict[str, Any] | None:
-    """The field `filing` of a sale or refund that this till records now; None where nothing is filed."""
-    return till.fiscal.naming()
-
-
 def filing_field(till: Till) -> dict[str, Any]:
-    """`naming` as fields of an entry: {} where nothing is filed."""
-    named = naming(till)
+    """What a sale or refund that this till records now says of its filing: {} where nothing is filed."""
+    named = till.fiscal.naming()
     return {} if named is None else {"filing": named}
 
 
@@ -71,7 +66,7 @@ class Fiscal:
         return self.desk.filed
 
     def naming(self) -> dict[str, Any] | None:
-        """As the function `naming`."""
+        """The field `filing` of a sale or refund that this till records now; None where nothing is filed."""
         setting = self.desk.setting()
         return None if setting is None else filing_of(setting, self._till.day)
 
