@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import Ambiguous
+from posline.till.addressed import Addressed
 from posline.till.api_codes import code_routes
 from posline.till.api_customers import customer_routes
 from posline.till.api_fiscal import fiscal_routes
@@ -68,7 +69,9 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
     ]
     if local is not None:
         routes.append(local.route())
-    return Starlette(routes=routes, middleware=[Middleware(LoopbackGuard)], exception_handlers=exception_handlers())
+    # the guard first: nothing of a request from elsewhere is looked at
+    middleware = [Middleware(LoopbackGuard), Middleware(Addressed, till)]
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=exception_handlers())
 
 
 class _Api:
