@@ -71,7 +71,15 @@ class Products:
 
     def get(self, sku: str) -> dict[str, Any] | None:
         """A product of the current catalogue, retired or not, or None."""
-        return next(iter(self._values([sku])), None)
+        return next(iter(self.several([sku])), None)
+
+    def several(self, skus: Sequence[str]) -> list[dict[str, Any]]:
+        """Those of these products that there are, as they are now, in this order."""
+        values: dict[str, str] = {}
+        for marks, piece in in_pieces(skus):
+            rows = self._read.execute(CURRENT.format(marks=marks), (*self._place(), *piece))
+            values.update(rows.fetchall())
+        return [json.loads(values[sku]) for sku in skus if sku in values]
 
     def at(self, sku: str, at: str) -> dict[str, Any] | None:
         """A product as it stood at a time (ISO 8601), for names on old receipts; no total depends on it."""
@@ -87,7 +95,7 @@ class Products:
     def with_barcode(self, code: str) -> list[dict[str, Any]]:
         """The products, retired ones aside, that bear this barcode among theirs, by SKU: one, unless two were given the
         same. A code of 12 digits and one of 13 that begins with 0 are the same one, printed in two ways."""
-        return self._values(self.owners(code))
+        return self.several(self.owners(code))
 
     def owners(self, code: str) -> list[str]:
         """The SKUs of `with_barcode`."""
@@ -102,17 +110,17 @@ class Products:
         """Products by SKU, behind `after`; with `retired`, those too that are not sold any more."""
         if department:
             query = "SELECT sku FROM product WHERE shop = ? AND document = ? AND department = ? AND sku > ?"
-            return self._values(self._column(query + " AND active = 1 ORDER BY sku LIMIT ?", department, after, limit))
+            return self.several(self._column(query + " AND active = 1 ORDER BY sku LIMIT ?", department, after, limit))
         query = "SELECT sku FROM product WHERE shop = ? AND document = ? AND sku > ?"
         query += " ORDER BY sku LIMIT ?" if retired else " AND active = 1 ORDER BY sku LIMIT ?"
-        return self._values(self._column(query, after, limit))
+        return self.several(self._column(query, after, limit))
 
     def favourites(self) -> list[dict[str, Any]]:
         """The products that have a key of their own, in the order of the keys."""
         skus = self._column(
             "SELECT sku FROM product WHERE shop = ? AND document = ? AND active = 1 AND favourite <> ''"
         )
-        found = [(favourite_place(product), product) for product in self._values(skus)]
+        found = [(favourite_place(product), product) for product in self.several(skus)]
         return [p for _, p in sorted(((at, p) for at, p in found if at), key=lambda each: (each[0], each[1]["sku"]))]
 
     def departments(self) -> list[dict[str, Any]]:
@@ -137,7 +145,7 @@ class Products:
         skus = self._search(wanted.strip()[:TYPED_MAX], department, most)
         if after:
             skus = skus[skus.index(after) + 1 :] if after in skus else []
-        return self._values(skus[:limit])
+        return self.several(skus[:limit])
 
     def _search(self, typed: str, department: str, most: int) -> list[str]:
         found: dict[str, None] = {}
@@ -224,11 +232,3 @@ class Products:
     def _column(self, query: str, *values: object) -> list[Any]:
         """The first column of a query over the current catalogue, whose first two values are its shop and document."""
         return [row[0] for row in self._read.execute(query, (*self._place(), *values))]
-
-    def _values(self, skus: Sequence[str]) -> list[dict[str, Any]]:
-        """These products as they are now, in this order."""
-        values: dict[str, str] = {}
-        for marks, piece in in_pieces(skus):
-            rows = self._read.execute(CURRENT.format(marks=marks), (*self._place(), *piece))
-            values.update(rows.fetchall())
-        return [json.loads(values[sku]) for sku in skus if sku in values]

@@ -18,7 +18,8 @@ QUEUE_MAX = 1000  # changes that may wait for one listener, about 1 MB
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened: `kind` is 'sale', 'refund' (voids too), 'status' or 'alarm', `body` as the API answers it."""
+    """What happened: `kind` is 'sale', 'refund' (voids too), 'status' or 'alarm', `body` as the API answers it; or
+    'catalogue' ({version}) or 'shop' ({}), where products, or settings, cashiers and members, may have changed."""
 
     kind: str
     body: dict[str, Any]
@@ -36,14 +37,15 @@ class News:
         """Whether anybody listens, so that nothing is worked out for nobody."""
         return bool(self._listeners)
 
-    def tell(self, change: Change) -> None:
-        """Pass `change` on. A listener whose queue is full is dropped: it should ask afresh."""
-        for queue in list(self._listeners):
-            if queue.qsize() >= QUEUE_MAX:
-                self._listeners.discard(queue)
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait(change)
+    def tell(self, *changes: Change) -> None:
+        """Pass each change on. A listener whose queue is full is dropped: it should ask afresh."""
+        for change in changes:
+            for queue in list(self._listeners):
+                if queue.qsize() >= QUEUE_MAX:
+                    self._listeners.discard(queue)
+                    queue.put_nowait(None)
+                else:
+                    queue.put_nowait(change)
 
     def end(self) -> None:
         """Nothing more will be told: every stream ends."""

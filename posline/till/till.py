@@ -38,6 +38,7 @@ from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.page_catalogue import news_of
 from posline.till.people import People
 from posline.till.printing import Printing
 from posline.till.recording import Recording
@@ -545,6 +546,7 @@ class Till:
         if "shop" in documents:
             self.links.dial_known()
         if self._news.heard:
+            self._news.tell(*news_of(self, documents))
             for found in commit.changes:
                 if found.shop != self.shop_id or found.change.kind not in ("sale", "refund", "void"):
                     continue

@@ -1,0 +1,34 @@
+"""The calls by which a page keeps what it needs to sell with nothing running. Thin routes over `.page_catalogue`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from posline.errors import BadRequest
+from posline.till.page_catalogue import kept_catalogue
+from posline.till.problems import json_answer
+from posline.till.query import limit_of
+from posline.till.till import LIST_MAX, Till
+
+__all__ = ["catalogue_routes"]
+
+TEXT_MAX = 200  # characters of a SKU; a version has fewer
+
+
+def catalogue_routes(till: Till) -> list[Route]:
+    """GET /api/catalogue?have=&after=&limit=."""
+
+    async def catalogue(request: Request) -> Response:
+        query = request.query_params
+        have, after = query.get("have", ""), query.get("after", "")
+        for name, text in (("have", have), ("after", after)):
+            if len(text) > TEXT_MAX:
+                raise BadRequest.of(name, "is none of an earlier answer")
+        limit = limit_of(query.get("limit") or str(LIST_MAX))
+        return json_answer(await asyncio.to_thread(kept_catalogue, till, have, after, limit))
+
+    return [Route("/api/catalogue", catalogue, methods=["GET"])]
