@@ -60,6 +60,13 @@ class ScalePattern:
     value: str
     decimals: int
 
+    @property
+    def text(self) -> str:
+        """The pattern as it is written in a setting."""
+        digits = self.places.count("N")
+        written = "{" + "N" * (digits - self.decimals) + "D" * self.decimals + "}"
+        return self.places.replace("N" * digits, written)
+
 
 @dataclass(frozen=True, slots=True)
 class ScaleLabel:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from posline.errors import Ambiguous
 from posline.till.addressed import Addressed
-from posline.till.api_catalogue import catalogue_routes
+from posline.till.api_catalogue import kept_routes
 from posline.till.api_codes import code_routes
 from posline.till.api_customers import customer_routes
 from posline.till.api_fiscal import fiscal_routes
@@ -63,7 +63,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *customer_routes(till),
         *product_routes(till),
         *report_routes(till),
-        *catalogue_routes(till),
+        *kept_routes(till),
         Route("/api/status", api.status, methods=["GET"]),
         Route("/api/events", api.events, methods=["GET"]),
         Route("/healthz", api.healthz, methods=["GET"]),

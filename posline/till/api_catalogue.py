@@ -1,4 +1,5 @@
-"""The calls by which a page keeps what it needs to sell with nothing running. Thin routes over `.page_catalogue`."""
+"""The calls by which a page keeps what it needs to sell with nothing running. Thin routes over
+`.page_catalogue` and `.page_shop`."""
 
 from __future__ import annotations
 
@@ -10,17 +11,18 @@ from starlette.routing import Route
 
 from posline.errors import BadRequest
 from posline.till.page_catalogue import kept_catalogue
+from posline.till.page_shop import kept_shop
 from posline.till.problems import json_answer
 from posline.till.query import limit_of
 from posline.till.till import LIST_MAX, Till
 
-__all__ = ["catalogue_routes"]
+__all__ = ["kept_routes"]
 
 TEXT_MAX = 200  # characters of a SKU; a version has fewer
 
 
-def catalogue_routes(till: Till) -> list[Route]:
-    """GET /api/catalogue?have=&after=&limit=."""
+def kept_routes(till: Till) -> list[Route]:
+    """GET /api/catalogue?have=&after=&limit= and GET /api/shop."""
 
     async def catalogue(request: Request) -> Response:
         query = request.query_params
@@ -31,4 +33,7 @@ def catalogue_routes(till: Till) -> list[Route]:
         limit = limit_of(query.get("limit") or str(LIST_MAX))
         return json_answer(await asyncio.to_thread(kept_catalogue, till, have, after, limit))
 
-    return [Route("/api/catalogue", catalogue, methods=["GET"])]
+    async def shop(request: Request) -> Response:
+        return json_answer(await asyncio.to_thread(kept_shop, till))
+
+    return [Route("/api/catalogue", catalogue, methods=["GET"]), Route("/api/shop", shop, methods=["GET"])]

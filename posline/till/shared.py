@@ -22,7 +22,7 @@ from posline.till.receipts.settings import read_settings
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["SETTINGS", "current", "may_manage", "put"]
+__all__ = ["SETTINGS", "current", "manages", "may_manage", "put"]
 
 Check = Callable[[object], list[FieldError]]
 
@@ -82,10 +82,15 @@ def current(till: Till) -> dict[str, Any]:
     return {name: till.reports.setting(name) for name in SETTINGS}
 
 
+def manages(till: Till) -> bool:
+    """Whether this till may set what holds for the whole shop."""
+    member = till.store.members(till.shop_id).get(till.id)
+    return member is not None and member.role is Role.MANAGER
+
+
 def may_manage(till: Till) -> None:
     """Raises NotAllowed unless this till may set what holds for the whole shop."""
-    member = till.store.members(till.shop_id).get(till.id)
-    if member is None or member.role is not Role.MANAGER:
+    if not manages(till):
         raise NotAllowed("this till may not change settings: do it at a manager's, or make this one a manager there")
 
 

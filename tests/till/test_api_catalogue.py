@@ -109,6 +109,7 @@ async def test_edits_of_tills_that_were_apart_and_a_role_that_decides_between_th
             await b.connect(await a.listen())
             await until(lambda: b.reports.product("00001") and b.id in a.store.members(a.shop_id))
         async with open_till(tmp_path / "b") as b:  # apart: nobody dials
+            other = b.id
             b.links.refuse()
             await save_product(b, "00001", {"name": "From B", "price": 2})
             await save_product(a, "00001", {"name": "From A", "price": 1})
@@ -118,7 +119,7 @@ async def test_edits_of_tills_that_were_apart_and_a_role_that_decides_between_th
         version = await follow(client, version, kept)
         assert kept == (await whole(client))[1]
         before = kept["00001"]["name"]
-        await set_role(a, b.id if before == "From B" else a.id, "till", force=True)
+        await set_role(a, other if before == "From B" else a.id, "till", force=True)
         answer = await ask(client, have=version)
         assert answer["whole"] and answer["products"][1]["name"] != before, "a role is another one: nothing is sure"
 

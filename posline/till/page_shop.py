@@ -1,0 +1,81 @@
+"""What a page keeps of its shop beside the catalogue, to sell with nothing running: who and where it is, the terms of
+sales as they hold, cashiers, and what this till has (a printer, Urdu, a Raast QR).
+
+No secret is in it: of a PIN, whether there is one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from posline.core.money import minor_digits
+from posline.core.scales import read_patterns
+from posline.core.tax import TaxClass
+from posline.till.receipts.fonts import can_shape
+from posline.till.scanning import RAAST, SCALES
+from posline.till.shared import current, manages
+
+if TYPE_CHECKING:
+    from posline.till.till import Till
+
+__all__ = ["kept_shop"]
+
+LOGO = "logo"  # of the setting `receipt`: a picture, which no page needs in here
+
+
+def kept_shop(till: Till) -> dict[str, Any]:
+    """What GET /api/shop answers; docs/page.md says what each field is."""
+    founding, terms = till.replica.founding, till.terms()
+    currency, settings = str(founding.get("currency", "")), current(till)
+    if isinstance(receipt := settings.get("receipt"), dict):
+        settings["receipt"] = {name: value for name, value in receipt.items() if name != LOGO}
+    patterns, _ = read_patterns(settings[SCALES])
+    return {
+        "till": till.id,
+        "label": till.label,
+        "shop": till.shop,
+        "shop_id": till.shop_id,
+        "day": till.day,
+        "day_start": str(founding.get("day_start", "")),
+        "currency": currency,
+        "minor_digits": minor_digits(currency),
+        "zone": str(founding.get("zone", "")),
+        "manager": manages(till),
+        "settings": settings,
+        "classes": {code: _class(found) for code, found in terms.classes.items()},
+        "cash_unit": terms.cash_unit,
+        "tax_by_receipt": terms.tax_by_receipt,
+        "scales": [{"pattern": pattern.text, "value": pattern.value} for pattern in patterns],
+        "cashiers": [cashier.public() for cashier in till.people.listed()],
+        "departments": till.reports.catalog.departments(),
+        "printer": _printer(till),
+        "urdu": can_shape(),
+        "raast": settings[RAAST] is not None,
+        "fiscal": {"on": till.fiscal.naming() is not None},
+        "version": _version(),
+    }
+
+
+def _class(found: TaxClass) -> dict[str, Any]:
+    rates = [{"from": rate.start, "rate": rate.rate, "by_tender": dict(rate.by_tender)} for rate in found.rates]
+    return {"name": found.name, "mode": found.mode, "rates": rates}
+
+
+def _printer(till: Till) -> dict[str, Any]:
+    """How printing stands, in short; what a person must decide on as numbers. `drawer`: whether one hangs on it."""
+    state, printer = till.printing.state(), till.printing.printer
+    return {
+        "state": state["state"], "why": state["why"], "waiting": state["waiting"], "unsure": len(state["unsure"]),
+        "lapsed": len(state["lapsed"]), "automatic": printer.automatic, "language": printer.language,
+        "drawer": state["state"] != "off" and printer.drawer != 0,
+    }  # fmt: skip
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("posline")
+    except PackageNotFoundError:  # run from its sources
+        return ""
