@@ -7,11 +7,23 @@ import hashlib
 import re
 from collections.abc import Collection
 
-__all__ = ["AUTHOR", "author_id", "check_letters", "next_label", "parse_receipt", "receipt", "valid_label"]
+__all__ = [
+    "AUTHOR",
+    "author_id",
+    "check_letters",
+    "next_label",
+    "parse_receipt",
+    "parse_reference",
+    "receipt",
+    "reference",
+    "valid_label",
+]
 
 AUTHOR = re.compile(r"[a-z2-7]{26}")
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LABEL = re.compile(r"[A-Z0-9]{1,6}")
+REFERENCE_DIGITS = 10  # of a sale's id: two sales of a shop with the same ones are rarer than fires
+_REFERENCE = re.compile(rf"R-([0-9A-F]{{{REFERENCE_DIGITS}}})")
 _RECEIPT = re.compile(r"([A-Z0-9]{1,6})-([1-9][0-9]{0,15})-([0-9A-HJKMNP-TV-Z]{4})")
 
 
@@ -36,6 +48,19 @@ def parse_receipt(text: str) -> tuple[str, int, str] | None:
     """(label, number, check letters) of a receipt's number as people type it; None when it is none."""
     match = _RECEIPT.fullmatch(text.strip().upper())
     return None if match is None else (match[1], int(match[2]), match[3])
+
+
+def reference(id: str) -> str:
+    """What a receipt carries that was printed before its sale had a number, such as R-5F0E4D6E6E: the first ten hex
+    digits of the sale's id (a UUID)."""
+    return f"R-{id.replace('-', '')[:REFERENCE_DIGITS].upper()}"
+
+
+def parse_reference(text: str) -> str | None:
+    """How the ids begin that a reference, as people type it, may mean, such as 5f0e4d6e-6e; None when it is none. No
+    receipt's number is one: that has three parts."""
+    match = _REFERENCE.fullmatch(text.strip().upper())
+    return None if match is None else f"{match[1][:8]}-{match[1][8:]}".lower()
 
 
 def valid_label(label: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from posline.core.entry import Entry, decode
 from posline.core.members import Role
-from posline.core.numbers import parse_receipt, receipt, valid_label
+from posline.core.numbers import parse_receipt, parse_reference, receipt, valid_label
 from posline.core.status import Status
 from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
@@ -97,17 +97,18 @@ class Reports:
         return self._recorded(_COLUMNS + _FROM + " AND e.id = ? ORDER BY e.status, e.hash", id.lower())
 
     def sale(self, wanted: str) -> list[Recorded]:
-        """The sales that an id or a receipt names, without the duplicates of one that is among them."""
+        """The sales that an id, a receipt or a reference names, without the duplicates of one that is among them."""
         return self._named(wanted, "sale")
 
     def refund(self, wanted: str) -> list[Recorded]:
-        """As `sale`: the refunds and voids that an id names, or the refunds that a receipt does."""
+        """As `sale`: the refunds and voids that an id or a reference names, or the refunds that a receipt does."""
         return self._named(wanted, "refund", "void")
 
     def _named(self, wanted: str, *kinds: str) -> list[Recorded]:
-        parsed = parse_receipt(wanted)
+        parsed, begun = parse_receipt(wanted), parse_reference(wanted)
         if parsed is None:
-            found = [r for r in self.by_id(wanted) if r.entry.kind in kinds and r.entry.fault is None]
+            claimed = self.by_id(wanted) if begun is None else self._begun(begun)
+            found = [r for r in claimed if r.entry.kind in kinds and r.entry.fault is None]
         else:
             found = [
                 r
@@ -118,6 +119,12 @@ class Reports:
             ]
         hashes = {r.entry.hash.hex() for r in found if r.status is not Status.DUPLICATE}
         return [r for r in found if r.kept not in hashes]
+
+    def _begun(self, begun: str) -> list[Recorded]:
+        """As `by_id`, of the ids that begin so, which is by the index: a hex digit or a hyphen follows."""
+        return self._recorded(
+            _COLUMNS + _FROM + " AND e.id >= ? AND e.id < ? ORDER BY e.status, e.hash", begun, f"{begun}g"
+        )
 
     def refunds(self, *, day: str | None, after: int, limit: int) -> list[Recorded]:
         """Refunds and voids in the order in which they came here, behind `after`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from posline.core.numbers import parse_receipt
+from posline.core.numbers import parse_receipt, parse_reference
 from posline.core.proof import make_proof
 from posline.errors import Ambiguous, NotFound
 from posline.storage.customers import Customers
@@ -54,12 +54,15 @@ class Papers:
         return settings_of(self._till.reports.setting(SETTING)).with_name(self._till.shop)
 
     def find(self, wanted: str) -> Recorded:
-        """The sale, refund, void or payment with this id, receipt or hash (hex). Raises NotFound, Ambiguous."""
+        """The sale, refund, void or payment with this id, receipt, reference or hash (hex). Raises NotFound,
+        Ambiguous."""
         key = self._till.store.shop_key(self._till.shop_id)
-        parsed = parse_receipt(wanted)
-        where: tuple[str, object]
+        parsed, begun = parse_receipt(wanted), parse_reference(wanted)
+        where: tuple[str, *tuple[object, ...]]
         if parsed is not None:
             where = "number = ?", parsed[1]
+        elif begun is not None:
+            where = "id >= ? AND id < ?", begun, f"{begun}g"
         elif len(wanted) == 64 and all(c in "0123456789abcdef" for c in wanted):
             where = "hash = ?", bytes.fromhex(wanted)
         else:
@@ -67,7 +70,7 @@ class Papers:
         rows = self._till.store.read.execute(
             f"SELECT n FROM entry WHERE shop = ? AND {where[0]} AND kind IN ('sale', 'refund', 'void', 'payment')"
             " AND fault IS NULL ORDER BY status, hash",
-            (key, where[1]),
+            (key, *where[1:]),
         ).fetchall()
         found = [r for (n,) in rows if (r := self._till.reports.entry_at(n)) is not None]
         if parsed is not None:

@@ -12,11 +12,11 @@ import segno
 
 from posline.core.checks import MAX_TEXT
 from posline.core.money import format_quantity, minor_digits
-from posline.core.numbers import parse_receipt
+from posline.core.numbers import parse_receipt, parse_reference
 from posline.core.proof import Part, Reference, open_codes, read_code
 from posline.core.raast import payment_qr, read_shop_qr
 from posline.core.scales import ScaleLabel, priced_line, read_label, read_patterns
-from posline.errors import BadRequest, NotFound
+from posline.errors import Ambiguous, BadRequest, NotFound
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -34,10 +34,10 @@ def scanned(till: Till, code: str) -> dict[str, Any]:
 
     `products` bear it: none where it is unknown, several where two were given the same. `label` is a scale's {item,
     quantity, amount}, else None. `line` is ready for POST /api/sales; None where there is no one product, or where it
-    has yet to be weighed. `receipt` is what a receipt's own code or number names, {id, receipt, kind, here}, for a
-    refund; None for anything else.
+    has yet to be weighed. `receipt` is what a receipt's own code, number or reference names, {id, receipt, kind, here},
+    for a refund; None for anything else.
 
-    Raises BadRequest where the code is none.
+    Raises BadRequest where the code is none, and Ambiguous for a reference of several.
     """
     code = code.strip()
     if (paper := _paper(till, code)) is not None:
@@ -107,8 +107,8 @@ def _answer(
 
 
 def _paper(till: Till, code: str) -> dict[str, Any] | None:
-    """What a receipt's QR code, or its number, names, whether or not it is here. Raises BadRequest where the code is a
-    receipt's and damaged, or one of several."""
+    """What a receipt's QR code, its number or its reference names, whether or not it is here. Raises BadRequest where
+    the code is a receipt's and damaged, or one of several, and Ambiguous where a reference is of several."""
     if code[:5].upper().startswith(("PL1:", "PLR1:")):
         found = read_code(code)
         if isinstance(found, Part) and found.count > 1:
@@ -117,10 +117,12 @@ def _paper(till: Till, code: str) -> dict[str, Any] | None:
         held = [r for r in till.reports.by_id(id) if r.entry.kind in PAPER_KINDS]
         if not held:
             return {"id": id, "receipt": None, "kind": None, "here": False}
-    elif parse_receipt(code) is not None:
+    elif parse_receipt(code) is not None or parse_reference(code) is not None:
         held = till.reports.sale(code) or till.reports.refund(code)
         if not held:
             return None
+        if parse_reference(code) is not None and len({r.entry.id for r in held}) > 1:
+            raise Ambiguous(code, [r.entry.hash.hex() for r in held])
     else:
         return None
     receipt = held[0].receipt if held[0].entry.number else None
