@@ -35,6 +35,7 @@ from posline.core.money import (
     round_half_up,
     tax_fraction,
 )
+from posline.core.rung import asked_rung
 from posline.core.sales import CASH, RECEIPT
 from posline.core.tax import TaxClass
 from posline.errors import BadRequest
@@ -44,7 +45,7 @@ __all__ = ["PricedSale", "Product", "Terms", "price_sale", "request_key"]
 ON_ACCOUNT = "account"  # udhaar: the only tender that may leave something unpaid
 _FIELDS = frozenset({
     "id", "lines", "tenders", "by", "customer", "note", "discount", "discount_percent", "discount_reason", "hold",
-    "pin", "approve",
+    "pin", "approve", "rung",
 })  # fmt: skip
 _LINE_FIELDS = frozenset({
     "sku", "quantity", "price", "discount", "discount_percent", "reason", "name", "class",
@@ -142,6 +143,7 @@ def price_sale(request: object, product: Callable[[str], Product | None], terms:
         faults.add("id", "must be a UUID made by the caller, the same at every repeat")
         id = ""
     by = faults.text("by", fields.get("by", ""), 0)
+    asked_rung(faults, fields.get("rung"))
     extra = {
         name: text
         for name in ("customer", "note", "discount_reason", "hold")

@@ -14,11 +14,12 @@ from typing import Any
 from posline.core.checks import MAX_LINES, Body
 from posline.core.faults import Faults, asked_tenders
 from posline.core.money import format_quantity, parse_quantity, quantity_of, round_cash, round_half_up
+from posline.core.rung import asked_rung
 from posline.core.sales import CASH, sale_figures, tax_groups
 
 __all__ = ["NOTHING", "Taken", "refund_body", "same_refund", "void_body"]
 
-_FIELDS = frozenset({"id", "lines", "tenders", "reason", "by", "pin", "approve", "customer", "restock"})
+_FIELDS = frozenset({"id", "lines", "tenders", "reason", "by", "pin", "approve", "customer", "restock", "rung"})
 _CLASSED = ("class", "rate", "mode")  # what a returned line says of its tax, as the sold one did
 
 
@@ -48,6 +49,7 @@ def refund_body(
     reason = faults.text("reason", fields.get("reason"))
     customer = faults.text("customer", fields["customer"], 0) if fields.get("customer") is not None else None
     restock = fields.get("restock", True)
+    asked_rung(faults, fields.get("rung"))
     if type(restock) is not bool:
         faults.add("restock", "is true where the goods are put back, or else false")
     lines = _lines(faults, fields.get("lines"), sale, taken)

@@ -14,9 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from posline.core.clock import parse_iso
 from posline.core.entry import Entry, decode, encode
 from posline.core.kinds import NUMBERED
 from posline.core.pricing import request_key
+from posline.core.rung import rung_field
 from posline.core.status import Status
 from posline.errors import BadRequest, Conflict, PoslineError
 from posline.storage.ledger import Change
@@ -26,9 +28,9 @@ from posline.storage.reports import Recorded
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Draft", "Recording", "Result", "uuid_of"]
+__all__ = ["Draft", "Recording", "Result", "rung_when", "uuid_of"]
 
-UNASKED = frozenset({"pin"})  # what says who asks, and not what for: no part of a request's normal form
+UNASKED = frozenset({"pin", "rung"})  # what says who asks and when, and not what for: no part of its normal form
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
@@ -209,6 +211,12 @@ def uuid_of(request: Mapping[str, Any]) -> str:
     if not isinstance(id, str) or _UUID.fullmatch(id) is None:
         raise BadRequest.of("id", "must be a UUID made by the caller, the same at every repeat")
     return id.lower()
+
+
+def rung_when(till: Till, request: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry that is written now says of when `request` was rung, where that was earlier."""
+    asked = request.get("rung")
+    return {} if asked is None else rung_field(asked, parse_iso(till.now()), till.replica.zone)
 
 
 def _form(kind: str, about: str, request: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from posline.core.rung import rung_of
 from posline.core.sales import refund_figures, sale_figures, void_figures
 from posline.storage.reports import Recorded
 from posline.till.sale import Durable, Tender, as_answer
@@ -57,6 +58,7 @@ class Refund:
     customer: str
     approved: str
     durable: Durable
+    rung: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The refund or void as the API answers it."""
@@ -109,6 +111,7 @@ def refund_of(
         customer=body.get("customer", ""),
         approved=body.get("approved", ""),
         durable=Durable(durable["here"], durable["tills"], durable["head_office"]),
+        rung=rung_of(entry.body),
     )
 
 

@@ -24,7 +24,7 @@ from posline.storage.returned import returns_of, taken_of
 from posline.till.customers import whose_credit
 from posline.till.fiscal.filing import filing_field
 from posline.till.people import approval
-from posline.till.recording import Draft, Result
+from posline.till.recording import Draft, Result, rung_when
 from posline.till.refund import Refund, refund_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ async def refund(till: Till, wanted: str, request: Mapping[str, Any]) -> Refunde
             raise NotPossible(f"{sale.receipt} was voided: nothing is left of it to refund")
         body = refund_body(sale.entry.body, sale.entry.hash, taken, request, cash_unit=till.terms().cash_unit)
         whose_credit(body.get("tenders") or (), body.get("customer"))
-        return Draft(body | approved | filing_field(till), _by(request))
+        return Draft(body | approved | filing_field(till) | rung_when(till, request), _by(request))
 
     def same(entry: Entry) -> bool:
         return same_refund(entry.body, sale.entry.id, request)

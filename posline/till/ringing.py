@@ -10,7 +10,7 @@ from posline.core.pricing import ON_ACCOUNT, price_sale
 from posline.storage.accounts import STORE_CREDIT
 from posline.till.customers import whose_credit
 from posline.till.fiscal.filing import filing_field
-from posline.till.recording import Draft
+from posline.till.recording import Draft, rung_when
 from posline.till.sale import Sale, sale_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def ring(till: Till, request: Mapping[str, Any]) -> Rung:
     def draft(id: str) -> Draft:
         priced = price_sale(request, till.product, till.terms())
         whose_credit(priced.tenders or (), priced.extra.get("customer"))
-        return Draft(priced.body() | approved | filing_field(till), priced.by)
+        return Draft(priced.body() | approved | filing_field(till) | rung_when(till, request), priced.by)
 
     # many at once on account would each be within a limit, and the same store credit be spent by each of them
     result = await till.recording.once("sale", request, draft, first=approve if lends else None)

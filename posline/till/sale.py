@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from posline.core.rung import rung_of
 from posline.core.sales import sale_figures
 from posline.storage.reports import Recorded
 
@@ -49,7 +50,8 @@ class Durable:
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """A recorded sale. `total` is before cash `rounding`; tenders less `change` are both of them together."""
+    """A recorded sale. `total` is before cash `rounding`; tenders less `change` are both of them together. `rung` is
+    when a page rang it, where that was well before it was recorded, `at`."""
 
     id: str
     receipt: str
@@ -71,6 +73,7 @@ class Sale:
     tenders: tuple[Tender, ...]
     change: int
     durable: Durable
+    rung: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The sale as the API answers it."""
@@ -127,4 +130,5 @@ def sale_of(recorded: Recorded, name_of: Callable[[str, str], str | None], durab
         tenders=tenders,
         change=figures.change,
         durable=Durable(durable["here"], durable["tills"], durable["head_office"]),
+        rung=rung_of(entry.body),
     )

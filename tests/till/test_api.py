@@ -38,6 +38,7 @@ SALE_KEYS = [
     "tenders",
     "change",
     "durable",
+    "rung",
 ]
 DAY_KEYS = [
     "day",

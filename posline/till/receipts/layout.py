@@ -143,13 +143,18 @@ def report_of(
 
 def _facts(sale: Mapping[str, Any], page: _Page, customer: Udhaar | None) -> list[Row]:
     day, time = _when(sale)
+    rung_day, rung_time = _when({"at": sale["rung"]}) if sale.get("rung") else ("", "")
+    rung_time = rung_time[:5]
     # two groups of figures in one text would stand the other way round within Urdu
     when = [(page.word("date"), day), (page.word("time"), time)]
+    rung = [(page.word("rung"), rung_day), (page.word("rung_time"), rung_time)]
     if page.language == "en":
         when = [(page.word("date"), f"{day} {time}".strip())]
+        rung = [(page.word("rung"), f"{rung_day} {rung_time}".strip())]
     facts = [
         (page.word("receipt"), str(sale.get("receipt", ""))),
         *when,
+        *rung,
         (page.word("till"), str(sale.get("label", ""))),
         (page.word("cashier"), str(sale.get("by") or "")),
     ]

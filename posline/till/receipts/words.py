@@ -43,6 +43,8 @@ _WORDS = {
     "refund": ("REFUND", "واپسی"),
     "refunded": ("PAID BACK", "ادا کیا"),
     "rounding": ("Rounding", "راؤنڈنگ"),
+    "rung": ("Rung", "فروخت کی تاریخ"),
+    "rung_time": ("Rung at", "فروخت کا وقت"),
     "sales_tax_receipt": ("Sales receipt", "رسید فروخت"),
     "strn": ("STRN", "ایس ٹی آر این"),
     "subtotal": ("Subtotal", "میزان"),
