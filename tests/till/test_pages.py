@@ -95,7 +95,7 @@ async def test_the_worker_is_told_what_to_keep_and_under_which_name(tmp_path: Pa
     for number, change in enumerate(({"texts/ur.json": "{}"}, {"sw.js": FILES["sw.js"] + "\n"}, {"new.js": ""})):
         async with client_of(put(tmp_path / f"changed{number}", FILES | change)) as client:
             assert version not in (await client.get("/sw.js")).text
-    (tmp_path / "b" / "page.js").rename(tmp_path / "b" / "other.js")
+    (tmp_path / "b" / "page.js").rename(tmp_path / "b" / "page2.js")
     assert (await told(tmp_path / "b"))[0] != version, "a name counts too"
 
 
