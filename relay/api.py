@@ -44,7 +44,6 @@ def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
     routes = [
         *sync,
         *page_routes("relay", "page"),
-        *page_routes("posline.till", "page", only=("page.css", "icon.svg")),
         WebSocketRoute("/attach", answering(api.attach)),
         Route("/api/shops", api.shops, methods=["GET"]),
         Route("/api/shops/{shop}/reports/day/{day}", api.day, methods=["GET"]),

@@ -1,0 +1,95 @@
+// The till's page: opened from this browser's disk, so that it is there with nothing behind it, and joined up with the
+// till when that answers.
+
+import { answered, beginSelling } from "./selling.js";
+import { beginActs, followHolds, followOutbox, followSales, heardSale } from "./acts.js";
+import { hearScanner } from "./scanner.js";
+import { isReceipt, readLabel } from "./core/codes.js";
+import { listen, look, on, tell } from "./live.js";
+import { openStore } from "./store.js";
+import { Outbox } from "./outbox.js";
+import { beginWaiting } from "./waiting.js";
+import { followSession, openPeople } from "./people.js";
+import { catalogue, followCatalogue, followCustomers, followShop, hear, openShop } from "./shop.js";
+import { cart, dialog, digits, elsewhere, last, paying, reached, say, shop, waiting } from "./state.js";
+import { play } from "./sound.js";
+import { html, render } from "./ui.js";
+import { t } from "./texts.js";
+import { entryField, heardScan } from "./views/basket.js";
+import { Till, press } from "./views/sell.js";
+import { myTab } from "./tab.js";
+import { keepFresh } from "./fresh.js";
+
+const LOOK_MS = 15_000; // what comes by itself is asked for as well, should a line be dead and look alive
+
+async function begin() {
+  const store = await openStore().catch(() => null);
+  if (!store) {
+    document.getElementById("page").textContent = t("no_storage");
+    return;
+  }
+  const outbox = new Outbox(store, {
+    changed: () => tell("outbox"),
+    reached: (up) => (reached.value = up),
+    answered: (record, answer) => record.kind === "sale" && tell("answered", { id: record.id, answer }),
+    refused: (record, problem) => {
+      play("error");
+      say("bad", problem.detail || problem.title, 10_000);
+    },
+    elsewhere: (found) => (elsewhere.value = found),
+  });
+  await openPeople(store);
+  beginActs(store, outbox);
+  beginWaiting(store, outbox);
+  const shopOpen = openShop(store);
+  const { tab, opened } = await myTab(store);
+  beginSelling(store, outbox, tab, opened);
+  await followOutbox();
+  hearScanner(heardScan, entryField, known);
+  addEventListener("keydown", press);
+  addEventListener("pointerup", () => setTimeout(refocus));
+  render(html`<${Till} />`, document.getElementById("page"));
+  await shopOpen;
+  follow(store, outbox);
+  await navigator.storage?.persist?.().catch(() => false);
+}
+
+/** Follow the till, whenever it can be reached. */
+function follow(store, outbox) {
+  const everything = async () => {
+    await followShop(() => waiting.value.length > 0);
+    void outbox.drain();
+    void look();
+    void followSession();
+    void followHolds();
+    void followSales();
+    await followCatalogue();
+    void followCustomers();
+  };
+  on("up", everything);
+  on("outbox", followOutbox);
+  on("answered", ({ id, answer }) => answered(id, answer));
+  on("sale", heardSale);
+  on("refund", followSales);
+  on("catalogue", followCatalogue);
+  on("products", hear);
+  on("shop", () => followShop(() => waiting.value.length > 0));
+  on("status", () => void outbox.drain());
+  listen();
+  void everything();
+  setInterval(() => void look().then((found) => found && followHolds()), LOOK_MS);
+  setInterval(() => void store.trim().catch(() => {}), 3_600_000);
+  keepFresh(() => !cart.value.lines.length && !paying.value && !dialog.value && !last.value);
+}
+
+/** Whether a short code that came fast is a code at all. */
+function known(code) {
+  return catalogue.bearing(code).length > 0 || isReceipt(code) || readLabel(code, shop.value?.scales ?? [], digits.value) !== null;
+}
+
+/** What is typed goes into the cart's field, unless somebody is at another one. */
+function refocus() {
+  if (!dialog.value && !paying.value && !getSelection()?.toString()) entryField()?.focus({ preventScroll: true });
+}
+
+void begin();

@@ -1,0 +1,129 @@
+// The whole catalogue in the browser's memory: by SKU, by barcode, and by what is typed so far. No I/O.
+
+import { spellings } from "./codes.js";
+
+// what keyboards for Arabic and Urdu write in several ways, as posline/core/words.py folds it; a test compares the two
+const SAME = new Map([..."يیىیكکەہهہةہۃہۂہھہ"].reduce((pairs, c, i, all) => (i % 2 ? pairs : [...pairs, [c, all[i + 1]]]), []));
+for (const quiet of "ـ'’‘ʼ`´") SAME.set(quiet, "");
+const DROPPED = /[\p{Mn}\p{Me}\p{Cf}]/u;
+const KEPT = /[\p{L}\p{N}\p{Mc}]/u;
+
+/** A text as searches compare it: words with one blank between them, no case, no accents, one way to write a letter. */
+export function fold(text) {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.toLowerCase().replace(/['`]/g, "").replace(/[^a-z0-9]+/g, " ").trim();
+  let made = "";
+  for (const c of text.toLowerCase().normalize("NFKD").toLowerCase().normalize("NFKD")) {
+    const same = SAME.get(c);
+    if (same !== undefined) made += same;
+    else if (/\p{Nd}/u.test(c)) made += digit(c);
+    else made += KEPT.test(c) ? c : DROPPED.test(c) ? "" : " ";
+  }
+  return made.replace(/ +/g, " ").trim();
+}
+
+function digit(c) {
+  const n = c.codePointAt(0);
+  if (n >= 0x6f0 && n <= 0x6f9) return String(n - 0x6f0);
+  return n >= 0x660 && n <= 0x669 ? String(n - 0x660) : c;
+}
+
+export class Catalogue {
+  #bySku = new Map();
+  #byCode = new Map(); // code -> Set of SKUs
+  #rows = []; // {sku, name, words}, in order of names
+  #sorted = true;
+
+  get size() {
+    return this.#bySku.size;
+  }
+
+  /** Take products over, each the current one of its SKU. */
+  put(products) {
+    for (const product of products) {
+      this.drop(product.sku);
+      this.#bySku.set(product.sku, product);
+      for (const code of codesOf(product)) {
+        const at = this.#byCode.get(code) ?? new Set();
+        this.#byCode.set(code, at.add(product.sku));
+      }
+      const name = fold(product.name);
+      const words = ` ${name} ${fold(product.name_ur ?? "")} ${fold(product.sku)} ${codesOf(product).join(" ")} ${fold(product.department ?? "")}`;
+      this.#rows.push({ sku: product.sku, name, words, favourite: Boolean(product.favourite) });
+    }
+    this.#sorted = false;
+  }
+
+  /** A product is sold no more. */
+  drop(sku) {
+    const known = this.#bySku.get(sku);
+    if (!known) return;
+    this.#bySku.delete(sku);
+    for (const code of codesOf(known)) this.#byCode.get(code)?.delete(sku);
+    this.#rows = this.#rows.filter((row) => row.sku !== sku);
+  }
+
+  clear() {
+    this.#bySku.clear();
+    this.#byCode.clear();
+    this.#rows = [];
+  }
+
+  get(sku) {
+    return this.#bySku.get(sku);
+  }
+
+  /** The products that bear a barcode, or the one with this SKU. */
+  bearing(code) {
+    const skus = new Set(spellings(code).flatMap((same) => [...(this.#byCode.get(same) ?? [])]));
+    if (!skus.size && this.#bySku.has(code)) skus.add(code);
+    return [...skus].map((sku) => this.#bySku.get(sku));
+  }
+
+  /** All products, in no order. */
+  all() {
+    return this.#bySku.values();
+  }
+
+  /** The products that have a key of their own, as [place, product], by page and key. */
+  favourites() {
+    const found = [];
+    for (const product of this.#bySku.values()) {
+      const match = /^(?:([0-9]+)\/)?([0-9]+)$/.exec(product.favourite ?? "");
+      if (match) found.push([Number(match[1] ?? 1) * 1000 + Number(match[2]), product]);
+    }
+    return found.sort((a, b) => a[0] - b[0] || (a[1].sku < b[1].sku ? -1 : 1)).map(([, product]) => product);
+  }
+
+  /** At most `limit` products for what is typed so far: first those whose name begins so, then those of whose words one
+   * begins with each word typed (what has a key of its own before the rest), and only where there is none, those that hold the letters anywhere. */
+  search(text, limit = 40) {
+    const wanted = fold(text);
+    if (!wanted) return [];
+    this.#sort();
+    const words = wanted.split(" ").map((word) => ` ${word}`);
+    const first = [], second = [], then = [];
+    for (const row of this.#rows) {
+      if (!words.every((word) => row.words.includes(word))) continue;
+      (row.name.startsWith(wanted) ? first : row.favourite ? second : then).push(row.sku);
+      if (first.length >= limit) break;
+    }
+    let found = [...first, ...second, ...then];
+    if (!found.length) {
+      const letters = wanted.replaceAll(" ", "");
+      found = this.#rows.filter((row) => row.words.replaceAll(" ", "").includes(letters)).slice(0, limit).map((row) => row.sku);
+    }
+    const exact = this.bearing(text.trim()).map((product) => product.sku);
+    return [...new Set([...exact, ...found])].slice(0, limit).map((sku) => this.#bySku.get(sku));
+  }
+
+  #sort() {
+    if (this.#sorted) return;
+    this.#rows.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    this.#sorted = true;
+  }
+}
+
+function codesOf(product) {
+  const codes = [...(product.barcodes ?? []), ...(product.barcode ? [product.barcode] : [])];
+  return [...new Set(codes)];
+}

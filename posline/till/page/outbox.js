@@ -1,0 +1,152 @@
+// The way of a sale from this browser's disk to the till's: written down first, then posted with its id again and again
+// until the till says that it is on its disk. One tab at a time posts, in the order in which things were rung.
+//
+//   1. Nothing is confirmed to a person before it is on a disk: this browser's, or, where that is full, the till's.
+//   2. A record leaves only for an answer that carries its own id; no answer, a time-out, 5xx: the same id is sent again.
+//   3. A record goes to the till at which it was rung and to no other: the till refuses it by its name (421).
+//   4. What the till refuses is set aside with its reason, and the rest goes on.
+
+import { NotWritten } from "./store.js";
+
+const POST_MS = 10_000; // after this an answer is taken not to come; the till may have recorded it, so the id stays
+const WAIT_MS = [500, 1000, 2000, 4000, 5000]; // before the next try; not the browser's `online` event, which says nothing
+const LOCK = "posline-outbox";
+const NUMBERED = ["sale", "refund"]; // what has a receipt, and a time at which it was rung
+
+/** Nothing was recorded anywhere: this browser's disk has no room and the till gave no answer. */
+export class NowhereWritten extends Error {}
+
+export class Outbox {
+  #store;
+  #told;
+  #tries = 0;
+  #timer = null;
+  #running = false;
+  #again = false;
+
+  /** `told` is {changed(), reached(up), answered(record, answer), refused(record, problem), elsewhere(problem)}. */
+  constructor(store, told) {
+    this.#store = store;
+    this.#told = told;
+  }
+
+  /**
+   * Take a record {id, kind, path, method?, body, till, at}. Returns "browser" once it is on this browser's disk, or
+   * "till" where only the till had room for it. `secret` (a PIN) goes along once and is never written down. Throws
+   * NowhereWritten: then nothing was recorded, and asking again with the same id is safe.
+   */
+  async add(record, { cartOf = null, secret = null } = {}) {
+    try {
+      await this.#take(record, cartOf);
+    } catch (error) {
+      if (!(error instanceof NotWritten)) throw error;
+      if (error.twice) return "browser"; // rung already, in another tab with the same cart
+      return this.#straight(record, secret);
+    }
+    this.#told.changed();
+    void this.drain(secret ? { id: record.id, secret } : null);
+    return "browser";
+  }
+
+  async #take(record, cartOf) {
+    try {
+      await this.#store.take(record, cartOf);
+    } catch (error) {
+      if (!error.full) throw error;
+      await this.#store.makeRoom().catch(() => {});
+      await this.#store.take(record, cartOf);
+    }
+  }
+
+  /** No room here: the till itself has to say that it is on its disk before anybody is told. */
+  async #straight(record, secret) {
+    for (let tries = 0; tries < 2; tries++) {
+      const { answer, problem } = await this.#post(record, secret);
+      if (answer) {
+        this.#told.answered(record, answer);
+        return "till";
+      }
+      if (problem?.final) throw new NowhereWritten(problem.detail);
+    }
+    throw new NowhereWritten("");
+  }
+
+  /** Post what waits, until nothing does or the till is out of reach; then again by itself. */
+  async drain(proof = null) {
+    if (this.#running) {
+      this.#again = true;
+      if (proof) this.proof = proof;
+      return;
+    }
+    this.#running = true;
+    clearTimeout(this.#timer);
+    this.proof = proof ?? this.proof;
+    try {
+      const reached = await navigator.locks.request(LOCK, () => this.#all());
+      if (!reached) this.#later();
+    } catch {
+      this.#later(); // the browser's own storage gave no answer
+    } finally {
+      this.#running = false;
+      if (this.#again) {
+        this.#again = false;
+        void this.drain();
+      }
+    }
+  }
+
+  #later() {
+    const wait = WAIT_MS[Math.min(this.#tries++, WAIT_MS.length - 1)];
+    this.#timer = setTimeout(() => void this.drain(), wait * (0.75 + Math.random() / 2));
+  }
+
+  /** Whether everything that can be sent was answered. */
+  async #all() {
+    for (let record; (record = await this.#store.next()); ) {
+      const secret = this.proof?.id === record.id ? this.proof.secret : null;
+      const { answer, problem } = await this.#post(record, secret);
+      if (answer) {
+        await this.#store.acknowledged(record.seq, answer);
+        this.#tries = 0;
+        this.#told.answered(record, answer);
+      } else if (problem?.final) {
+        await this.#store.setAside(record, problem);
+        this.#told.refused(record, problem);
+      } else {
+        return false;
+      }
+      this.#told.changed();
+    }
+    return true;
+  }
+
+  async #post(record, secret) {
+    let response, answer;
+    try {
+      response = await fetch(record.path, {
+        method: record.method ?? "POST",
+        headers: { "content-type": "application/json", "posline-till": record.till },
+        body: JSON.stringify({ ...record.body, ...(late(record) ? { rung: record.at } : {}), ...secret }),
+        signal: AbortSignal.timeout(POST_MS),
+        cache: "no-store",
+      });
+      answer = await response.json();
+    } catch {
+      this.#told.reached(false);
+      return {};
+    }
+    if (response.status === 421) {
+      this.#told.elsewhere(answer);
+      return {};
+    }
+    this.#told.reached(true);
+    if (response.ok && (!NUMBERED.includes(record.kind) || answer.id === record.id)) return { answer };
+    const final = response.status >= 300 && response.status < 500 && ![408, 425, 429].includes(response.status);
+    return { problem: { final, status: response.status, title: answer.title ?? "", detail: answer.detail ?? "" } };
+  }
+}
+
+/** Whether a record says when it was rung: sales and refunds that come a while after they were. */
+function late(record) {
+  return NUMBERED.includes(record.kind) && Date.now() - Date.parse(record.at) > 60_000;
+}

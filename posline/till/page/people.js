@@ -1,0 +1,98 @@
+// Who stands at this till, and who approves what a cashier may not do alone. A PIN is asked for only where the shop has
+// restricted something; it is sent to the till, and kept nowhere here.
+
+import { Refused, Unreached, ask, complain } from "./calls.js";
+import { cashier, dialog, reached, shop } from "./state.js";
+import { LANGUAGES, language, t } from "./texts.js";
+
+const ROLES = ["cashier", "supervisor", "manager"];
+let store = null;
+
+export function cashiers() {
+  return (shop.value?.cashiers ?? []).filter((each) => each.active);
+}
+
+/** Who was here last, and whether the till still takes their word for it. */
+export async function openPeople(kept) {
+  store = kept;
+  const saved = (await store.kept("person")) ?? {};
+  if (LANGUAGES.includes(saved.language)) language.value = saved.language;
+  if (saved.name) cashier.value = { name: saved.name, role: saved.role ?? "cashier", proven: false };
+}
+
+/** Ask the till whether the session of this browser still holds. */
+export async function followSession() {
+  const session = await ask("/api/session").catch(() => null);
+  if (!session || !cashier.value) return;
+  cashier.value = { ...cashier.value, proven: session.name === cashier.value.name };
+}
+
+async function remember() {
+  const { name, role } = cashier.value ?? {};
+  await store.keep("person", { name, role, language: language.value }).catch(() => {});
+}
+
+/** Show everything in another language, at once. */
+export function speak(chosen) {
+  language.value = chosen;
+  void remember();
+}
+
+/** Somebody else stands here. Without a PIN it is a name; with one, the till is asked. Returns whether it went through. */
+export async function signIn(person, pin = null) {
+  if (person.pin && pin === null) return false;
+  if (pin !== null) {
+    try {
+      await ask("/api/session", { method: "POST", body: { by: person.name, pin } });
+    } catch (error) {
+      complain(error);
+      return false;
+    }
+  } else if (reached.value) {
+    await ask("/api/session", { method: "DELETE" }).catch(() => {});
+  }
+  cashier.value = { name: person.name, role: person.role, proven: pin !== null };
+  if (LANGUAGES.includes(person.language)) language.value = person.language;
+  await remember();
+  return true;
+}
+
+export async function signOut() {
+  cashier.value = null;
+  await ask("/api/session", { method: "DELETE" }).catch(() => {});
+  await remember();
+}
+
+/** The least role that the shop asks for an action, where it asks for more than who stands here has proved. */
+export function lacks(action) {
+  const least = shop.value?.settings?.permissions?.[action] ?? "cashier";
+  const role = cashier.value?.proven ? cashier.value.role : "cashier";
+  return ROLES.indexOf(least) > ROLES.indexOf(role) ? least : null;
+}
+
+/**
+ * Have somebody approve: {by, pin} once it was typed and the till took it; null where it was given up. Where the till
+ * cannot be asked, undefined: what is to be approved goes on, and waits for it afterwards.
+ */
+export function approval(why) {
+  if (reached.value === false) return Promise.resolve(undefined);
+  const before = dialog.value;
+  return new Promise((resolve) => {
+    const end = (answer) => {
+      dialog.value = before;
+      resolve(answer);
+    };
+    dialog.value = { kind: "approve", why, end, check };
+  });
+}
+
+/** Whether a PIN is somebody's: null where it is, else what to say. */
+async function check(by, pin) {
+  try {
+    await ask(`/api/cashiers/${encodeURIComponent(by)}/check`, { method: "POST", body: { pin } });
+    return null;
+  } catch (error) {
+    if (error instanceof Refused) return error.message;
+    return error instanceof Unreached ? t("unreached") : String(error);
+  }
+}

@@ -1,0 +1,134 @@
+// The shop as this browser knows it: its settings and its whole catalogue, on this browser's disk and in memory, so that
+// a till whose program is not running sells on. Follows the till's catalogue by what changed since.
+
+import { Refused, ask, glance } from "./calls.js";
+import { Catalogue } from "./core/search.js";
+import { tell } from "./live.js";
+import { customers, elsewhere, products, shop } from "./state.js";
+import { currency } from "./texts.js";
+
+const LOCK = "posline-catalogue";
+const PAGE = 1000;
+export const catalogue = new Catalogue();
+let version = "";
+let store = null;
+
+/** Read what is kept, then follow the till. The page sells with what is kept as soon as this has returned. */
+export async function openShop(kept) {
+  store = kept;
+  const known = await store.kept("shop");
+  if (known) took(known);
+  customers.value = (await store.kept("customers")) ?? [];
+  const { version: have, products: rows } = await store.catalogue();
+  catalogue.put(rows);
+  version = have;
+  counted();
+}
+
+function took(found) {
+  shop.value = found;
+  currency.value = { code: found.currency, digits: found.minor_digits, zone: found.zone };
+}
+
+function counted() {
+  products.value = { size: catalogue.size, complete: version !== "" };
+}
+
+/** Ask the till who it is and how the shop is set up. A till that is another one than before does not take its place
+ * while sales of the one before wait here. */
+export async function followShop(waits) {
+  const found = await glance("/api/shop");
+  if (!found) return;
+  if (shop.value && found.till !== shop.value.till && waits()) {
+    elsewhere.value = found;
+    return;
+  }
+  if (shop.value && found.shop_id !== shop.value.shop_id) await forgetCatalogue();
+  elsewhere.value = null;
+  took(found);
+  await store.keep("shop", found).catch(() => {});
+}
+
+async function forgetCatalogue() {
+  catalogue.clear();
+  version = "";
+  customers.value = [];
+  counted();
+}
+
+/** Bring the catalogue up to date: what changed since, or all of it by pages. One tab at a time writes it down. */
+export async function followCatalogue() {
+  try {
+    await navigator.locks.request(LOCK, bring);
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+  }
+}
+
+async function bring() {
+  const kept = (await store.kept("catalogue").catch(() => version)) ?? "";
+  if (kept && kept !== version) await reload(); // another tab brought it
+  for (;;) {
+    const first = await ask(`/api/catalogue?have=${encodeURIComponent(version)}&limit=${PAGE}`);
+    if (!first.whole) {
+      const changed = first.products.length || first.gone.length;
+      first.gone.forEach((sku) => catalogue.drop(sku));
+      catalogue.put(first.products);
+      if (first.version !== version) await keep(first.version);
+      if (changed) tell("products", { products: first.products, gone: first.gone, version });
+      return;
+    }
+    await whole(first); // and once more, for what changed while it came
+  }
+}
+
+async function whole(first) {
+  const all = [...first.products];
+  for (let next = first.next; next !== null; ) {
+    const page = await ask(`/api/catalogue?limit=${PAGE}&after=${encodeURIComponent(next)}`);
+    all.push(...page.products);
+    next = page.next;
+  }
+  catalogue.clear();
+  catalogue.put(all);
+  await keep(first.version);
+  tell("products", null);
+}
+
+async function keep(now) {
+  version = now;
+  counted();
+  await store.keepCatalogue([...catalogue.all()], now).catch(() => {}); // a full disk: it stays in memory
+}
+
+async function reload() {
+  const found = await store.catalogue();
+  catalogue.clear();
+  catalogue.put(found.products);
+  version = found.version;
+  counted();
+}
+
+/** Another tab brought changes: take them over. */
+export async function hear(changes) {
+  if (!changes) return reload();
+  if (changes.version === version) return undefined;
+  changes.gone.forEach((sku) => catalogue.drop(sku));
+  catalogue.put(changes.products);
+  version = changes.version;
+  return counted();
+}
+
+/** The shop's customers, for looking up while nothing runs. */
+export async function followCustomers() {
+  const all = [];
+  for (let after = ""; ; ) {
+    const page = await glance(`/api/customers?limit=${PAGE}&after=${encodeURIComponent(after)}`);
+    if (!page) return;
+    all.push(...page.customers);
+    if (page.customers.length < PAGE) break;
+    after = page.next;
+  }
+  customers.value = all;
+  await store.keep("customers", all).catch(() => {});
+}
