@@ -24,7 +24,7 @@ from examples.rig.programs import Program, free_port, run
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-features=Translate"]
-WITHIN_MS = 20_000
+WITHIN_MS = 8_000
 SCANNER_MS = 30  # between two keys of a slow scanner
 PERSON_MS = 140  # ... of a quick person
 CATALOGUE = """sku,name,name_ur,price,barcode,department,unit,tax,favourite
@@ -124,7 +124,7 @@ class Counter:
     async def settled(self) -> None:
         """The page has all that it needs to go on alone: the catalogue, and its own files."""
         await self.page.wait_for_selector("#entry")
-        await self.page.wait_for_function("document.querySelector('.lines.empty')?.innerText.match(/\\d+ product/)")
+        await self.until("Boolean(document.querySelector('.lines.empty')?.innerText.match(/[0-9] product|[0-9] چیز/))")
         await self.page.evaluate("navigator.serviceWorker.ready.then(() => null)")
 
     async def kill_browser(self) -> None:
@@ -163,19 +163,22 @@ class Counter:
 
     async def scan(self, *codes: str) -> None:
         """Scan codes one straight after the other."""
-        self._at = max(self._at + 1, await self.page.evaluate("Date.now()") / 1000)
+        await self._begin(sum(len(code) + 1 for code in codes) * SCANNER_MS)
         for code in codes:
             await self.keys(f"{code}\n", SCANNER_MS)
-        self._at += 1
 
     async def type(self, text: str) -> None:
         """Type as a person does."""
-        self._at = max(self._at + 1, await self.page.evaluate("Date.now()") / 1000)
+        await self._begin(len(text) * PERSON_MS)
         await self.keys(text, PERSON_MS)
-        self._at += 1
+
+    async def _begin(self, length_ms: float) -> None:
+        """The next keys began so long ago that the last of them is pressed now, and a second after those before."""
+        now = await self.page.evaluate("Date.now()") / 1000
+        self._at = max(self._at + 1, now - length_ms / 1000)
 
     async def _key(self, key: str) -> None:
-        name, code, text = KEYS.get(key, (key, ord(key.upper()) if key.isalnum() else 0, key))
+        name, code, text = KEYS[key] if key in KEYS else (key, ord(key.upper()) if key.isalnum() else 0, key)
         named = {"key": name, "windowsVirtualKeyCode": code, "timestamp": self._at}
         if key.isalpha() and len(key) == 1 and key.isascii():
             named["code"] = f"Key{key.upper()}"
@@ -198,11 +201,24 @@ class Counter:
         )
         return [tuple(line) for line in found]
 
+    async def until(self, script: str, arg: Any = None) -> None:
+        """Wait until a script answers true. It is asked again and again from here, since the page's own policy lets
+        nobody keep a script there."""
+        async with asyncio.timeout(WITHIN_MS / 1000):
+            while not await self.page.evaluate(script, arg):
+                await asyncio.sleep(0.02)
+
     async def shows(self, selector: str, text: str) -> None:
         """Wait until something on the page says this."""
-        await self.page.wait_for_function(
-            "([selector, text]) => [...document.querySelectorAll(selector)].some(e => e.innerText.includes(text))", arg=[selector, text],
-        )  # fmt: skip
+        await self.until(
+            "([selector, text]) => [...document.querySelectorAll(selector)]"
+            ".some(e => e.innerText.replaceAll('\\u00a0', ' ').includes(text))",
+            [selector, text],
+        )
+
+    async def counts(self, lines: int) -> None:
+        """Wait until the cart has so many lines."""
+        await self.until("n => document.querySelectorAll('.lines tbody tr').length === n", lines)
 
     async def gone(self, selector: str) -> None:
         await self.page.wait_for_selector(selector, state="detached")
