@@ -7,11 +7,9 @@ the test says: a scanner's keys come 30 ms apart however busy the machine is.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import signal
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,17 +56,21 @@ class Counter:
 
     # -- the till ------------------------------------------------------------------------------------------------------
 
-    async def start(self, catalogue: str = CATALOGUE) -> None:
-        """The till sells, with products."""
+    async def start(self, stocked: Path | None = None) -> None:
+        """The till sells: as a new one of a shop, or with the data folder `stocked`."""
         if self._join is not None:
             link = await run("posline", "invite", "--data", str(self._join.till.data))
             await run("posline", "join", link.strip().splitlines()[-1], "--data", str(self.till.data), "--label", self._label)
+        elif stocked is not None:
+            shutil.copytree(stocked, self.till.data)
         await self.till.start()
-        if catalogue and self._join is None:
-            file = self.folder / "products.csv"
-            file.write_text(catalogue)
-            await self.setting("tax", {**(await self._classes()), "trade": {"mode": "exclusive", "rates": [{"rate": "18"}]}})
-            await run("posline", "catalog", "import", str(file), "--data", str(self.till.data))
+
+    async def stock(self) -> None:
+        """Put a few products on the shelf."""
+        file = self.folder / "products.csv"
+        file.write_text(CATALOGUE)
+        await self.setting("tax", {**(await self._classes()), "trade": {"mode": "exclusive", "rates": [{"rate": "18"}]}})
+        await run("posline", "catalog", "import", str(file), "--data", str(self.till.data))
 
     async def _classes(self) -> dict[str, Any]:
         return {code: {"name": c["name"], "mode": c["mode"], "rates": [_rate(r) for r in c["rates"]]}
@@ -261,24 +263,25 @@ def _rate(rate: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rate.items() if value}
 
 
+async def stocked_folder(folder: Path) -> Path:
+    """The data folder of a till with products, from which each test starts with a copy of its own."""
+    async with async_playwright() as playwright:
+        made = Counter(playwright, folder)
+        await made.start()
+        await made.stock()
+        await made.till.stop()
+    return made.till.data
+
+
 @asynccontextmanager
-async def counter(folder: Path, *, start: bool = True, catalogue: str = CATALOGUE) -> AsyncIterator[Counter]:
+async def counter(folder: Path, stocked: Path | None = None) -> AsyncIterator[Counter]:
     """A counter that is open for business, and closed afterwards whatever happens."""
     async with async_playwright() as playwright:
         made = Counter(playwright, folder)
         try:
-            if start:
-                await made.start(catalogue)
-                await made.open()
+            await made.start(stocked)
+            await made.open()
             yield made
             assert not made.complaints, made.complaints
         finally:
             await made.close()
-
-
-def new_id() -> str:
-    return str(uuid.uuid4())
-
-
-def text_of(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
