@@ -1,6 +1,6 @@
 // Goods come back: the receipt is scanned, its lines are shown with what is left of each, and money goes back.
 
-import { act, findSale } from "../acts.js";
+import { act, findSale, followSales } from "../acts.js";
 import { formatQuantity, parseQuantity } from "../core/money.js";
 import { say, sales, shop } from "../state.js";
 import { money, moment, named, plain, t } from "../texts.js";
@@ -28,7 +28,8 @@ export function Refund({ code = "" }) {
     if (code) void find(code);
   }, [code]);
   if (sale.value) return html`<${Lines} sale=${sale.value} />`;
-  const recent = sales.value.filter((each) => each.till === shop.value.till).slice(0, 6);
+  useEffect(() => void followSales(), []);
+  const recent = [...sales.value].sort((a, b) => Number(b.till === shop.value.till) - Number(a.till === shop.value.till));
   return html`<${Sheet} title=${t("refund")} wide>
     <${Form} onDone=${() => text.value.trim() && find(text.value)}>
       <${Field} label=${t("scan_receipt")} value=${text.value} onText=${(to) => (text.value = to)} focus dir="ltr" />
