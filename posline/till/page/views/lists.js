@@ -3,6 +3,7 @@
 import { act, drop, followHolds, followOffice, followSales, places, recall, settleJob } from "../acts.js";
 import { approval } from "../people.js";
 import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, waiting } from "../state.js";
+import { lineNamed } from "../shop.js";
 import { money, moment, number, t, time } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { Places, Standing } from "./places.js";
@@ -44,10 +45,10 @@ export function Sales() {
   };
   return html`<${Sheet} title=${t("last_sales")} wide>
     ${here.length > 0 && html`<h3>${t("in_browser", { n: here.length, count: number(here.length) })}</h3><ul class="sale-list">${here.slice(-20).reverse().map((record) => html`<li key=${record.id}>
-      <span class="mono">${`R-${record.id.replaceAll("-", "").slice(0, 10).toUpperCase()}`}</span><span class="grow quiet">${time(record.at)} · <bdi>${record.shown.lines.map((line) => line.name).join(", ").slice(0, 50)}</bdi></span><b>${money(record.shown.total)}</b><${Places} here small /></li>`)}</ul>`}
+      <span class="mono">${`R-${record.id.replaceAll("-", "").slice(0, 10).toUpperCase()}`}</span><span class="grow quiet">${time(record.at)} · <bdi>${record.shown.lines.map(lineNamed).join(", ").slice(0, 50)}</bdi></span><b>${money(record.shown.total)}</b><${Places} here small /></li>`)}</ul>`}
     ${sales.value.length === 0 && here.length === 0 && html`<p class="quiet">${t("no_sales")}</p>`}
     <ul class="sale-list">${sales.value.map((sale) => html`<li key=${sale.id}>
-      <span class="mono">${sale.receipt}</span><span class="grow quiet">${time(sale.at)} · <bdi>${sale.lines.map((line) => line.name).join(", ").slice(0, 50)}</bdi> <${Standing} sale=${sale} /></span><b>${money(sale.total + sale.rounding)}</b><${Places} sale=${sale} small />
+      <span class="mono">${sale.receipt}</span><span class="grow quiet">${time(sale.at)} · <bdi>${sale.lines.map(lineNamed).join(", ").slice(0, 50)}</bdi> <${Standing} sale=${sale} /></span><b>${money(sale.total + sale.rounding)}</b><${Places} sale=${sale} small />
       <span class="row-actions"><button type="button" class="small-key" onClick=${() => print(sale)}>${t("reprint")}</button><button type="button" class="small-key" onClick=${() => (dialog.value = { kind: "refund", code: sale.id })}>${t("refund")}</button></span></li>`)}</ul>
   <//>`;
 }
