@@ -22,6 +22,9 @@ from posline.errors import FieldError
 __all__ = [
     "ACTIONS",
     "CASHIER",
+    "MANAGER",
+    "MEMBERS",
+    "REPORTS",
     "ROLES",
     "Cashier",
     "cashier_of",
@@ -34,9 +37,13 @@ __all__ = [
 ]
 
 CASHIER = "cashier"
-ROLES = (CASHIER, "supervisor", "manager")  # each may do what the one before it may
+MANAGER = "manager"
+ROLES = (CASHIER, "supervisor", MANAGER)  # each may do what the one before it may
+REPORTS = "reports"  # to read what was sold, owed, and edited by several
+MEMBERS = "members"  # to let tills into the shop
 ACTIONS = (
     "refund", "void", "cash", "stock", "products", "customers", "settings", "shift", "day", "reprint", "drawer", "sale",
+    REPORTS, MEMBERS,
 )  # fmt: skip
 PIN_DIGITS = range(4, 13)
 LANGUAGES = ("en", "ur")

@@ -28,6 +28,7 @@ from posline.till.api_products import product_routes
 from posline.till.api_receipts import receipt_routes
 from posline.till.api_refunds import refund_routes
 from posline.till.api_reports import report_routes
+from posline.till.api_session import session_routes
 from posline.till.api_shifts import shift_routes
 from posline.till.body import read_object
 from posline.till.fiscal.view import fiscal_metrics
@@ -38,6 +39,7 @@ from posline.till.pages import page_routes
 from posline.till.problems import exception_handlers, json_answer, problem
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
+from posline.till.session import SessionReader
 from posline.till.till import Till
 
 __all__ = ["build_app", "list_answer", "several"]
@@ -57,6 +59,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         *fiscal_routes(till),
         *shift_routes(till),
         *people_routes(till),
+        *session_routes(till),
         *code_routes(till),
         *receipt_routes(till),
         *goods_routes(till),
@@ -72,7 +75,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
     if local is not None:
         routes.append(local.route())
     # the guard first: nothing of a request from elsewhere is looked at
-    middleware = [Middleware(LoopbackGuard), Middleware(Addressed, till)]
+    middleware = [Middleware(LoopbackGuard), Middleware(Addressed, till), Middleware(SessionReader, till)]
     return Starlette(routes=routes, middleware=middleware, exception_handlers=exception_handlers())
 
 

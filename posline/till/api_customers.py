@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from posline.core.people import REPORTS
 from posline.till.body import read_object
 from posline.till.problems import json_answer
 from posline.till.query import day_of, limit_of
@@ -24,6 +25,7 @@ def customer_routes(till: Till) -> list[Route]:
         query = request.query_params
         limit = limit_of(query.get("limit"))
         if query.get("owing"):
+            till.people.let_read(REPORTS)
             place = cursor(query.get("after"))
             owing = await asyncio.to_thread(books.owing, place, limit)
             return json_answer({"customers": owing, "next": str(place + len(owing)) if owing else None})

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from posline.core.people import REPORTS
 from posline.errors import NotFound
 from posline.till.body import read_object
 from posline.till.editing import save_product
@@ -43,6 +44,7 @@ def product_routes(till: Till) -> list[Route]:
         return json_answer({"departments": await asyncio.to_thread(till.reports.catalog.departments)})
 
     async def conflicts(request: Request) -> Response:
+        till.people.let_read(REPORTS)
         return json_answer({"conflicts": await asyncio.to_thread(till.reports.conflicts)})
 
     return [

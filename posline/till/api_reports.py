@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from posline.core.people import REPORTS
 from posline.errors import BadRequest
 from posline.storage.reports import Reports
 from posline.till.problems import json_answer
@@ -29,12 +30,14 @@ def report_routes(till: Till) -> list[Route]:
     """/api/reports, shifts aside. `day` is the day report of contract.md; the others are sheets."""
 
     async def day(request: Request) -> Response:
+        till.people.let_read(REPORTS)
         day = day_of(request.path_params["day"])
         if request.query_params.get("format", "json") == "json":
             return json_answer(await asyncio.to_thread(till.day_report, day))
         return await report_answer(request, "day", till.reports, shop=till.shop, today=day)
 
     async def report(request: Request) -> Response:
+        till.people.let_read(REPORTS)
         return await report_answer(request, request.path_params["kind"], till.reports, shop=till.shop, today=till.day)
 
     return [

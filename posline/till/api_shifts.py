@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from posline.core.people import REPORTS
 from posline.till.api_reports import form_of, sheet_answer
 from posline.till.body import read_object
 from posline.till.problems import json_answer
@@ -40,10 +41,12 @@ def shift_routes(till: Till) -> list[Route]:
         return _shown(request, await asyncio.to_thread(till.shifts.current))
 
     async def listed(request: Request) -> Response:
+        till.people.let_read(REPORTS)
         day = day_of(request.query_params.get("day") or till.day)
         return json_answer({"shifts": await asyncio.to_thread(till.shifts.listed, day)})
 
     async def one(request: Request) -> Response:
+        till.people.let_read(REPORTS)
         return _shown(request, await asyncio.to_thread(till.shifts.find, request.path_params["id"]))
 
     def _shown(request: Request, shift: dict[str, Any]) -> Response:

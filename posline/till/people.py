@@ -15,6 +15,8 @@ from posline.core.faults import Faults
 from posline.core.people import (
     CASHIER,
     LANGUAGES,
+    MANAGER,
+    MEMBERS,
     ROLES,
     Cashier,
     cashier_of,
@@ -27,6 +29,7 @@ from posline.core.people import (
 )
 from posline.core.pricing import PricedSale
 from posline.errors import BadRequest, NotAllowed, NotFound
+from posline.till.session import Sessions, proven
 from posline.till.shared import may_manage
 from posline.till.terms import ENFORCE_LIMIT, LIMITS, REQUIRE_CUSTOMER
 
@@ -49,6 +52,7 @@ class People:
 
     def __init__(self, till: Till) -> None:
         self._till = till
+        self.sessions = Sessions(till)
         self._wrong: dict[str, tuple[int, int]] = {}  # name -> wrong PINs in a row, when the next may be tried
 
     # -- cashiers ------------------------------------------------------------------------------------------------------
@@ -109,9 +113,31 @@ class People:
     async def allow(self, action: str, request: Mapping[str, Any]) -> str:
         """Let `action` pass, which `request` asks for as {by?, pin?, approve?: {by, pin}}; the name of who approved it,
         "" where it needed nobody. Raises NotAllowed, BadRequest."""
-        permissions, _ = read_permissions(self._till.reports.setting(PERMISSIONS) or {})
-        least = permissions.get(action, CASHIER)
+        least = self._least(action)
         return await self._who(request, lambda role: rank(role) >= rank(least), f"{action}: this needs a {least}")
+
+    def let_read(self, action: str) -> None:
+        """As `allow`, for what is asked by GET, which has no body to put a PIN in: by the request's session alone."""
+        least, seated = self._least(action), proven()
+        if least == CASHIER or (seated is not None and rank(seated.role) >= rank(least)):
+            return
+        raise NotAllowed(
+            f"{action}: this needs a {least}. Sign in with a PIN first (POST /api/session {{'by': name, 'pin': PIN}}): "
+            f"{self._able(lambda role: rank(role) >= rank(least))} can"
+        )
+
+    def _least(self, action: str) -> str:
+        """The least role for an action. Where the shop says nothing it is anybody's, but for letting tills in, which
+        is a manager's as soon as one has a PIN to say so with."""
+        permissions, _ = read_permissions(self._till.reports.setting(PERMISSIONS) or {})
+        if action == MEMBERS and action not in permissions:
+            return MANAGER if any(c.active and c.pin and c.role == MANAGER for c in self.listed()) else CASHIER
+        return permissions.get(action, CASHIER)
+
+    def _able(self, enough: Callable[[str], bool]) -> str:
+        """Who could, in words."""
+        names = ", ".join(c.name for c in self.listed() if c.active and c.pin and enough(c.role))
+        return names[:200] or "nobody here yet"
 
     async def allow_sale(self, request: Mapping[str, Any], priced: PricedSale) -> str:
         """As `allow`, for a sale: whether it is within a cashier's limits, or those of the role of whoever proves it. A
@@ -134,7 +160,7 @@ class People:
         return await self._who(request, enough, beyond)
 
     async def _who(self, request: Mapping[str, Any], enough: Callable[[str], bool], what: str) -> str:
-        """The name of who may do it and proved it; "" where anybody may."""
+        """The name of who may do it and proved it, by a PIN or by the request's session; "" where anybody may."""
         if enough(CASHIER):
             return ""
         for person in (request.get("approve"), request):
@@ -145,9 +171,11 @@ class People:
             if cashier is not None and enough(cashier.role):
                 await self.check(cashier.name, person.get("pin"))
                 return cashier.name
-        names = ", ".join(c.name for c in self.listed() if c.active and c.pin and enough(c.role)) or "nobody here yet"
+        seated = proven()
+        if seated is not None and enough(seated.role):
+            return seated.name
         raise NotAllowed(
-            f"{what}. Have it approved with a PIN ('approve': {{'by': name, 'pin': PIN}}): {names[:200]} can"
+            f"{what}. Have it approved with a PIN ('approve': {{'by': name, 'pin': PIN}}): {self._able(enough)} can"
         )
 
     async def check(self, name: str, pin: object) -> Cashier:
