@@ -1,4 +1,5 @@
-"""The calls about the session of a browser: who gave a PIN there. Thin routes over `posline.till.session`."""
+"""The calls about who may: the session of a browser, where a PIN was given, and new tills that are invited. Thin routes
+over `posline.till.session` and `.inviting`."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from posline.core.faults import Faults
 from posline.core.people import Cashier
 from posline.till.body import read_object
+from posline.till.inviting import Inviting
 from posline.till.problems import json_answer
 from posline.till.session import proven
 from posline.till.till import Till
@@ -21,7 +23,8 @@ _FIELDS = frozenset({"id", "by", "pin"})
 
 
 def session_routes(till: Till) -> list[Route]:
-    """POST, GET and DELETE /api/session."""
+    """POST, GET and DELETE /api/session, and POST /api/invite."""
+    inviting = Inviting(till)
 
     async def begin(request: Request) -> Response:
         faults = Faults()
@@ -44,7 +47,12 @@ def session_routes(till: Till) -> list[Route]:
         sessions.end(sessions.presented(request.cookies))
         return sessions.put(json_answer(_shown(None)), "")
 
+    async def invite(request: Request) -> Response:
+        answer, repeated = await inviting.invite(await read_object(request))
+        return json_answer(answer, 200 if repeated else 201)
+
     return [
+        Route("/api/invite", invite, methods=["POST"]),
         Route("/api/session", begin, methods=["POST"]),
         Route("/api/session", now, methods=["GET"]),
         Route("/api/session", end, methods=["DELETE"]),

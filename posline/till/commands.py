@@ -17,7 +17,7 @@ from posline.core.members import Role
 from posline.core.numbers import author_id
 from posline.errors import BadRequest
 from posline.storage.verify import verify
-from posline.till.admitting import NotAdmitted, admit, public_key
+from posline.till.admitting import admit, public_key
 from posline.till.catalogue import write_catalogue
 from posline.till.counter_commands import COUNTER_COMMANDS, COUNTER_READING
 from posline.till.dating import redate, set_time
@@ -25,6 +25,7 @@ from posline.till.export_commands import EXPORT_COMMANDS
 from posline.till.fiscal.commands import FISCAL_COMMANDS, FISCAL_READING
 from posline.till.importing import import_catalogue
 from posline.till.invitation import TOKEN_BYTES, Invitation
+from posline.till.inviting import invitation
 from posline.till.joining import attach, request_membership
 from posline.till.keeping import backup
 from posline.till.local import Command, Lines, aside
@@ -80,12 +81,7 @@ async def make_backup(till: Till, arguments: Mapping[str, Any]) -> Any:
 
 async def invite(till: Till, arguments: Mapping[str, Any]) -> Any:
     """A link for `posline join`."""
-    members = till.store.members(till.shop_id)
-    if till.id not in members or members[till.id].role is not Role.MANAGER:
-        raise NotAdmitted("this till may not admit others: run 'posline invite' on a till that may")
-    token = till.links.invite(float(arguments["expires_s"]))
-    pin = till.links.certificate().tls.fingerprint
-    return {"link": str(Invitation("join", tuple(till.links.addresses()), till.shop_id, token, pin))}
+    return {"link": str(invitation(till, float(arguments["expires_s"])))}
 
 
 async def join(till: Till, arguments: Mapping[str, Any]) -> Any:

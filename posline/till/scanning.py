@@ -21,11 +21,12 @@ from posline.errors import Ambiguous, BadRequest, NotFound
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["RAAST", "SCALES", "payment", "scanned"]
+__all__ = ["RAAST", "SCALES", "SVG_SCALE", "payment", "scanned"]
 
 SCALES = "scales"  # the shared setting with the patterns of scales' labels
 RAAST = "raast"  # ... and the one with the text of the shop's own QR
 PAPER_KINDS = ("sale", "refund", "void")
+SVG_SCALE = 4  # pixels a module
 FOUND_MAX = 20  # products that answer to one code
 
 
@@ -70,7 +71,7 @@ def payment(till: Till, amount: int | None) -> dict[str, Any]:
         raise NotFound("this shop has no Raast QR yet: scan its own once, and save the text as the setting 'raast'")
     read_shop_qr(own)
     payload = str(own) if amount is None else payment_qr(own, amount)
-    return {"payload": payload, "amount": amount, "svg": segno.make(payload, error="m").svg_inline(scale=4)}
+    return {"payload": payload, "amount": amount, "svg": segno.make(payload, error="m").svg_inline(scale=SVG_SCALE)}
 
 
 def _bearing(till: Till, code: str) -> list[dict[str, Any]]:
