@@ -2,7 +2,7 @@
 // the till for everything and keeps nothing but the language; where the till is silent, it shows what it knows and waits.
 
 import { ask, glance } from "./calls.js";
-import { beginFollowing, unlock } from "./following.js";
+import { beginFollowing, locked, unlock } from "./following.js";
 import { keepFresh } from "./fresh.js";
 import { listen, look, on } from "./live.js";
 import { openPeople } from "./people.js";
@@ -38,6 +38,7 @@ async function follow() {
   shop.value = found;
   await look();
   await prove();
+  if (locked.value && !found.settings.permissions?.reports) unlock(); // the shop shows its figures to everybody again
 }
 
 /** A session outlives a reload of the page: who has one need not give the PIN again. */

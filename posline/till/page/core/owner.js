@@ -56,10 +56,23 @@ export function netBefore(rows, hour, start) {
 
 // -- reports ---------------------------------------------------------------------------------------------------------
 
-/** The columns of a report in which something stands. The first one always does. */
+/** The columns of a report in which something stands, the first one always, and what it comes to before its parts. */
 export function worthShowing(report, wanted = null) {
-  const asked = wanted ? wanted.map((name) => report.columns.find((column) => column.name === name)).filter(Boolean) : report.columns;
+  const named = (name) => report.columns.find((column) => column.name === name);
+  const asked = wanted ? wanted.map(named).filter(Boolean) : netFirst(report.columns);
   return asked.filter((column, index) => index === 0 || wanted?.includes(column.name) || report.rows.some((row) => !empty(row[column.name])));
+}
+
+/** A report's columns as a narrow screen wants them, where the last ones are out of sight: what a row is called, how many,
+ * the net, the other amounts, and codes that nobody reads at the end. */
+function netFirst(columns) {
+  const last = columns.some((column) => column.name === "name") ? ["sku", "department"] : ["till"];
+  const place = (column) => {
+    if (last.includes(column.name) && columns.length > 2) return 4;
+    if (column.name === "net") return 2;
+    return column.kind === "money" ? 3 : ["returned", "refund_count", "void_count"].includes(column.name) ? 3 : 1;
+  };
+  return columns.toSorted((a, b) => place(a) - place(b));
 }
 
 function empty(value) {
@@ -70,6 +83,11 @@ function empty(value) {
 export function rangesText(ranges, most = 4) {
   const texts = ranges.slice(0, most).map(([first, last]) => (first === last ? String(first) : `${first}–${last}`));
   return texts.join(", ") + (ranges.length > most ? ", …" : "");
+}
+
+/** A text that is read from left to right within any other: a figure with its sign, ranges of numbers. */
+export function apart(text) {
+  return `\u2066${text}\u2069`;
 }
 
 /** What share of the largest each amount is, in per cent, for bars; never below 0. */

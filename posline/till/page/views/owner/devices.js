@@ -14,8 +14,12 @@ export function Devices() {
   const refused = status.value?.refused ?? [];
   const waits = status.value?.waiting ?? 0;
   return html`<div class="o-grid">
-    <${Alarms} calm />
-    ${report.value ? html`<${Tills} report=${report.value} all />` : html`<${Waiting} problem=${report.problem} />`}
+    <${Alarms} />
+    <div class="o-col half">${report.value ? html`<${Tills} report=${report.value} all />` : html`<${Waiting} problem=${report.problem} />`}
+    ${others.length > 0 && html`<${Card} name="others" title=${t("other_programs")}><ul class="o-tills">${others.map((peer) => html`<li key=${peer.id}><span class=${peer.connected ? "dot on good" : "dot"} aria-hidden="true"></span><span class="grow"><b><bdi>${peer.name || peer.url}</bdi></b><small>${peer.connected ? t("linked") : html`${peer.last_seen ? t("last_seen", { at: moment(peer.last_seen) }) : t("never_seen")} <bdi>${peer.why}</bdi>`}</small></span></li>`)}</ul><//>`}
+    ${refused.length > 0 && html`<${Card} name="refused" title=${t("not_let_in")}><ul class="o-list">${refused.map((each, index) => html`<li key=${index}><span class="grow"><b dir="auto">${each.who}</b><small dir="auto">${each.why}</small></span><span class="o-end"><small>${moment(each.at)}</small></span></li>`)}</ul><//>`}
+    </div>
+    <div class="o-col half">
     <${Card} name="invite" title=${t("invite_title")}>
       <p>${t("invite_why")}</p>
       <button type="button" class="key go" onClick=${() => (dialog.value = { kind: "invite" })}><span class="key-text">${t("invite_till")}</span></button>
@@ -24,7 +28,7 @@ export function Devices() {
       <p class=${waits ? "warn" : "good"}>${waits ? t("waits_here", { n: waits, count: number(waits), till: shop.value.label }) : t("all_elsewhere")}</p>
       <p class="quiet">${t("version_is", { version: shop.value.version ?? "" })}</p>
     <//>
-    ${others.length > 0 && html`<${Card} name="others" title=${t("other_programs")}><ul class="o-tills">${others.map((peer) => html`<li key=${peer.id}><span class=${peer.connected ? "dot on good" : "dot"} aria-hidden="true"></span><span class="grow"><b><bdi>${peer.name || peer.url}</bdi></b><small>${peer.connected ? t("linked") : html`${peer.last_seen ? t("last_seen", { at: moment(peer.last_seen) }) : t("never_seen")} <bdi>${peer.why}</bdi>`}</small></span></li>`)}</ul><//>`}
-    ${refused.length > 0 && html`<${Card} name="refused" title=${t("not_let_in")}><ul class="o-list">${refused.map((each, index) => html`<li key=${index}><span class="grow"><b dir="auto">${each.who}</b><small dir="auto">${each.why}</small></span><span class="o-end"><small>${moment(each.at)}</small></span></li>`)}</ul><//>`}
+    ${!status.value?.alarms?.length && html`<${Alarms} calm />`}
+    </div>
   </div>`;
 }

@@ -17,12 +17,10 @@ export function Drawers() {
   const returns = useAnswer(`/api/refunds?day=${day}&limit=${LIST_MAX}`, { refund: 1000 });
   const cashiers = useAnswer(`/api/reports/cashier?from=${day}&to=${day}`, { sale: 10_000, refund: 5000 });
   return html`<div class="o-grid">
-    <${Shifts} found=${shifts} />
-    <${DayClose} day=${day} report=${report.value} problem=${report.problem} />
-    <${Returns} found=${returns} />
-    <${Cash} report=${report.value} shifts=${shifts.value?.shifts ?? []} />
-    <${Card} name="who" title=${t("who_did_what")} kind="o-full" more=${html`<${Papers} report="cashier" from=${day} to=${day} />`}>
+    <div class="o-col"><${Shifts} found=${shifts} /><${DayClose} day=${day} report=${report.value} problem=${report.problem} /><${Cash} report=${report.value} shifts=${shifts.value?.shifts ?? []} /></div>
+    <div class="o-col o-wide"><${Card} name="who" title=${t("who_did_what")} more=${html`<${Papers} report="cashier" from=${day} to=${day} />`}>
       ${cashiers.value ? html`<${ReportTable} report=${cashiers.value} caption=${t("who_did_what")} />` : html`<${Waiting} problem=${cashiers.problem} />`}<//>
+      <${Returns} found=${returns} /></div>
   </div>`;
 }
 
@@ -37,6 +35,8 @@ function Shifts({ found }) {
     </button></li>`)}</ul>`}
   <//>`;
 }
+
+const byLabel = (list) => list.toSorted((a, b) => a.label.localeCompare(b.label));
 
 /** What was over or short of all that was counted. */
 function OverShort({ shift }) {
@@ -53,7 +53,7 @@ function DayClose({ day, report, problem }) {
   const till = { label: shop.value.label };
   return html`<${Card} name="dayclose" title=${t("day_report")} more=${html`<${Papers} report="day" path=${`/api/reports/day/${day}`} />`}>
     <p class="due small"><span>${t("net")}</span><output>${money(report.net)}</output></p>
-    ${report.tills.length > 0 && html`<ul class="o-facts-list">${report.tills.map((each) => html`<li key=${each.till}><span>${t("till")} <bdi>${each.label}</bdi></span><b class=${closed.has(each.till) ? "good" : "quiet"}>${t(closed.has(each.till) ? "till_closed_short" : "till_open_short")}</b></li>`)}</ul>`}
+    ${report.tills.length > 0 && html`<ul class="o-facts-list">${byLabel(report.tills).map((each) => html`<li key=${each.till}><span>${t("till")} <bdi>${each.label}</bdi></span><b class=${closed.has(each.till) ? "good" : "quiet"}>${t(closed.has(each.till) ? "till_closed_short" : "till_open_short")}</b></li>`)}</ul>`}
     <p class="quiet">${report.provisional ? t(isToday.value ? "close_hint_today" : "close_hint") : report.closes.length ? t("day_final") : t("day_empty")}</p>
     ${!report.provisional && report.late.length > 0 && html`<p class="warn">${t("odd_late", { n: report.late.length, count: number(report.late.length), amount: money(report.addendum.net) })}</p>`}
     <button type="button" class="key" onClick=${() => (dialog.value = { kind: "closeday", day })}><span class="key-text">${t(here ? "close_day_again" : "close_day", till)}</span></button>
@@ -63,7 +63,7 @@ function DayClose({ day, report, problem }) {
 /** Goods that came back and sales that were taken back. */
 function Returns({ found }) {
   const refunds = found.value?.refunds;
-  return html`<${Card} name="returns" title=${t("returns_and_voids")} kind="o-wide">
+  return html`<${Card} name="returns" title=${t("returns_and_voids")}>
     ${!refunds ? html`<${Waiting} problem=${found.problem} />` : !refunds.length ? html`<p class="quiet o-none">${t("no_returns")}</p>` : html`<ul class="o-list">${refunds.toReversed().map((each) => html`<li key=${`${each.id}${each.till}`}>
       <span class=${each.kind === "void" ? "tag bad" : "tag"}>${t(each.kind === "void" ? "kind_void" : "kind_refund")}</span>
       <span class="grow"><b><bdi>${each.reason}</bdi></b>

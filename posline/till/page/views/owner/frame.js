@@ -15,6 +15,7 @@ import { Reports } from "./reports.js";
 import { Dialog } from "./sheets.js";
 import { Locked } from "./signin.js";
 import { Stock } from "./stock.js";
+import { DateField } from "./table.js";
 import { Today } from "./today.js";
 import { SECTIONS, dayName, go, isToday, pick, section, shownDay, step, today } from "./where.js";
 
@@ -54,7 +55,7 @@ function Bar() {
   };
   return html`<header class="o-bar">
     <div class="o-line">
-      <div class="brand"><span class="mark" aria-hidden="true"></span><h1><bdi>${shop.value.shop}</bdi></h1></div>
+      <div class="brand"><span class="mark" aria-hidden="true"></span><h1 dir="auto">${shop.value.shop}</h1></div>
       <span class="grow"></span>
       <${Live} />
       ${cashier.value?.proven && html`<button type="button" class="quiet-key" onClick=${leave}>${t("leave", { name: cashier.value.name })}</button>`}
@@ -67,8 +68,8 @@ function Bar() {
 
 /** Whether the figures are those of this moment. */
 function Live() {
-  if (reached.value === false) return html`<span class="chip warn"><span class="dot" aria-hidden="true"></span>${t("not_live")}</span>`;
-  return html`<span class="chip good"><span class="dot" aria-hidden="true"></span>${t("live")}</span>`;
+  if (reached.value === false) return html`<span class="chip warn"><span class="dot" aria-hidden="true"></span><span>${t("not_live")}</span></span>`;
+  return html`<span class="chip good"><span class="dot" aria-hidden="true"></span><span>${t("live")}</span></span>`;
 }
 
 /** The till gives no answer: what is on the screen stays, with its time, and comes up to date by itself. */
@@ -87,9 +88,8 @@ function Days() {
   const heights = shares(nets);
   return html`<div class="o-days">
     <div class="o-which">
-      <button type="button" class="step-key" onClick=${() => step(-1)} aria-label=${t("day_before")}><span class="o-arrow back" aria-hidden="true"></span></button>
-      <label class="o-day"><span class="o-day-name">${dayName()}</span>
-        <input type="date" value=${shown} min="2020-01-01" max=${today.value} onChange=${(event) => pick(event.target.value)} aria-label=${t("which_day")} /></label>
+      <button type="button" class="step-key" onClick=${() => step(-1)} aria-label=${t("day_before")}><span class="o-arrow earlier" aria-hidden="true"></span></button>
+      <${DateField} large value=${shown} max=${today.value} label=${t("which_day")} text=${shown === today.value ? t("day_and_date", { name: dayName(), date: date(shown) }) : dayName()} onPick=${pick} />
       <button type="button" class="step-key" onClick=${() => step(1)} disabled=${isToday.value} aria-label=${t("day_after")}><span class="o-arrow" aria-hidden="true"></span></button>
       ${!isToday.value && html`<button type="button" class="small-key" onClick=${() => pick(today.value)}>${t("day_today")}</button>`}
     </div>

@@ -45,7 +45,7 @@ export function HourChart({ rows, before, start, through, titles }) {
   return html`<div class="o-chart" ref=${place} role="img" aria-label=${t("chart_summary", { hour: clockText(best.hour), amount: money(best.values[0].net) })}></div>
     <p class="o-legend" aria-hidden="true">
       <span><i class="o-swatch"></i>${titles[0]}</span>${compared && html`<span><i class="o-swatch faint"></i>${titles[1]}</span>`}
-      <span class="o-told">${picked ? "" : `${t("best_hour")}: `}<b>${clockText(told.hour)}</b> · ${money(told.values[0].net)} · ${t("sales_count", { n: told.values[0].count, count: number(told.values[0].count) })}</span>
+      <span class="o-told">${picked ? "" : `${t("best_hour")}: `}<b>${clockText(told.hour)}</b> · <bdi>${money(told.values[0].net)}</bdi> · <bdi>${t("sales_count", { n: told.values[0].count, count: number(told.values[0].count) })}</bdi>${picked && compared ? html` · <bdi>${titles[1]}: ${money(told.values[1].net)}</bdi>` : ""}</span>
     </p>
     <details class="o-details"><summary>${t("as_table")}</summary><div class="o-scroll"><table class="o-table"><caption class="unseen">${t("report_hour")}</caption>
       <thead><tr><th scope="col">${t("col_hour")}</th><th scope="col" class="n">${t("col_count")}</th><th scope="col" class="n">${titles[0]}</th>${compared && html`<th scope="col" class="n">${titles[1]}</th>`}</tr></thead>

@@ -4,6 +4,7 @@
 import { Refused, ask, complain, newId, sentence } from "../../calls.js";
 import { approval } from "../../people.js";
 import { cashier } from "../../state.js";
+import { t } from "../../texts.js";
 import { useRef } from "../../ui.js";
 import { play } from "../../sound.js";
 
@@ -16,7 +17,7 @@ export async function record(path, id, fields, { method = "POST" } = {}) {
       return await ask(path, { method, body });
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 403) throw error;
-      const approve = await approval(sentence(error.problem));
+      const approve = await approval(why(error.problem));
       if (!approve) return null;
       return await ask(path, { method, body: { ...body, approve } });
     }
@@ -25,6 +26,12 @@ export async function record(path, id, fields, { method = "POST" } = {}) {
     complain(error);
     return null;
   }
+}
+
+/** Which role is missing, in words of the language shown; what the till said, where it says more. */
+function why(problem) {
+  const role = /this needs a (cashier|supervisor|manager)/.exec(problem.detail ?? "")?.[1];
+  return role ? t("needs_role", { role: t(`role_${role}`) }) : sentence(problem);
 }
 
 /** An id for what a form records. `again()` makes another one, once it is recorded. */

@@ -2,14 +2,19 @@
 
 import { dayAfter, isDay } from "../../core/owner.js";
 import { useAnswer } from "../../following.js";
-import { day as dayText, t } from "../../texts.js";
+import { t } from "../../texts.js";
 import { html, signal } from "../../ui.js";
-import { Card, Papers, ReportTable, Waiting } from "./table.js";
-import { today } from "./where.js";
+import { Card, DateField, Papers, ReportTable, Waiting } from "./table.js";
+import { go, pick, today } from "./where.js";
 
 const KINDS = ["days", "product", "department", "tender", "tax", "cashier", "hour", "till"];
 const kind = signal("days");
 const span = signal(null); // [first, last] as somebody chose; null: the last seven days
+
+function toDay(day) {
+  pick(day);
+  go("today");
+}
 
 function spans() {
   const last = today.value;
@@ -35,12 +40,11 @@ export function Reports() {
     <div class="o-choose" role="group" aria-label=${t("which_report")}>${KINDS.map((each) => html`<button type="button" key=${each} class=${each === kind.value ? "tab on" : "tab"} aria-pressed=${each === kind.value} onClick=${() => (kind.value = each)}>${t(`report_${each}`)}</button>`)}</div>
     <div class="o-span">
       ${spans().map(([name, first, last]) => html`<button type="button" key=${name} class=${from === first && to === last ? "tab on" : "tab"} aria-pressed=${from === first && to === last} onClick=${() => set(first, last)}>${t(name)}</button>`)}
-      <label class="o-date"><span>${t("from_day")}</span><input type="date" value=${from} max=${today.value} onChange=${(event) => set(event.target.value, to)} /></label>
-      <label class="o-date"><span>${t("to_day")}</span><input type="date" value=${to} max=${today.value} onChange=${(event) => set(from, event.target.value)} /></label>
+      <${DateField} name=${t("from_day")} value=${from} max=${today.value} onPick=${(day) => set(day, to)} />
+      <${DateField} name=${t("to_day")} value=${to} max=${today.value} onPick=${(day) => set(from, day)} />
     </div>
     <${Card} name="report" title=${title} more=${html`<${Papers} report=${kind.value} from=${from} to=${to} />`}>
-      <p class="quiet">${from === to ? dayText(from) : `${dayText(from)} – ${dayText(to)}`}</p>
-      ${found.value ? html`<${ReportTable} report=${found.value} caption=${title} />` : html`<${Waiting} problem=${found.problem} />`}
+      ${found.value ? html`<${ReportTable} report=${found.value} caption=${title} onDay=${toDay} />` : html`<${Waiting} problem=${found.problem} />`}
     <//>
   </div>`;
 }

@@ -8,7 +8,7 @@ import { ShiftFigures } from "../drawer.js";
 import { Approve } from "../menus.js";
 import { Sheet, close } from "../parts.js";
 import { kindName } from "../pay.js";
-import { Places, Standing } from "../places.js";
+import { Standing } from "../places.js";
 import { Goods, Moves, Product } from "./goods.js";
 import { Invite } from "./invite.js";
 import { record, useId } from "./record.js";
@@ -51,8 +51,18 @@ function Receipt({ sale: first }) {
       ${sale.change > 0 && html`<div><dt>${t("change")}</dt><dd>${plain(sale.change)}</dd></div>`}
     </dl>
     ${returns.length > 0 && html`<h3>${t("returns_and_voids")}</h3><ul class="o-list">${returns.map((each) => html`<li key=${each.id}><span class="grow"><b><bdi>${each.reason}</bdi></b><small>${time(each.at)}${each.by ? html` · <bdi>${each.by}</bdi>` : ""}</small></span><b>${plain(-(each.total + each.rounding))}</b></li>`)}</ul>`}
-    <${Places} sale=${sale} />
+    <${Safe} durable=${sale.durable} />
   <//>`;
+}
+
+/** Which disks are known to have a sale. */
+function Safe({ durable }) {
+  const lights = [
+    [t("place_till"), durable.here],
+    [t("place_tills", { n: durable.tills, count: number(durable.tills) }), durable.tills > 0],
+    [t("place_office"), durable.head_office],
+  ];
+  return html`<ul class="places" aria-label=${t("safe_on")}>${lights.map(([text, on], index) => html`<li key=${index} class=${on ? "on" : ""}><span class="dot" aria-hidden="true"></span><span>${text}</span><span class="unseen">${on ? t("yes") : t("not_yet")}</span></li>`)}</ul>`;
 }
 
 /** A shift's figures: the Z report of any till, the X report of this one. */

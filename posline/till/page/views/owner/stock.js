@@ -11,7 +11,7 @@ const FOUND_MAX = 30;
 const TYPED_MS = 180; // behind the last letter, before it is searched
 
 export function Stock() {
-  return html`<div class="o-grid o-two"><${Search} /><${Low} /></div>`;
+  return html`<div class="o-grid"><div class="o-col half"><${Search} /></div><div class="o-col half"><${Low} /></div></div>`;
 }
 
 /** What is on hand, with its unit. */

@@ -1,6 +1,6 @@
 // A day at one glance: what it came to over all tills, when, by what, where, and what a person should look at.
 
-import { dayAfter, hourAt, netBefore, oddities, rangesText, shares, tillsOf } from "../../core/owner.js";
+import { apart, dayAfter, hourAt, netBefore, oddities, rangesText, shares, tillsOf } from "../../core/owner.js";
 import { useAnswer } from "../../following.js";
 import { dialog, shop, status } from "../../state.js";
 import { currency, date, money, moment, number, plain, t, time, weekday } from "../../texts.js";
@@ -15,6 +15,7 @@ import { go, isToday, shownDay } from "./where.js";
 const MONEY_NEWS = { sale: 1000, refund: 1000 };
 const SLOW_NEWS = { sale: 10_000, refund: 10_000 }; // reports that read the whole day
 const TOP = 8;
+const wide = matchMedia("(min-width: 761px)");
 
 export function Today() {
   const day = shownDay.value;
@@ -22,17 +23,17 @@ export function Today() {
   const reportOf = (kind, on = day) => `/api/reports/${kind}?from=${on}&to=${on}`;
   const found = report.value;
   if (!found) return html`<${Waiting} problem=${report.problem} />`;
+  // a day on which nothing moved has nothing to divide
+  if (!found.sales.count && !found.refunds.count && !found.voids.count) {
+    return html`<div class="o-grid"><${Alarms} /><div class="o-col half"><${Net} report=${found} at=${report.at} /></div><div class="o-col half"><${Tills} report=${found} /></div></div>`;
+  }
   return html`<div class="o-grid">
     <${Alarms} />
     <${Net} report=${found} at=${report.at} />
     <${Hours} day=${day} reportOf=${reportOf} />
-    <${Tenders} report=${found} day=${day} />
-    <${Tills} report=${found} />
-    <${Rows} name="product" path=${reportOf("product")} columns=${["name", "sold", "net"]} day=${day} limit=${TOP} />
-    <${Rows} name="cashier" path=${reportOf("cashier")} day=${day} columns=${["cashier", "count", "net", "discount", "refunds", "voids"]} />
-    <${Rows} name="department" path=${reportOf("department")} columns=${["department", "net"]} day=${day} limit=${TOP} />
-    <${Rows} name="tax" path=${reportOf("tax")} columns=${["class", "rate", "taxable", "tax"]} day=${day} />
-    <${LastSales} day=${day} />
+    <div class="o-col"><${Tills} report=${found} /><${Tenders} report=${found} day=${day} /><${Rows} name="tax" path=${reportOf("tax")} columns=${["class", "rate", "tax"]} day=${day} /></div>
+    <div class="o-col"><${Cashiers} path=${reportOf("cashier")} day=${day} /><${Rows} name="product" path=${reportOf("product")} columns=${["name", "sold", "net"]} day=${day} limit=${TOP} /></div>
+    <div class="o-col last"><${LastSales} day=${day} /><${Rows} name="department" path=${reportOf("department")} columns=${["department", "net"]} day=${day} limit=${TOP} /></div>
   </div>`;
 }
 
@@ -68,7 +69,7 @@ function Compared({ report, at }) {
   const [mine, theirs] = [sum(now.rows), sum(then.rows)];
   if (!theirs) return null;
   const change = Math.round((100 * (mine - theirs)) / Math.abs(theirs));
-  const said = { day: weekday(before), amount: money(theirs), hour: `${String(hour).padStart(2, "0")}:00`, change: `${change > 0 ? "+" : change < 0 ? "−" : ""}${number(Math.abs(change))}%` };
+  const said = { day: weekday(before), amount: money(theirs), hour: `${String(hour).padStart(2, "0")}:00`, change: apart(`${change > 0 ? "+" : change < 0 ? "−" : ""}${number(Math.abs(change))}%`) };
   return html`<p class=${change < 0 ? "o-than warn" : "o-than good"}>${t(hour === null ? "than_week_ago" : "than_week_ago_by", said)}</p>`;
 }
 
@@ -127,7 +128,7 @@ function Till({ till }) {
   return html`<li>
     <span class=${till.connected ? "dot on good" : "dot warn"} aria-hidden="true"></span>
     <span class="grow"><b>${t("till")} <bdi>${till.label}</bdi></b><small>${notes.join(" · ")}</small>
-      ${lost > 0 ? html`<small class="warn">${t("receipts_missing", { n: lost, count: number(lost), which: rangesText(till.receipts.missing) })}</small>` : till.missing > 0 ? html`<small class="warn">${t("entries_missing", { n: till.missing, count: number(till.missing) })}</small>` : null}
+      ${lost > 0 ? html`<small class="warn">${t("receipts_missing", { n: lost, count: number(lost), which: apart(rangesText(till.receipts.missing)) })}</small>` : till.missing > 0 ? html`<small class="warn">${t("entries_missing", { n: till.missing, count: number(till.missing) })}</small>` : null}
       ${!till.connected && till.unvouched.count > 0 && html`<small>${t("unvouched", { n: till.unvouched.count, count: number(till.unvouched.count), amount: money(till.unvouched.amount) })}</small>`}</span>
     <span class="o-end"><b>${plain(till.total)}</b><small>${t("sales_count", { n: till.count, count: number(till.count) })}</small></span>
   </li>`;
@@ -140,15 +141,31 @@ function linkText(peer) {
   return peer.behind ? `${seen} · ${t("lacks", { n: peer.behind, count: number(peer.behind) })}` : seen;
 }
 
-/** What a person should look at, in plain words. */
+/** What a person should look at, in plain words: open where there is room. */
 export function Alarms({ calm = false }) {
   const alarms = status.value?.alarms ?? [];
   if (!alarms.length) return calm ? html`<${Card} name="alarms" title=${t("alarms")}><p class="good o-none">${t("all_well")}</p><//>` : null;
   return html`<${Card} name="alarms" title=${t("alarms")} kind="o-full o-alarms">
     <ul>${alarms.map((alarm, index) => {
       const { title, todo } = alarmText(alarm);
-      return html`<li class="alarm" key=${`${alarm.kind}${index}`}><b>${title}</b><p>${todo}</p><details><summary>${t("alarm_detail")}</summary><p class="quiet" dir="auto">${alarm.detail}</p><p class="quiet" dir="auto">${alarm.do}</p></details></li>`;
+      return html`<li key=${`${alarm.kind}${index}`}><details class="alarm" open=${wide.matches}><summary><b>${title}</b></summary>
+        <p>${todo}</p><details><summary>${t("alarm_detail")}</summary><p class="quiet" dir="auto">${alarm.detail}</p><p class="quiet" dir="auto">${alarm.do}</p></details></details></li>`;
     })}</ul><//>`;
+}
+
+/** Who sold how much, and what each took back, voided and gave off. */
+function Cashiers({ path, day }) {
+  const found = useAnswer(path, SLOW_NEWS);
+  const rows = found.value?.rows.toSorted((a, b) => b.net - a.net) ?? [];
+  const notes = (row) => [
+    t("sales_count", { n: row.count, count: number(row.count) }),
+    row.refund_count ? `${t("refunds_count", { n: row.refund_count, count: number(row.refund_count) })} ${plain(row.refunds)}` : "",
+    row.void_count ? `${t("voids_count", { n: row.void_count, count: number(row.void_count) })} ${plain(row.voids)}` : "",
+    row.discount ? `${t("discount")} ${plain(row.discount)}` : "",
+  ].filter(Boolean).join(" · ");
+  return html`<${Card} name="cashier" title=${t("report_cashier")} more=${html`<${Papers} report="cashier" from=${day} to=${day} />`}>
+    ${!found.value ? html`<${Waiting} problem=${found.problem} />` : !rows.length ? html`<p class="quiet o-none">${t("nothing_sold")}</p>` : html`<ul class="o-list">${rows.map((row) => html`<li key=${row.cashier}><span class="grow"><b><bdi>${row.cashier || t("nameless")}</bdi></b><small>${notes(row)}</small></span><span class="o-end"><b>${plain(row.net)}</b></span></li>`)}</ul>`}
+  <//>`;
 }
 
 /** A report of the day, cut to what matters at a glance. */
