@@ -98,6 +98,17 @@ export function useAnswer(path, news = {}) {
   return answer.shown.value;
 }
 
+/** [path, value, when it came] of each answer that is on the screen and whose path fits. */
+export function snapshot(pattern) {
+  return [...answers.values()].filter((each) => each.users.size && each.shown.value.value && pattern.test(each.path)).map((each) => [each.path, each.shown.value.value, each.shown.value.at]);
+}
+
+/** An answer that was kept from earlier, until a newer one comes. */
+export function preset(path, value, at) {
+  answerTo(path).shown.value = { value, at, problem: "" };
+  heardAt.value = Math.max(heardAt.value, at);
+}
+
 /** There is news of some kind: what shows it is asked for again. */
 export function heard(kind) {
   for (const answer of answers.values()) {

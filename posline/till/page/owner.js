@@ -1,9 +1,10 @@
 // The owner's page: what all tills of the shop sell, as it happens, and what a shop's owner does beside the counter. It asks
-// the till for everything and keeps nothing but the language; where the till is silent, it shows what it knows and waits.
+// the till for everything; where the till is silent, it shows the last that it knows, with its time, and waits.
 
 import { ask, glance } from "./calls.js";
 import { beginFollowing, locked, unlock } from "./following.js";
 import { keepFresh } from "./fresh.js";
+import { keepUp, recall } from "./kept.js";
 import { listen, look, on } from "./live.js";
 import { openPeople } from "./people.js";
 import { cashier, dialog, elsewhere, shop, status } from "./state.js";
@@ -18,10 +19,14 @@ const NO_STORE = { kept: async () => undefined, keep: async () => {} }; // priva
 
 async function begin() {
   beginWhere();
-  await openPeople((await openStore().catch(() => null)) ?? NO_STORE);
+  const store = (await openStore().catch(() => null)) ?? NO_STORE;
+  await openPeople(store);
+  const known = await recall(store);
+  if (known) took(known);
   addEventListener("keydown", press);
   render(html`<${Owner} changeTill=${changeTill} />`, document.getElementById("page"));
   beginFollowing();
+  keepUp(store);
   on("up", follow);
   on("shop", follow);
   listen();
@@ -34,11 +39,15 @@ async function begin() {
 async function follow() {
   const found = await glance("/api/shop");
   if (!found) return;
-  currency.value = { code: found.currency, digits: found.minor_digits, zone: found.zone };
-  shop.value = found;
+  took(found);
   await look();
   await prove();
   if (locked.value && !found.settings.permissions?.reports) unlock(); // the shop shows its figures to everybody again
+}
+
+function took(found) {
+  currency.value = { code: found.currency, digits: found.minor_digits, zone: found.zone };
+  shop.value = found;
 }
 
 /** A session outlives a reload of the page: who has one need not give the PIN again. */
