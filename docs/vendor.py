@@ -86,9 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for package in PACKAGES:
             fetch(package, Path(folder))
-    rows = "\n".join(
-        f"| {p.name} | {p.version} | {', '.join(sorted(p.files.values()))} | {p.why} |" for p in PACKAGES
-    )
+    rows = "\n".join(f"| {p.name} | {p.version} | {', '.join(sorted(p.files.values()))} | {p.why} |" for p in PACKAGES)
     (PAGE / "vendor" / "README.md").write_text(
         "# What the page is built with\n\nMade by `python -m docs.vendor`, as published on npm but for the names of "
         "modules that import each other. The licence of each stands beside it.\n\n"

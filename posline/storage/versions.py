@@ -71,7 +71,7 @@ def changed_since(store: Store, shop: str, have: Version) -> tuple[Version, set[
     now, odd = _state(store, shop, have.catalogue)
     if have == now:
         return now, set()
-    if have.roles != now.roles or have.last > now.last:
+    if have.roles != now.roles:
         return now, None
     if _odd_digest((n, status) for n, status in odd if n <= have.last) != have.odd:
         return now, None

@@ -34,6 +34,7 @@ def kept_routes(till: Till) -> list[Route]:
         return json_answer(await asyncio.to_thread(kept_catalogue, till, have, after, limit))
 
     async def shop(request: Request) -> Response:
-        return json_answer(await asyncio.to_thread(kept_shop, till))
+        departments = await asyncio.to_thread(till.reports.catalog.departments)
+        return json_answer(kept_shop(till, departments))
 
     return [Route("/api/catalogue", catalogue, methods=["GET"]), Route("/api/shop", shop, methods=["GET"])]

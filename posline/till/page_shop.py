@@ -25,8 +25,9 @@ __all__ = ["kept_shop"]
 LOGO = "logo"  # of the setting `receipt`: a picture, which no page needs in here
 
 
-def kept_shop(till: Till) -> dict[str, Any]:
-    """What GET /api/shop answers; docs/page.md says what each field is."""
+def kept_shop(till: Till, departments: list[dict[str, Any]]) -> dict[str, Any]:
+    """What GET /api/shop answers; docs/page.md says what each field is. For the event loop's thread, where what is kept
+    of the settings is forgotten when they change; `departments` are counted elsewhere, for that takes a while."""
     founding, terms = till.replica.founding, till.terms()
     currency, settings = str(founding.get("currency", "")), current(till)
     if isinstance(receipt := settings.get("receipt"), dict):
@@ -49,7 +50,7 @@ def kept_shop(till: Till) -> dict[str, Any]:
         "tax_by_receipt": terms.tax_by_receipt,
         "scales": [{"pattern": pattern.text, "value": pattern.value} for pattern in patterns],
         "cashiers": [cashier.public() for cashier in till.people.listed()],
-        "departments": till.reports.catalog.departments(),
+        "departments": departments,
         "printer": _printer(till),
         "urdu": can_shape(),
         "raast": settings[RAAST] is not None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -38,18 +38,18 @@ WORKER_PATH, WORKER_HEADERS = "/sw.js", {"service-worker-allowed": "/"}
 VERSION_MARK, VERSION_DIGITS, FILES_MARK = b"__VERSION__", 16, b"__FILES__"
 
 
-def page_routes(package: str, folder: str, *, only: Collection[str] = ()) -> list[Route]:
+def page_routes(package: str, folder: str) -> list[Route]:
     """As `folder_routes`, for a folder of a package."""
-    return folder_routes(files(package).joinpath(folder), only=only)
+    return folder_routes(files(package).joinpath(folder))
 
 
-def folder_routes(folder: Traversable, *, only: Collection[str] = ()) -> list[Route]:
+def folder_routes(folder: Traversable) -> list[Route]:
     """`/` is the folder's index.html, `/owner` its owner.html, `/manifest.webmanifest` and `/sw.js` lie at the root
-    too; all other files, with those of its subfolders, under `/page/`. With `only`, just the files named there.
+    too; all other files, with those of its subfolders, under `/page/`.
 
     In sw.js `__VERSION__` stands for a digest of all files, and `__FILES__` for a list of all their addresses but its
     own, as JSON."""
-    found = {name: content for name, content in sorted(_read(folder)) if not only or name in only}
+    found = dict(sorted(_read(folder)))
     paths = {name: ROOTS.get(name, f"/page/{name}") for name in found if name != WORKER}
     routes = [_route(path, found[name], TYPES[_suffix(name)]) for name, path in paths.items()]
     if WORKER in found:

@@ -357,7 +357,7 @@ async def test_status_healthz_and_metrics(tmp_path: Path) -> None:
 
 async def test_the_page_is_served_under_a_strict_policy_and_without_inline_code(tmp_path: Path) -> None:
     async with running(tmp_path) as (_, client):
-        for path, kind in (("/", "text/html"), ("/page/page.js", "text/javascript"), ("/page/page.css", "text/css")):
+        for path, kind in (("/", "text/html"), ("/page/app.js", "text/javascript"), ("/page/page.css", "text/css")):
             answer = await client.get(path)
             assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
             assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -52,8 +52,8 @@ def put(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def client_of(folder: Path, only: tuple[str, ...] = ()) -> httpx.AsyncClient:
-    app = Starlette(routes=folder_routes(folder, only=only))
+def client_of(folder: Path) -> httpx.AsyncClient:
+    app = Starlette(routes=folder_routes(folder))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1:8700")
 
 
@@ -95,7 +95,7 @@ async def test_the_worker_is_told_what_to_keep_and_under_which_name(tmp_path: Pa
     for number, change in enumerate(({"texts/ur.json": "{}"}, {"sw.js": FILES["sw.js"] + "\n"}, {"new.js": ""})):
         async with client_of(put(tmp_path / f"changed{number}", FILES | change)) as client:
             assert version not in (await client.get("/sw.js")).text
-    (tmp_path / "b" / "page.js").rename(tmp_path / "b" / "other.js")
+    (tmp_path / "b" / "page.js").rename(tmp_path / "b" / "page2.js")
     assert (await told(tmp_path / "b"))[0] != version, "a name counts too"
 
 
@@ -114,12 +114,12 @@ async def test_what_a_browser_has_is_not_sent_again(tmp_path: Path) -> None:
 
 
 async def test_without_a_worker_or_an_owners_page_there_is_none(tmp_path: Path) -> None:
-    async with client_of(put(tmp_path, FILES), only=("page.css", "vendor/lib.mjs")) as client:
-        for path in TYPES.keys() - {"/page/page.css", "/page/vendor/lib.mjs"} | {"/sw.js"}:
+    async with client_of(put(tmp_path, {"index.html": FILES["index.html"], "page.css": FILES["page.css"]})) as client:
+        for path in TYPES.keys() - {"/", "/page/page.css"} | {"/sw.js"}:
             assert (await client.get(path)).status_code == 404, path
-        assert (await client.get("/page/page.css")).status_code == 200
+        assert (await client.get("/")).status_code == (await client.get("/page/page.css")).status_code == 200
     paths = {route.path for route in page_routes("relay", "page")}
-    assert paths == {"/", "/page/board.js"}
+    assert {"/", "/page/board.js"} <= paths and not paths & {"/owner", "/sw.js"}, "a head office's page has none"
 
 
 @pytest.mark.parametrize("path", ["/", "/page/page.css"])

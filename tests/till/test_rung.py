@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ async def test_exports_and_an_older_reader_do_not_mind(tmp_path: Path) -> None:
         for junk in (b"5", b'"soon"', b"null", b'"2026-13-40T99:00:00.000+05:00"'):
             odd = decode(entry.document, entry.raw.replace(f'"{late["rung"]}"'.encode(), junk))
             assert odd.fault is None and rung_of(odd.body) is None, "what nobody checks makes no entry invalid"
+            assert till.show(replace(recorded, entry=odd)).rung is None
 
 
 def test_a_minute_and_the_far_past() -> None:

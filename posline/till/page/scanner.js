@@ -18,7 +18,8 @@ export function hearScanner(scanned, main, known) {
 
   addEventListener("keydown", (event) => {
     if (event.isComposing || event.altKey || event.metaKey) return;
-    const fast = event.timeStamp - last < GAP_MS;
+    const gap = event.timeStamp - last;
+    const fast = gap >= 0 && gap < GAP_MS;
     const ends = event.key === "Enter" || event.key === "Tab";
     if (ends && fast && (code.length >= SURE || (code.length >= LENGTH_MIN && known(code)))) {
       event.preventDefault();

@@ -12,13 +12,18 @@ const KEPT = /[\p{L}\p{N}\p{Mc}]/u;
 export function fold(text) {
   if (/^[\x20-\x7e]*$/.test(text)) return text.toLowerCase().replace(/['`]/g, "").replace(/[^a-z0-9]+/g, " ").trim();
   let made = "";
-  for (const c of text.toLowerCase().normalize("NFKD").toLowerCase().normalize("NFKD")) {
+  for (const c of cased(cased(text))) {
     const same = SAME.get(c);
     if (same !== undefined) made += same;
     else if (/\p{Nd}/u.test(c)) made += digit(c);
     else made += KEPT.test(c) ? c : DROPPED.test(c) ? "" : " ";
   }
   return made.replace(/ +/g, " ").trim();
+}
+
+/** Without case, as far as letters of one case are others in the other. */
+function cased(text) {
+  return text.toLowerCase().replaceAll("ß", "ss").replaceAll("ς", "σ").normalize("NFKD");
 }
 
 function digit(c) {
