@@ -7,7 +7,7 @@ import { effect } from "./ui.js";
 
 const NAME = "owner";
 const EVERY_MS = 5000;
-const KEPT = /^\/api\/(reports\/(day|hour|days|cashier|product|department|tax)|shifts|stock\?low|customers\?owing|refunds)/;
+const KEPT = /^\/api\/(reports\/(day|hour|days|cashier|product|department|tax)|shifts|sales\?day|stock\?low|customers\?owing|refunds)/;
 
 /** What was kept, into its places. Answers the shop, or null. */
 export async function recall(store) {

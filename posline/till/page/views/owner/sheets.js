@@ -20,12 +20,11 @@ export function Dialog() {
   const asked = dialog.value;
   const from = useRef(null);
   const below = useRef(null);
+  if (asked) from.current ??= document.activeElement; // now: a sheet takes the focus as soon as it stands
   useLayoutEffect(() => {
-    if (asked) from.current ??= document.activeElement;
-    else if (from.current) {
-      if (from.current.isConnected) from.current.focus({ preventScroll: true });
-      from.current = null;
-    }
+    if (asked || !from.current) return;
+    if (from.current.isConnected) from.current.focus({ preventScroll: true });
+    from.current = null;
   }, [Boolean(asked)]);
   // an approval stands before the sheet that it is for, which keeps what was typed into it
   if (asked?.kind !== "approve") below.current = asked;
@@ -92,7 +91,7 @@ function CloseDay({ day }) {
     close();
   };
   return html`<${Sheet} title=${t("close_day", { label: shop.value.label })}>
-    <p>${t("close_day_what", { day: date(day) })}</p>
+    <p>${t("close_day_what", { day: date(day), label: shop.value.label })}</p>
     <p class="quiet">${t("close_day_others", { label: shop.value.label })}</p>
     <div class="two"><button type="button" class="key" onClick=${close}><span class="key-text">${t("back")}</span></button><button type="button" class="key go" data-focus onClick=${done}><span class="key-text">${t("close_day", { label: shop.value.label })}</span></button></div>
   <//>`;
