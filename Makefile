@@ -1,5 +1,5 @@
 # The commands of this project. Each sets up what it needs: `make demo` and `make run` on a fresh machine need Python 3.11+ and
-# nothing else; `make test` needs Node 18+ too, for the tests with the stock Yjs provider.
+# nothing else; `make test` needs Node 18+ too, for the tests with the stock Yjs provider and of the page, and Chromium.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench proof style types docs node hosts clean
+.PHONY: help run demo test bench proof style types docs node hosts browser clean
 
 help:
 	@echo 'make run     a shop on this machine: one till, one relay; runs until Ctrl-C'
@@ -24,16 +24,16 @@ run: $(VENV)/.base
 demo: $(VENV)/.base
 	$(BIN)/python -m examples.demo
 
-test: style types node hosts
+test: style types node hosts browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # The random schedules of tests/simulation and the kills of tests/faults, many times over and from fresh seeds.
 # The network's last, and one by one: what they measure, they measure alone.
-proof: $(VENV)/.dev node hosts
-	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/till/fiscal/test_three_tills.py
+proof: $(VENV)/.dev node hosts browser
+	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/page/test_lost.py tests/till/fiscal/test_three_tills.py
 	POSLINE_PROOF=1 $(BIN)/python -m pytest -s tests/network
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.bench browser
 	$(BIN)/python -m benchmarks.run
 
 style: $(VENV)/.dev
@@ -87,3 +87,10 @@ node:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm; \
 		else echo 'the tests with the stock Yjs provider need Node 18 or newer and npm: install them' >&2; exit 1; fi; }
+
+# the browser before which the page is tested; Debian's, since a browser of Playwright's own is another download
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+		else echo 'the tests of the page will be skipped: install Chromium' >&2; fi; }

@@ -19,7 +19,8 @@ QUEUE_MAX = 1000  # changes that may wait for one listener, about 1 MB
 @dataclass(frozen=True, slots=True)
 class Change:
     """What happened: `kind` is 'sale', 'refund' (voids too), 'status' or 'alarm', `body` as the API answers it; or
-    'catalogue' ({version}) or 'shop' ({}), where products, or settings, cashiers and members, may have changed."""
+    'catalogue' ({version}), 'shop' or 'holds' ({}), where products, settings, cashiers and members, or carts that wait
+    may have changed."""
 
     kind: str
     body: dict[str, Any]

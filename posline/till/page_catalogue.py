@@ -43,11 +43,13 @@ def kept_catalogue(till: Till, have: str, after: str, limit: int) -> dict[str, A
     return {"version": str(now), "whole": False, "products": list(map(_kept, sold)), "gone": gone, "next": None}
 
 
-def news_of(till: Till, documents: Collection[str]) -> Iterator[Change]:
-    """What a commit in these documents may have changed of what pages keep. The catalogue's version is told for the
-    shop's own document too: its members' roles decide between edits."""
+def news_of(till: Till, documents: Collection[str], kinds: Collection[str]) -> Iterator[Change]:
+    """What a commit of entries of these kinds in these documents may have changed of what pages keep. The catalogue's
+    version is told for the shop's own document too: its members' roles decide between edits."""
     if "shop" in documents:
         yield Change("shop", {})
+    if "hold" in kinds or "unhold" in kinds:
+        yield Change("holds", {})
     if any(document == "shop" or document.startswith("catalog/") for document in documents):
         yield Change("catalogue", {"version": str(version_of(till.store, till.shop_id, till.reports.catalogue))})
 

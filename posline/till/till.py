@@ -546,7 +546,7 @@ class Till:
         if "shop" in documents:
             self.links.dial_known()
         if self._news.heard:
-            self._news.tell(*news_of(self, documents))
+            self._news.tell(*news_of(self, documents, {found.change.kind for found in commit.changes}))
             for found in commit.changes:
                 if found.shop != self.shop_id or found.change.kind not in ("sale", "refund", "void"):
                     continue

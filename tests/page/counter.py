@@ -274,10 +274,13 @@ async def stocked_folder(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def counter(folder: Path, stocked: Path | None = None) -> AsyncIterator[Counter]:
-    """A counter that is open for business, and closed afterwards whatever happens."""
+async def counter(
+    folder: Path, stocked: Path | None = None, *, join: Counter | None = None
+) -> AsyncIterator[Counter]:
+    """A counter that is open for business, and closed afterwards whatever happens. With `join`, it is the second one of
+    that one's shop."""
     async with async_playwright() as playwright:
-        made = Counter(playwright, folder)
+        made = Counter(playwright, folder, label="B" if join else "A", join=join)
         try:
             await made.start(stocked)
             await made.open()

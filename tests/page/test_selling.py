@@ -128,7 +128,7 @@ async def test_hold_names_itself_and_the_list_is_on_all_tills(desk: Counter) -> 
     page = desk.page
     await desk.scan(TEA, MILK)
     await desk.press("F6")
-    await desk.shows(".actions", "1")
+    await desk.until("document.querySelector('[aria-keyshortcuts=F7] .count')?.innerText === '1'")
     assert [hold["name"] for hold in (await desk.ask("/api/holds"))["holds"]] == ["Tapal Danedar 450 g"]
     await desk.scan(COKE)
     await desk.press("F7")

@@ -8,7 +8,7 @@ import { approval, lacks } from "./people.js";
 import { answered, clearCart, forgetSteps, takeCart } from "./selling.js";
 import { catalogue } from "./shop.js";
 import { play } from "./sound.js";
-import { cart, cashier, customers, held, last, reached, sales, say, shop, status, waiting } from "./state.js";
+import { cart, cashier, customers, dialog, held, last, reached, sales, say, shop, status, waiting } from "./state.js";
 import { t } from "./texts.js";
 
 let outbox = null;
@@ -155,8 +155,19 @@ export function heardSale(sale) {
   const rest = sales.value.filter((each) => each.id !== sale.id);
   const place = sales.value.findIndex((each) => each.id === sale.id);
   sales.value = (place >= 0 ? sales.value.map((each) => (each.id === sale.id ? sale : each)) : [sale, ...rest]).slice(0, 30);
+  held.value = held.value.filter((each) => each.sale !== sale.id);
   if (last.value?.id === sale.id) answered(sale.id, sale);
   void store.heard(sale).catch(() => {});
+}
+
+/** The lights of the sale that is shown, and of the last ones where those are on the screen. */
+export async function followLights() {
+  const { durable, id } = last.value?.answer ?? {};
+  if (id && !(durable.head_office && durable.tills)) {
+    const sale = await glance(`/api/sales/${id}`);
+    if (sale) heardSale(sale);
+  }
+  if (dialog.value?.kind === "sales") await followSales();
 }
 
 // -- paper -----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 // The till's page: opened from this browser's disk, so that it is there with nothing behind it, and joined up with the
 // till when that answers.
 
-import { answered, beginSelling } from "./selling.js";
-import { beginActs, followHolds, followOutbox, followSales, heardSale } from "./acts.js";
+import { answered, beginSelling, forgetSold } from "./selling.js";
+import { beginActs, followHolds, followLights, followOutbox, followSales, heardSale } from "./acts.js";
 import { hearScanner } from "./scanner.js";
 import { isReceipt, readLabel } from "./core/codes.js";
 import { listen, look, on, tell } from "./live.js";
@@ -34,7 +34,7 @@ async function begin() {
     answered: (record, answer) => record.kind === "sale" && tell("answered", { id: record.id, answer }),
     refused: (record, problem) => {
       play("error");
-      say("bad", problem.detail || problem.title, 10_000);
+      say("bad", problem.status === 403 ? t("approve_later") : problem.detail || problem.title, 10_000);
     },
     elsewhere: (found) => (elsewhere.value = found),
   });
@@ -61,6 +61,7 @@ function follow(store, outbox) {
     void outbox.drain();
     void look();
     void followSession();
+    void forgetSold();
     void followHolds();
     void followSales();
     await followCatalogue();
@@ -72,9 +73,13 @@ function follow(store, outbox) {
   on("sale", heardSale);
   on("refund", followSales);
   on("catalogue", followCatalogue);
+  on("holds", followHolds);
   on("products", hear);
   on("shop", () => followShop(() => waiting.value.length > 0));
-  on("status", () => void outbox.drain());
+  on("status", () => {
+    void outbox.drain();
+    void followLights();
+  });
   listen();
   void everything();
   setInterval(() => void look().then((found) => found && followHolds()), LOOK_MS);

@@ -9,7 +9,7 @@ const LOCK = "posline-listening";
 const channel = new BroadcastChannel("posline");
 const listeners = new Map();
 
-/** Call `work` with the body of each event of a kind: sale, refund, status, alarm, catalogue, shop, and those that tabs
+/** Call `work` with the body of each event of a kind: sale, refund, status, alarm, catalogue, shop, holds, and those that tabs
  * send each other (`tell`). */
 export function on(kind, work) {
   listeners.set(kind, [...(listeners.get(kind) ?? []), work]);
@@ -46,7 +46,7 @@ function hold() {
     tell("reached", false);
     setTimeout(hold, AGAIN_MS);
   };
-  for (const kind of ["sale", "refund", "status", "alarm", "catalogue", "shop"]) {
+  for (const kind of ["sale", "refund", "status", "alarm", "catalogue", "shop", "holds"]) {
     events.addEventListener(kind, ({ data }) => tell(kind, JSON.parse(data)));
   }
 }

@@ -2,7 +2,7 @@
 //
 // A sale is confirmed on the screen once it is on this browser's disk, never before, and never waits for anything else.
 
-import { newId, now } from "./calls.js";
+import { glance, newId, now } from "./calls.js";
 import { QUANTITY_MAX, lineOf, newCart, openLine, replaced, saleRequest, withLine } from "./core/cart.js";
 import { isReceipt, pricedLine, readLabel, typed } from "./core/codes.js";
 import { CASH, price } from "./core/pricing.js";
@@ -235,8 +235,19 @@ export async function ring(tenders, approve = null) {
   }
 }
 
+/** A cart that came back after a crash may have been sold just before it: the till knows, by its id. */
+export async function forgetSold() {
+  const { sale, lines } = cart.value;
+  if (!lines.length || !(await glance(`/api/sales/${sale}`))) return;
+  if (cart.value.sale === sale && !ringing) {
+    past = [];
+    put(newCart(newId()));
+  }
+}
+
 function rung(shown, where) {
   past = [];
+  if (where === "till") void store.keepCart(tab, null).catch(() => {}); // no room to say both in one
   // the till may have answered while the disk's own answer was on its way here
   last.value = { ...shown, where, answer: answers.get(shown.id) ?? null };
   paying.value = null;

@@ -161,6 +161,7 @@ export default {
   kind_product: "Product",
   kind_print: "Print",
   kind_drawer: "Drawer",
+  approve_later: "It is beyond what a cashier may do. Somebody with a PIN has to approve it; the money is in the drawer.",
   try_again: "Try again",
   give_up: "Give it up",
   given_up: "It is not sent any more, and kept apart in this browser.",

@@ -78,11 +78,11 @@ export function Standings() {
 function RefusedRecord({ record }) {
   const { status: code, detail } = record.refused;
   const approve = async () => {
-    const proof = await approval(detail);
+    const proof = await approval(t("approve_later"));
     if (proof) await resend(record, { approve: proof });
   };
   return html`<div class="alarm bad"><b>${t("refused_title", { what: t(`kind_${record.kind}`), amount: record.shown?.total ? money(record.shown.total) : "", at: moment(record.at) })}</b>
-    <p dir="auto">${detail}</p>
+    <p dir="auto">${code === 403 ? t("approve_later") : detail}</p>
     <div class="row-actions">${code === 403 && html`<button type="button" class="small-key" onClick=${approve}>${t("approve")}</button>`}
       <button type="button" class="small-key" onClick=${() => resend(record)}>${t("try_again")}</button>
       <button type="button" class="small-key" onClick=${() => giveUp(record)}>${t("give_up")}</button></div></div>`;

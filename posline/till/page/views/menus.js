@@ -59,20 +59,21 @@ export function SignIn({ person = null }) {
 /** A second person lets something pass, by PIN. */
 export function Approve({ why, end, check }) {
   const able = cashiers().filter((each) => each.pin && each.role !== "cashier");
-  const by = useSignal(able[0]?.name ?? "");
+  const picked = useSignal("");
+  const by = picked.value || able[0]?.name;
   const pin = useSignal("");
   const wrong = useSignal("");
   const done = async () => {
-    const problem = await check(by.value, pin.value);
+    const problem = await check(by, pin.value);
     if (problem) {
       wrong.value = problem;
       pin.value = "";
       play("error");
-    } else end({ by: by.value, pin: pin.value });
+    } else end({ by, pin: pin.value });
   };
   return html`<${Sheet} title=${t("approval")} onClose=${() => end(null)}><${Form} onDone=${done}>
     <p>${why}</p>
-    ${able.length ? html`<label class="field"><span>${t("who_approves")}</span><select value=${by.value} onChange=${(event) => (by.value = event.target.value)}>${able.map((each) => html`<option key=${each.name}>${each.name}</option>`)}</select></label>
+    ${able.length ? html`<label class="field"><span>${t("who_approves")}</span><select value=${by} onChange=${(event) => (picked.value = event.target.value)}>${able.map((each) => html`<option key=${each.name}>${each.name}</option>`)}</select></label>
     <${Field} label=${t("pin")} type="password" mode="numeric" value=${pin.value} onText=${(to) => (pin.value = to)} focus maxlength="12" />
     ${wrong.value && html`<p class="bad" role="alert">${wrong.value}</p>`}
     <button type="submit" class="key go"><span class="key-text">${t("approve")}</span><kbd>Enter</kbd></button>` : html`<p class="bad">${t("nobody_approves")}</p>`}
