@@ -31,10 +31,14 @@ WARM = 10  # sales that are not measured
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WITHIN_S = 30.0
 
-# Watches keys and what is painted: `line` when the cart shows another one, `sold` when a sale is confirmed, `number` when
-# its receipt has one. A frame has been painted when a message that was sent in it arrives.
+# Watches what is painted: `line` when the cart shows another one, `sold` when a sale is confirmed, `number` when its
+# receipt has one. A frame has been painted when a message that was sent in it arrives.
 WATCH = """() => {
-  const painted = (then) => requestAnimationFrame(() => { const { port1, port2 } = new MessageChannel(); port1.onmessage = () => then(performance.now()); port2.postMessage(0); });
+  const painted = (then) => requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => then(performance.now());
+    port2.postMessage(0);
+  });
   const seen = { lines: 0, sold: "", number: "" };
   window.taken = { line: [], sold: [], number: [] };
   new MutationObserver(() => {
@@ -44,27 +48,32 @@ WATCH = """() => {
     const receipt = document.querySelector(".done .receipt bdi")?.innerText ?? "";
     const fresh = document.querySelector(".done") && !seen.sold;
     if (fresh) painted((now) => taken.sold.push(now - pressed));
-    if (receipt && !receipt.startsWith("R-") && receipt !== seen.number) { seen.number = receipt; painted((now) => taken.number.push(now - pressed)); }
+    if (receipt && !receipt.startsWith("R-") && receipt !== seen.number) {
+      seen.number = receipt;
+      painted((now) => taken.number.push(now - pressed));
+    }
     seen.sold = document.querySelector(".done") ? "yes" : "";
   }).observe(document.getElementById("page"), { subtree: true, childList: true, characterData: true });
 }"""
 # ... and when Enter was pressed; put in before the page's own listeners, since those keep a scan's keys to themselves
-PRESSED = (
-    """addEventListener("keydown", (event) => { if (event.key === "Enter") window.pressed = event.timeStamp; }, true)"""
-)
+PRESSED = """addEventListener("keydown", (event) => {
+  if (event.key === "Enter") window.pressed = event.timeStamp;
+}, true)"""
 COMMIT = """(body) => new Promise((resolve, reject) => {
   const opening = indexedDB.open("baseline", 1);
   opening.onupgradeneeded = () => { opening.result.createObjectStore("outbox", { autoIncrement: true }); };
   opening.onerror = () => reject(opening.error);
   opening.onsuccess = () => {
-    const begun = performance.now(), transaction = opening.result.transaction("outbox", "readwrite", { durability: "strict" });
+    const begun = performance.now();
+    const transaction = opening.result.transaction("outbox", "readwrite", { durability: "strict" });
     transaction.objectStore("outbox").add(JSON.parse(body));
     transaction.oncomplete = () => { const took = performance.now() - begun; opening.result.close(); resolve(took); };
     transaction.commit();
   };
 })"""
 POST = """(body) => { const begun = performance.now();
-  return fetch("/api/sales", { method: "POST", body }).then((answer) => answer.json()).then(() => performance.now() - begun); }"""
+  const posted = fetch("/api/sales", { method: "POST", body });
+  return posted.then((answer) => answer.json()).then(() => performance.now() - begun); }"""
 
 
 def a_sale(die: random.Random, goods: list[tuple[str, str]]) -> str:
@@ -167,10 +176,10 @@ async def answer() -> Answer:
         )
     return Answer(
         f"How long does a cashier wait for the page, with {count:,} products?",
-        f"{len(taken['sold'])} sales of {SCANS} scans and two keys in Chromium, times as the browser has them, up to the frame "
-        "behind the one that shows it; a frame lasts up to 16.7 ms. Confirmed is: on the browser's disk. The number is: on the "
-        "till's disk. Baselines, turn about: the bare commit of such a record, strictly durable, in the same browser, and "
-        "that with a POST of a like sale by the same page.",
+        f"{len(taken['sold'])} sales of {SCANS} scans and two keys in Chromium, times as the browser has them, up to "
+        "the frame behind the one that shows it; a frame lasts up to 16.7 ms. Confirmed is: on the browser's disk. The "
+        "number is: on the till's disk. Baselines, turn about: the bare commit of such a record, strictly durable, in "
+        "the same browser, and that with a POST of a like sale by the same page.",
         figures,
     )
 

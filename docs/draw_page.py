@@ -12,16 +12,17 @@ import tempfile
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 import httpx
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page, ViewportSize, async_playwright
 
 from examples.rig.programs import Program, free_port, run
 
 PICTURES = Path(__file__).parent / "page"
 GOODS = Path(__file__).parents[1] / "examples" / "data" / "kiryana.csv"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-DESK, PHONE = {"width": 1366, "height": 768}, {"width": 412, "height": 915}
+DESK, PHONE = ViewportSize(width=1366, height=768), ViewportSize(width=412, height=915)
 SHELF = {
     "TEA450": 65000,
     "MILK1": 38000,
@@ -105,6 +106,7 @@ async def urdu(page: Page) -> None:
 
 
 async def urdu_paying(page: Page) -> None:
+    """And paying."""
     await page.click("text=اردو")
     await paying(page)
 
@@ -113,7 +115,27 @@ async def nothing(page: Page) -> None:
     """As it opens."""
 
 
+async def in_urdu(page: Page) -> None:
+    """The owner's page in Urdu."""
+    await page.click("text=اردو")
+
+
+STATES: dict[str, Draw] = {
+    "sell-en": searched,
+    "pay-en": paying,
+    "sold-en": sold,
+    "return-en": returned,
+    "sell-ur": urdu,
+    "pay-ur": urdu_paying,
+    "sell-dark": cart,
+    "owner-en": nothing,
+    "owner-ur": in_urdu,
+    "owner-phone": nothing,
+}
+
+
 async def draw(context: BrowserContext, url: str, name: str, state: Draw, path: str = "/") -> Page:
+    """One picture; the page stays open."""
     page = await context.new_page()
     await page.goto(url + path)
     await page.wait_for_selector("#entry" if path == "/" else "main")
@@ -130,27 +152,20 @@ async def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     browser_path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     with tempfile.TemporaryDirectory() as folder:
-        data, port = Path(folder) / "till", free_port()
-        till = Program("till", "posline", ["till", "--data", str(data), "--shop", "Karim Store", "--port", str(port), "--sync-port", "0", "--no-discovery"], data)  # fmt: skip
+        data = Path(folder) / "till"
+        ports = ["--port", str(free_port()), "--sync-port", "0", "--no-discovery"]
+        till = Program("till", "posline", ["till", "--data", str(data), "--shop", "Karim Store", *ports], data)
         await till.start()
         await run("posline", "catalog", "import", str(GOODS), "--data", str(data))
         url = till.urls["page"]
         await a_day(url)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-            for name, state, path, options in (
-                ("sell-en", searched, "/", {}),
-                ("pay-en", paying, "/", {}),
-                ("sold-en", sold, "/", {}),
-                ("return-en", returned, "/", {}),
-                ("sell-ur", urdu, "/", {}),
-                ("pay-ur", urdu_paying, "/", {}),
-                ("sell-dark", cart, "/", {"color_scheme": "dark"}),
-                ("owner-en", nothing, "/owner", {}),
-                ("owner-phone", nothing, "/owner", {"viewport": PHONE}),
-            ):
-                context = await browser.new_context(**({"viewport": DESK} | options))
-                await draw(context, url, name, state, path)
+            for name, state in STATES.items():
+                size = PHONE if name.endswith("phone") else DESK
+                scheme: Literal["dark", "light"] = "dark" if name.endswith("dark") else "light"
+                context = await browser.new_context(viewport=size, color_scheme=scheme)
+                await draw(context, url, name, state, "/owner" if name.startswith("owner") else "/")
                 await context.close()
             context = await browser.new_context(viewport=DESK)
             page = await draw(context, url, "offline-en", cart)
