@@ -42,6 +42,22 @@ async def test_a_scan_adds_its_line_in_any_state(desk: Counter) -> None:
     assert await page.input_value("#entry") == "mil", "what a person typed stays, what the scanner typed goes"
 
 
+async def test_a_scan_with_a_pause_in_it_is_one_code(desk: Counter) -> None:
+    """A machine that was busy for a moment in the middle of a scan."""
+    await desk.type(TEA[:4])
+    await desk.scan(TEA[4:])
+    await desk.type(f"2*{UNKNOWN[:2]}")
+    await desk.scan(UNKNOWN[2:])
+    await desk.shows("[role=dialog]", UNKNOWN)
+    assert await desk.lines() == [("Tapal Danedar 450 g", "1", "650")]
+    await desk.type("Nimko")
+    await desk.press("Tab")
+    await desk.type("120\n")
+    await desk.gone("[role=dialog]")
+    assert await desk.lines() == [("Tapal Danedar 450 g", "1", "650"), ("Nimko", "2", "240")]
+    assert await desk.page.input_value("#entry") == ""
+
+
 async def test_an_exact_cash_sale_is_its_scans_and_two_keys(desk: Counter) -> None:
     await desk.scan(TEA, MILK)
     await desk.press("+", "Enter")

@@ -6,8 +6,10 @@ const LENGTH_MIN = 3; // of a code that is known here
 const SURE = 8; // keys in a row at that speed are a scanner's, known or not: the next ones are kept out of fields
 const FIELD = "input, textarea, [contenteditable]";
 
-/** Call `scanned(code)` for each code that a scanner types, in any state of the page. `main()` is the field that codes
- * are typed into by hand; `known(code)` whether a short one is a code at all, and no amount that somebody typed fast. */
+/** Call `scanned(code, whole)` for each code that a scanner types, in any state of the page. `main()` is the field that
+ * codes are typed into by hand, and `whole` what stood in it then, if that is where the focus was: should the machine
+ * have dawdled between two keys, the code's beginning is there. `known(code)` says whether a short one is a code at all,
+ * and no amount that somebody typed fast. */
 export function hearScanner(scanned, main, known) {
   let code = "", last = 0, before = null;
 
@@ -24,11 +26,11 @@ export function hearScanner(scanned, main, known) {
     if (ends && fast && (code.length >= SURE || (code.length >= LENGTH_MIN && known(code)))) {
       event.preventDefault();
       event.stopImmediatePropagation();
+      const found = code, whole = before?.field === main() ? main().value : "";
       restore(before);
-      const found = code;
       forget();
       last = event.timeStamp;
-      scanned(found);
+      scanned(found, whole);
       return;
     }
     if (event.key.length !== 1) {

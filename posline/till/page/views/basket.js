@@ -20,12 +20,15 @@ export function entryField() {
   return document.getElementById("entry");
 }
 
-/** A scan, wherever the focus is: what stands in the field as a quantity ("3*") counts. */
-export function heardScan(code) {
-  const { quantity: times } = typed(entry.value);
-  const prefix = times && !typed(entry.value).code ? String(times / 1000) : null;
-  if (prefix) write("");
-  scanned(code, prefix);
+/** A scan, wherever the focus is: what stands in the field as a quantity ("3*") counts. `whole` is what stood there with
+ * the code behind it; where that is a code itself, or nothing but figures, it is what was scanned. */
+export function heardScan(code, whole) {
+  const all = typed(whole);
+  const { quantity: times, code: rest } = typed(entry.value);
+  const dawdled = rest !== "" && (catalogue.bearing(all.code).length > 0 || /^[0-9]{8,}$/.test(all.code));
+  const pieces = dawdled ? all.quantity : rest ? null : times;
+  if (dawdled || pieces) write("");
+  scanned(dawdled ? all.code : code, pieces ? String(pieces / 1000) : null);
 }
 
 function write(text) {
