@@ -220,6 +220,7 @@ export default {
   invite_good_for: { one: "Good for {count} more minute, for one till", other: "Good for {count} more minutes, for one till" },
   invite_step_1: "Install Posline on the new computer, on the same network.",
   invite_step_2: "Scan the code there and copy what it says, or send the link. Then run: ",
+  join_command: "posline join LINK",
   invite_step_3: "Start the till. It takes over products, settings and sales by itself.",
   invite_link: "Link",
   invite_code: "The invitation as a code to scan",
