@@ -10,8 +10,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from posline.till.health import ALARMS
 from tests.page.counter import Counter, counter
+from tests.page.test_reading import checked
 
 HERE = Path(__file__).parent
 NET = ".o-net"
@@ -38,6 +41,16 @@ async def ring(desk: Counter, sku: str = "TEA", **more: Any) -> dict[str, Any]:
 async def owner(desk: Counter, part: str = "today") -> None:
     await desk.page.goto(f"{desk.url}/owner#{part}")
     await desk.page.wait_for_selector(".o-card")
+
+
+async def figures_kept(desk: Counter) -> Any:
+    """What the page keeps on this browser's disk, once it has thought about it."""
+    async with asyncio.timeout(20):
+        while True:
+            for row in await desk.kept("kept"):
+                if row["name"] == "owner":
+                    return row["value"]
+            await asyncio.sleep(0.1)
 
 
 # -- what it works out -------------------------------------------------------------------------------------------------
@@ -147,8 +160,7 @@ async def test_figures_that_only_a_manager_may_see_are_behind_a_pin(desk: Counte
     await desk.shows(NET, "Rs 650")
     await desk.page.reload()
     await desk.shows(NET, "Rs 650")
-    kept = {row["name"]: row["value"] for row in await desk.kept("kept")}
-    assert not kept.get("owner"), "what is behind a PIN does not lie on this browser's disk"
+    assert await figures_kept(desk) is None, "what is behind a PIN does not lie on this browser's disk"
     await desk.page.click(".o-line button.quiet-key >> nth=0")
     await desk.page.wait_for_selector(".o-door")
     assert await desk.page.locator(NET).count() == 0
@@ -205,9 +217,7 @@ async def test_a_silent_till_leaves_its_figures_and_the_page_goes_on_by_itself(d
     await ring(desk)
     await owner(desk)
     await desk.shows(NET, "Rs 650")
-    async with asyncio.timeout(20):
-        while not any(row["name"] == "owner" for row in await desk.kept("kept")):  # noqa: ASYNC110  # in the browser
-            await asyncio.sleep(0.1)
+    assert (await figures_kept(desk))["answers"]
     await desk.till.kill()
     await desk.shows(".o-banner", "does not answer")
     await desk.page.reload()  # from this browser's disk, the page as well as the figures
@@ -217,3 +227,46 @@ async def test_a_silent_till_leaves_its_figures_and_the_page_goes_on_by_itself(d
     await desk.gone(".o-banner")
     await ring(desk)
     await desk.shows(NET, "Rs 1,300")
+
+
+@pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1366), ("ur", "dark", 380)])
+async def test_every_part_can_be_read(desk: Counter, language: str, scheme: str, width: int) -> None:
+    tab = desk.page
+    await tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    await tab.set_viewport_size({"width": width, "height": 800})
+    customer = {"id": str(uuid.uuid4()), "name": "Rasheeda Bibi", "phone": "0300-1234567"}
+    await desk.ask("/api/customers", customer)
+    sale = await ring(desk, tenders=[{"kind": "account", "amount": 0}], customer=customer["id"])
+    await desk.ask(f"/api/sales/{sale['id']}/refund", {"id": str(uuid.uuid4()), "reason": "torn"})
+    await ring(desk, tenders=[{"kind": "account", "amount": 0}], customer=customer["id"])
+    await desk.ask("/api/shifts/open", {"id": str(uuid.uuid4()), "float": 5000})
+    await desk.ask("/api/stock", {"id": str(uuid.uuid4()), "moves": [{"sku": "TEA", "counted": -3, "reason": "count"}]})
+    await owner(desk)
+    if language == "ur":
+        await tab.click("button[lang=ur]")
+    opened = {"today": ".row-key", "reports": "", "drawers": ".row-key", "stock": ".row-key", "credit": ".row-key",
+              "devices": ".key.go"}  # fmt: skip
+    for part, button in opened.items():
+        await tab.evaluate("part => (location.hash = part)", part)
+        await tab.wait_for_selector(f".o-card {button}")
+        await checked(desk, part)
+        assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{part} is too wide"
+        small = await tab.evaluate(
+            """() => [...document.querySelectorAll('.owner button, .owner a, .owner input, .owner summary')]
+                .filter(e => e.checkVisibility()).map(e => [e.innerText, e.getBoundingClientRect()])
+                .filter(([, box]) => box.height < 47.5 || box.width < 47.5)
+                .map(([text, box]) => [text, box.width, box.height])"""
+        )
+        assert small == [], part
+        tiny = await tab.evaluate(
+            """() => [...document.querySelectorAll('.owner *')].filter(e => e.checkVisibility() && [...e.childNodes]
+                .some(c => c.nodeType === 3 && c.data.trim()) && parseFloat(getComputedStyle(e).fontSize) < 16)
+                .map(e => e.outerHTML.slice(0, 80))"""
+        )
+        assert tiny == [], part
+        if button:
+            await tab.click(f".o-main {button} >> nth=0")
+            await tab.wait_for_selector(".sheet h2")
+            await checked(desk, f"{part}: the sheet")
+            await desk.press("Escape")
+            await desk.gone(".sheet")
