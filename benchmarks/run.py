@@ -1,6 +1,6 @@
 """`make bench`: every question, one after the other; writes results.md and results.json beside this file.
 
-python -m benchmarks.run [ring] [backlog] [history] [report] [search]
+python -m benchmarks.run [ring] [backlog] [history] [report] [search] [page]
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import backlog, history, report, ring, search
+from benchmarks import backlog, history, page, report, ring, search
 from benchmarks.figures import Answer, table, write
 
 QUESTIONS: dict[str, Callable[[], Awaitable[Answer]]] = {
@@ -18,6 +18,7 @@ QUESTIONS: dict[str, Callable[[], Awaitable[Answer]]] = {
     "history": history.answer,
     "report": report.answer,
     "search": search.answer,
+    "page": page.answer,
 }
 
 

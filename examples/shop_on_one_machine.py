@@ -16,6 +16,7 @@ from pathlib import Path
 from examples.rig.programs import Program, ProgramFailed, last_line, run
 
 SHOP = "My shop"
+GOODS = Path(__file__).parent / "data" / "kiryana.csv"  # a small grocer's shelf, with a key for each thing
 
 
 class OneMachine:
@@ -38,11 +39,12 @@ class OneMachine:
         )
 
     async def start(self) -> None:
-        """Start both; at the first start, attach the till's shop to the relay."""
+        """Start both; at the first start, attach the till's shop to the relay, and put some goods on its shelf."""
         await asyncio.gather(self.relay.start(), self.till.start())
         if not self._attached.exists():
             link = await run("posline-relay", "invite", "--data", str(self.relay.data), "--shop", SHOP)
             await run("posline", "attach", last_line(link), "--data", str(self.till.data))
+            await run("posline", "catalog", "import", str(GOODS), "--data", str(self.till.data))
             self._attached.touch()
 
     async def stop(self) -> None:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from posline.errors import BadRequest, NotFound
 from posline.till.body import read_object
+from posline.till.dating import set_time
 from posline.till.problems import json_answer
 from posline.till.shared import current, put
 from posline.till.till import Till
@@ -19,7 +20,7 @@ __all__ = ["people_routes"]
 
 
 def people_routes(till: Till) -> list[Route]:
-    """/api/cashiers and /api/settings."""
+    """/api/cashiers, /api/settings and /api/time."""
 
     async def cashiers(request: Request) -> Response:
         return json_answer({"cashiers": [cashier.public() for cashier in till.people.listed()]})
@@ -57,7 +58,16 @@ def people_routes(till: Till) -> list[Route]:
         value: Any = await put(till, name, whole(fields["value"]), by=by, approved=approved)
         return json_answer({"name": name, "value": value})
 
+    async def time(request: Request) -> Response:
+        fields = await read_object(request)
+        await till.people.allow("settings", fields)
+        said = fields.get("time")
+        if not isinstance(said, str):
+            raise BadRequest.of("time", "must be a text such as 2026-11-24T15:30")
+        return json_answer(await set_time(till, said))
+
     return [
+        Route("/api/time", time, methods=["POST"]),
         Route("/api/cashiers", cashiers, methods=["GET"]),
         Route("/api/cashiers/{name}", save, methods=["PUT"]),
         Route("/api/cashiers/{name}/check", check, methods=["POST"]),

@@ -1,7 +1,7 @@
 """A counter: a till's own program, a real browser before it, and somebody who scans, types and pulls plugs.
 
-The browser is Debian's Chromium, driven by Playwright. Keys go in by the browser's own input events, with the times that
-the test says: a scanner's keys come 30 ms apart however busy the machine is.
+The browser is Debian's Chromium, driven by Playwright. Keys go in by the browser's own input events, with the times
+that the test says: a scanner's keys come 30 ms apart however busy the machine is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Page, Play
 
 from examples.rig.programs import Program, free_port, run
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-features=Translate"]
 WITHIN_MS = 8_000
 SCANNER_MS = 30  # between two keys of a slow scanner
@@ -44,7 +46,15 @@ class Counter:
         self._playwright, self.folder, self._join, self._label = playwright, folder, join, label
         self.port, self._sync_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        arguments = ["till", "--data", str(folder / "till"), "--port", str(self.port), "--sync-port", str(self._sync_port)]
+        arguments = [
+            "till",
+            "--data",
+            str(folder / "till"),
+            "--port",
+            str(self.port),
+            "--sync-port",
+            str(self._sync_port),
+        ]
         founding = [] if join else ["--label", label, "--shop", "Karim Store"]
         self.till = Program("till", "posline", [*arguments, *founding, "--no-discovery"], folder / "till")
         self._browser: Browser | None = None
@@ -60,7 +70,9 @@ class Counter:
         """The till sells: as a new one of a shop, or with the data folder `stocked`."""
         if self._join is not None:
             link = await run("posline", "invite", "--data", str(self._join.till.data))
-            await run("posline", "join", link.strip().splitlines()[-1], "--data", str(self.till.data), "--label", self._label)
+            await run(
+                "posline", "join", link.strip().splitlines()[-1], "--data", str(self.till.data), "--label", self._label
+            )
         elif stocked is not None:
             shutil.copytree(stocked, self.till.data)
         await self.till.start()
@@ -69,7 +81,9 @@ class Counter:
         """Put a few products on the shelf."""
         file = self.folder / "products.csv"
         file.write_text(CATALOGUE)
-        await self.setting("tax", {**(await self._classes()), "trade": {"mode": "exclusive", "rates": [{"rate": "18"}]}})
+        await self.setting(
+            "tax", {**(await self._classes()), "trade": {"mode": "exclusive", "rates": [{"rate": "18"}]}}
+        )
         await run("posline", "catalog", "import", str(file), "--data", str(self.till.data))
 
     async def _classes(self) -> dict[str, Any]:
@@ -131,28 +145,14 @@ class Counter:
 
     async def kill_browser(self) -> None:
         """SIGKILL to the browser and all its processes."""
-        marker = str(self.folder / "browser")
-        killed = 0
-        for each in Path("/proc").iterdir():
-            try:
-                if each.name.isdigit() and marker in (each / "cmdline").read_bytes().decode(errors="replace"):
-                    os.kill(int(each.name), signal.SIGKILL)
-                    killed += 1
-            except (OSError, ProcessLookupError):
-                continue
-        assert killed
-        try:
+        assert kill_all(self.folder / "browser")
+        with suppress(Exception):  # it is gone
             await self.context.close()
-        except Exception:  # noqa: S110  # it is gone
-            pass
-        for lock in (self.folder / "browser").glob("Singleton*"):
-            lock.unlink(missing_ok=True)
+        unlock(self.folder / "browser")
 
     async def close(self) -> None:
-        try:
+        with suppress(Exception):  # closed already, or never opened
             await self.context.close()
-        except Exception:  # noqa: S110  # closed already, or never opened
-            pass
         await self.till.kill()
 
     # -- hands ---------------------------------------------------------------------------------------------------------
@@ -199,7 +199,8 @@ class Counter:
         """(name, quantity, total) of each line of the cart, as shown."""
         found = await self.page.eval_on_selector_all(
             ".lines tbody tr",
-            "rows => rows.map(row => [row.querySelector('bdi').innerText, row.querySelector('.qty').innerText, row.lastElementChild.innerText])",
+            "rows => rows.map(row => [row.querySelector('bdi'), row.querySelector('.qty'), row.lastElementChild]"
+            ".map(cell => cell.innerText))",
         )
         return [tuple(line) for line in found]
 
@@ -207,7 +208,7 @@ class Counter:
         """Wait until a script answers true. It is asked again and again from here, since the page's own policy lets
         nobody keep a script there."""
         async with asyncio.timeout(WITHIN_MS / 1000):
-            while not await self.page.evaluate(script, arg):
+            while not await self.page.evaluate(script, arg):  # noqa: ASYNC110  # it happens in the browser
                 await asyncio.sleep(0.02)
 
     async def shows(self, selector: str, text: str) -> None:
@@ -245,7 +246,10 @@ class Counter:
                  opening.onerror = () => reject(opening.error);
                  opening.onsuccess = () => {
                    const asked = opening.result.transaction(store).objectStore(store).getAll();
-                   asked.onsuccess = () => { opening.result.close(); resolve(JSON.parse(JSON.stringify(asked.result))); };
+                   asked.onsuccess = () => {
+                     opening.result.close();
+                     resolve(JSON.parse(JSON.stringify(asked.result)));
+                   };
                  };
                })""",
             store,
@@ -263,6 +267,23 @@ def _rate(rate: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rate.items() if value}
 
 
+def kill_all(folder: Path) -> int:
+    """SIGKILL to every process that was started with this folder; how many."""
+    killed = 0
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(folder) in (each / "cmdline").read_bytes().decode(errors="replace"):
+                os.kill(int(each.name), signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def unlock(folder: Path) -> None:
+    """What a browser that was killed left behind to keep a second one out."""
+    for lock in folder.glob("Singleton*"):
+        lock.unlink(missing_ok=True)
+
+
 async def stocked_folder(folder: Path) -> Path:
     """The data folder of a till with products, from which each test starts with a copy of its own."""
     async with async_playwright() as playwright:
@@ -274,9 +295,7 @@ async def stocked_folder(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def counter(
-    folder: Path, stocked: Path | None = None, *, join: Counter | None = None
-) -> AsyncIterator[Counter]:
+async def counter(folder: Path, stocked: Path | None = None, *, join: Counter | None = None) -> AsyncIterator[Counter]:
     """A counter that is open for business, and closed afterwards whatever happens. With `join`, it is the second one of
     that one's shop."""
     async with async_playwright() as playwright:

@@ -6,9 +6,9 @@ import asyncio
 import os
 import random
 import signal
-import uuid
 import subprocess
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,8 +94,7 @@ async def test_the_browser_is_killed(desk: Counter) -> None:
 async def test_an_unconfirmed_sale_is_an_open_cart_or_a_sale_and_never_both(desk: Counter) -> None:
     """SIGKILL to the browser around the last key."""
     die = random.Random(int(os.environ.get("POSLINE_SEED", "7")))
-    wanted = 0
-    for _ in range(BROWSER_KILLS):
+    for wanted in range(BROWSER_KILLS):
         await desk.scan(TEA)
         await desk.press("+")
         pressed = asyncio.ensure_future(desk.press("Enter"))
@@ -108,13 +107,14 @@ async def test_an_unconfirmed_sale_is_an_open_cart_or_a_sale_and_never_both(desk
         await desk.drained()
         open_cart = await desk.lines()
         rung = len(await desk.sales()) - wanted
-        assert (len(open_cart), rung) in ((1, 0), (0, 1)), "the cart came back although it was sold, or neither is there"
+        assert (len(open_cart), rung) in ((1, 0), (0, 1)), (
+            "the cart came back although it was sold, or neither is there"
+        )
         if open_cart:
             await desk.press("+", "Enter")
             await desk.sold()
             await desk.drained()
-        wanted += 1
-        assert len(await desk.sales()) == wanted
+        assert len(await desk.sales()) == wanted + 1
 
 
 async def test_two_tabs_sell_at_once(desk: Counter) -> None:
@@ -159,17 +159,23 @@ def pid_of(desk: Counter) -> int:
 
 
 @pytest.fixture
-async def cramped(tmp_path: Path, stocked: Path) -> AsyncIterator[Counter]:
-    """A counter whose browser keeps its files on a small disk of its own."""
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose `browser` is on a small disk of its own."""
     place = tmp_path / "browser"
     place.mkdir()
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", place]).returncode:
         pytest.fail("this test mounts a tmpfs: run it as root, or in a container with CAP_SYS_ADMIN")
     try:
-        async with counter(tmp_path, stocked) as made:
-            yield made
+        yield tmp_path
     finally:
         subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture
+async def cramped(small_disk: Path, stocked: Path) -> AsyncIterator[Counter]:
+    """A counter whose browser keeps its files there."""
+    async with counter(small_disk, stocked) as made:
+        yield made
 
 
 def fill(folder: Path) -> Path:
@@ -182,8 +188,8 @@ def fill(folder: Path) -> Path:
 
 
 async def test_the_browsers_disk_is_full(cramped: Counter) -> None:
-    """With the till running a sale goes straight to the till's disk; with neither, nothing is confirmed, the cart stands,
-    and later it is the same sale."""
+    """With the till running a sale goes straight to the till's disk; with neither, nothing is confirmed, the cart
+    stands, and later it is the same sale."""
     desk = cramped
     filler = fill(desk.folder / "browser")
     await desk.sell(TEA)
@@ -208,7 +214,7 @@ async def test_a_weeks_queue_is_drained_in_order(desk: Counter) -> None:
     """What a browser kept for a week, as it keeps it, with the day's own sales on top."""
     await desk.till.kill()
     first = datetime.now(UTC) - timedelta(days=7)
-    shop = (await desk.kept("kept"))
+    shop = await desk.kept("kept")
     till = next(row["value"]["till"] for row in shop if row["name"] == "shop")
     step = timedelta(days=6.9) / WEEK
     records = [record(till, n, first + step * n) for n in range(WEEK)]
@@ -243,7 +249,15 @@ def record(till: str, n: int, at: datetime) -> dict[str, Any]:
     line = {"sku": "OPEN", "name": "Goods", "quantity": "1", "price": 100 + n}
     body = {"id": id, "lines": [line]}
     shown = {"total": 100 + n, "lines": [line | {"quantity": 1000}]}
-    return {"id": id, "kind": "sale", "path": "/api/sales", "body": body, "till": till, "at": at.isoformat(), "shown": shown}
+    return {
+        "id": id,
+        "kind": "sale",
+        "path": "/api/sales",
+        "body": body,
+        "till": till,
+        "at": at.isoformat(),
+        "shown": shown,
+    }
 
 
 async def test_what_the_till_refuses_is_set_aside_and_the_rest_goes_on(desk: Counter) -> None:

@@ -1,4 +1,4 @@
-"""What the page shows: two languages and their directions, contrast and names for screen readers, keys alone, its policy."""
+"""What the page shows: two languages and their directions, contrast, names for screen readers, keys, its policy."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_both_languages_say_everything_and_code_says_nothing() -> None:
 
 
 def texts_of(file: Path) -> dict[str, str]:
-    return dict(re.findall(r'^  (\w+): (.+),$', file.read_text(), re.MULTILINE))
+    return dict(re.findall(r"^  (\w+): (.+),$", file.read_text(), re.MULTILINE))
 
 
 async def test_a_day_by_keys_alone(desk: Counter) -> None:
@@ -141,7 +141,8 @@ async def test_type_and_targets_are_large_enough(desk: Counter) -> None:
         if key:
             await desk.press(key)
         small = await page.evaluate(
-            """() => [...document.querySelectorAll('.till button, .till input')].map(e => [e.innerText || e.id, e.getBoundingClientRect()])
+            """() => [...document.querySelectorAll('.till button, .till input')]
+                 .map(e => [e.innerText || e.id, e.getBoundingClientRect()])
                  .filter(([, box]) => box.width && (box.height < 40 || box.width < 40)).map(([text]) => text)"""
         )
         assert small == []

@@ -18,7 +18,14 @@ async def test_a_scan_adds_its_line_in_any_state(desk: Counter) -> None:
 
     # in each sheet, while paying, and in the middle of a word that somebody types
     count = 20
-    for key, field in (("F2", ".sheet input"), ("F3", ".sheet input"), ("F4", ".sheet input >> nth=1"), ("F8", ".sheet input"), ("F10", None), ("F12", "#given")):
+    for key, field in (
+        ("F2", ".sheet input"),
+        ("F3", ".sheet input"),
+        ("F4", ".sheet input >> nth=1"),
+        ("F8", ".sheet input"),
+        ("F10", None),
+        ("F12", "#given"),
+    ):
         await desk.press(key)
         if field:
             await page.focus(field)
@@ -86,7 +93,9 @@ async def test_cash_keys_and_change_in_the_largest_type(desk: Counter) -> None:
         await desk.scan(TEA)
         await desk.press("F12", *keys)
         await desk.sold(change)
-    sizes = await page.evaluate("[...document.querySelectorAll('body *')].map(e => parseFloat(getComputedStyle(e).fontSize))")
+    sizes = await page.evaluate(
+        "[...document.querySelectorAll('body *')].map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
     shown = await page.evaluate("parseFloat(getComputedStyle(document.querySelector('.change')).fontSize)")
     assert shown == max(sizes)
     assert shown >= 96, "an inch high: legible at one metre"
@@ -257,7 +266,10 @@ async def test_what_needs_a_person_asks_for_a_pin_and_undo_for_nothing(desk: Cou
 
 
 async def test_udhaar_by_two_letters_and_a_part_payment(desk: Counter) -> None:
-    await desk.ask("/api/customers", {"id": "5b1f9a52-7a0c-4e5f-8d3e-6f2b7c1a0001", "name": "Rasheed Khan", "phone": "0300-7654321"})
+    await desk.ask(
+        "/api/customers",
+        {"id": "5b1f9a52-7a0c-4e5f-8d3e-6f2b7c1a0001", "name": "Rasheed Khan", "phone": "0300-7654321"},
+    )
     await desk.ask("/api/customers", {"id": "5b1f9a52-7a0c-4e5f-8d3e-6f2b7c1a0002", "name": "Bilal"})
     await desk.page.reload()
     await desk.settled()

@@ -8,7 +8,7 @@ import { approval, lacks } from "./people.js";
 import { answered, clearCart, forgetSteps, takeCart } from "./selling.js";
 import { catalogue } from "./shop.js";
 import { play } from "./sound.js";
-import { cart, cashier, customers, dialog, held, last, reached, sales, say, shop, status, waiting } from "./state.js";
+import { cart, cashier, customers, dialog, fiscal, held, last, printer, reached, sales, say, shop, status, waiting } from "./state.js";
 import { t } from "./texts.js";
 
 let outbox = null;
@@ -170,6 +170,27 @@ export async function followLights() {
   if (dialog.value?.kind === "sales") await followSales();
 }
 
+/** What is to be filed, and how the printer does: asked now and then, where the shop has either. */
+export async function followOffice() {
+  if (shop.value?.fiscal?.on) fiscal.value = (await glance("/api/fiscal?limit=1")) ?? fiscal.value;
+  if ((shop.value?.printer?.state ?? "off") !== "off") printer.value = (await glance("/api/print")) ?? printer.value;
+}
+
+/** Decide on a receipt of which it is not known whether it came out: "again" or "drop". */
+export async function settleJob(job, what) {
+  if (await act("print", "/api/print", { job, do: what }, { action: "reprint" })) await followOffice();
+}
+
+/** Settle something for the whole shop. */
+export async function set(name, value) {
+  return act("setting", `/api/settings/${name}`, { value }, { action: "settings", method: "PUT", shown: { name } });
+}
+
+/** Somebody looked at a calendar: this is the time. */
+export async function sayTime(time) {
+  return act("time", "/api/time", { time }, { action: "settings", shown: { name: time } });
+}
+
 // -- paper -----------------------------------------------------------------------------------------------------------
 
 /** Print a receipt once more: by the till's printer, or by the browser where there is none or the till is not running.
@@ -192,10 +213,12 @@ export async function openDrawer(reason) {
   return act("drawer", "/api/drawer", { reason }, { action: "drawer" });
 }
 
-/** How many records lie where, for the quiet line at the top. */
+/** How many records lie where, for the quiet line at the top; `oldest` is when the first of those in this browser was
+ * rung. */
 export function places() {
   const here = waiting.value.length;
+  const oldest = waiting.value[0]?.at ?? null;
   const till = status.value?.waiting ?? 0;
   const linked = (status.value?.peers ?? []).filter((peer) => peer.connected).length;
-  return { here, till, linked };
+  return { here, till, linked, oldest };
 }

@@ -2,14 +2,14 @@
 // till when that answers.
 
 import { answered, beginSelling, forgetSold } from "./selling.js";
-import { beginActs, followHolds, followLights, followOutbox, followSales, heardSale } from "./acts.js";
+import { beginActs, followHolds, followLights, followOffice, followOutbox, followSales, heardSale } from "./acts.js";
 import { hearScanner } from "./scanner.js";
 import { isReceipt, readLabel } from "./core/codes.js";
 import { listen, look, on, tell } from "./live.js";
 import { openStore } from "./store.js";
 import { Outbox } from "./outbox.js";
 import { beginWaiting } from "./waiting.js";
-import { followSession, openPeople } from "./people.js";
+import { followSession, openPeople, stayProven } from "./people.js";
 import { catalogue, followCatalogue, followCustomers, followShop, hear, openShop } from "./shop.js";
 import { cart, dialog, digits, elsewhere, last, paying, reached, say, shop, waiting } from "./state.js";
 import { play } from "./sound.js";
@@ -17,6 +17,7 @@ import { html, render } from "./ui.js";
 import { t } from "./texts.js";
 import { entryField, heardScan } from "./views/basket.js";
 import { Till, press } from "./views/sell.js";
+import { printEach } from "./views/paper.js";
 import { myTab } from "./tab.js";
 import { keepFresh } from "./fresh.js";
 
@@ -49,6 +50,9 @@ async function begin() {
   addEventListener("keydown", press);
   addEventListener("pointerup", () => setTimeout(refocus));
   render(html`<${Till} />`, document.getElementById("page"));
+  stayProven();
+  printEach(store);
+  for (const kind of ["error", "unhandledrejection"]) addEventListener(kind, () => say("bad", t("own_fault"), 10_000));
   await shopOpen;
   follow(store, outbox);
   await navigator.storage?.persist?.().catch(() => false);
@@ -62,6 +66,7 @@ function follow(store, outbox) {
     void look();
     void followSession();
     void forgetSold();
+    void followOffice();
     void followHolds();
     void followSales();
     await followCatalogue();
@@ -76,13 +81,14 @@ function follow(store, outbox) {
   on("holds", followHolds);
   on("products", hear);
   on("shop", () => followShop(() => waiting.value.length > 0));
-  on("status", () => {
+  on("status", (now) => {
     void outbox.drain();
     void followLights();
+    if (now.day !== shop.value?.day) void followShop(() => waiting.value.length > 0); // another business day
   });
   listen();
   void everything();
-  setInterval(() => void look().then((found) => found && followHolds()), LOOK_MS);
+  setInterval(() => void look().then((found) => found && Promise.all([followHolds(), followOffice()])), LOOK_MS);
   setInterval(() => void store.trim().catch(() => {}), 3_600_000);
   keepFresh(() => !cart.value.lines.length && !paying.value && !dialog.value && !last.value);
 }

@@ -6,6 +6,7 @@ import { cashier, dialog, reached, shop } from "./state.js";
 import { LANGUAGES, language, t } from "./texts.js";
 
 const ROLES = ["cashier", "supervisor", "manager"];
+const STAY_MS = 300_000; // far less than the till's half hour
 let store = null;
 
 export function cashiers() {
@@ -18,6 +19,16 @@ export async function openPeople(kept) {
   const saved = (await store.kept("person")) ?? {};
   if (LANGUAGES.includes(saved.language)) language.value = saved.language;
   if (saved.name) cashier.value = { name: saved.name, role: saved.role ?? "cashier", proven: false };
+}
+
+/** A session ends when nothing was asked for a while; somebody who scans is there, whether or not the till is asked. */
+export function stayProven() {
+  let active = false;
+  for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, () => (active = true), { passive: true, capture: true });
+  setInterval(() => {
+    if (active && cashier.value?.proven) void followSession();
+    active = false;
+  }, STAY_MS);
 }
 
 /** Ask the till whether the session of this browser still holds. */

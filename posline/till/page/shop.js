@@ -5,13 +5,18 @@ import { Refused, ask, glance } from "./calls.js";
 import { Catalogue } from "./core/search.js";
 import { tell } from "./live.js";
 import { customers, elsewhere, products, shop } from "./state.js";
-import { currency } from "./texts.js";
+import { currency, named } from "./texts.js";
 
 const LOCK = "posline-catalogue";
 const PAGE = 1000;
 export const catalogue = new Catalogue();
 let version = "";
 let store = null;
+
+/** What a line of a sale is called in the language shown: the catalogue knows the name in both. */
+export function lineNamed(line) {
+  return named({ name: line.name, name_ur: line.name_ur ?? catalogue.get(line.sku)?.name_ur });
+}
 
 /** Read what is kept, then follow the till. The page sells with what is kept as soon as this has returned. */
 export async function openShop(kept) {

@@ -12,6 +12,8 @@ export const reached = signal(null); // whether the till process answers; null b
 export const status = signal(null); // GET /api/status
 export const elsewhere = signal(null); // another till answers at this address: {label, shop}
 export const day = signal(null); // the day report of today, for the owner's page
+export const fiscal = signal(null); // GET /api/fiscal, where sales are filed
+export const printer = signal(null); // GET /api/print, where there is one
 
 // outbox
 export const waiting = signal([]); // records that are on this browser's disk alone
@@ -23,6 +25,7 @@ export const cart = signal(null);
 export const last = signal(null); // the sale that was just rung: {id, request, sums, at, answer?}
 export const sales = signal([]); // the last sales, newest first, as the till answers them
 export const selected = signal(-1); // the line that keys act on
+export const autoPrint = signal(false); // whether this browser prints each sale, where the till has no printer
 
 // people.js
 export const cashier = signal(null); // {name, role, proven}

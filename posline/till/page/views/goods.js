@@ -35,7 +35,7 @@ export function Quantity({ index }) {
     return close();
   };
   return html`<${Sheet} title=${named(line)}><${Form} onDone=${done}>
-    <${Field} label=${line.unit ? t("quantity_in", { unit: line.unit }) : t("quantity")} value=${text.value} onText=${(to) => (text.value = to)} amount focus note=${`${quantity(amount ?? 0, line.unit)} × ${plain(line.price)} = ${plain(Math.round((line.price * (amount ?? 0)) / 1000))}`} />
+    <${Field} label=${line.unit ? t("quantity_in", { unit: line.unit }) : t("quantity")} value=${text.value} onText=${(to) => (text.value = to)} amount focus pad note=${`${quantity(amount ?? 0, line.unit)} × ${plain(line.price)} = ${plain(Math.round((line.price * (amount ?? 0)) / 1000))}`} />
     <div class="two"><${Key} hint="Del" onPress=${() => { close(); setLine(index, null); }}>${t("take_out")}<//><button type="submit" class="key go"><span class="key-text">${t("set")}</span><kbd>Enter</kbd></button></div>
   <//><//>`;
 }

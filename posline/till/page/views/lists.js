@@ -1,8 +1,9 @@
 // Sheets that list: carts that wait, the last sales with their lights, and how things stand.
 
-import { act, drop, followHolds, followSales, places, recall } from "../acts.js";
+import { act, drop, followHolds, followOffice, followSales, places, recall, settleJob } from "../acts.js";
 import { approval } from "../people.js";
-import { dialog, elsewhere, held, reached, refused, sales, say, shop, status, waiting } from "../state.js";
+import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, waiting } from "../state.js";
+import { lineNamed } from "../shop.js";
 import { money, moment, number, t, time } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { Places, Standing } from "./places.js";
@@ -44,10 +45,10 @@ export function Sales() {
   };
   return html`<${Sheet} title=${t("last_sales")} wide>
     ${here.length > 0 && html`<h3>${t("in_browser", { n: here.length, count: number(here.length) })}</h3><ul class="sale-list">${here.slice(-20).reverse().map((record) => html`<li key=${record.id}>
-      <span class="mono">${`R-${record.id.replaceAll("-", "").slice(0, 10).toUpperCase()}`}</span><span class="grow quiet">${time(record.at)} · <bdi>${record.shown.lines.map((line) => line.name).join(", ").slice(0, 50)}</bdi></span><b>${money(record.shown.total)}</b><${Places} here small /></li>`)}</ul>`}
+      <span class="mono">${`R-${record.id.replaceAll("-", "").slice(0, 10).toUpperCase()}`}</span><span class="grow quiet">${time(record.at)} · <bdi>${record.shown.lines.map(lineNamed).join(", ").slice(0, 50)}</bdi></span><b>${money(record.shown.total)}</b><${Places} here small /></li>`)}</ul>`}
     ${sales.value.length === 0 && here.length === 0 && html`<p class="quiet">${t("no_sales")}</p>`}
     <ul class="sale-list">${sales.value.map((sale) => html`<li key=${sale.id}>
-      <span class="mono">${sale.receipt}</span><span class="grow quiet">${time(sale.at)} · <bdi>${sale.lines.map((line) => line.name).join(", ").slice(0, 50)}</bdi> <${Standing} sale=${sale} /></span><b>${money(sale.total + sale.rounding)}</b><${Places} sale=${sale} small />
+      <span class="mono">${sale.receipt}</span><span class="grow quiet">${time(sale.at)} · <bdi>${sale.lines.map(lineNamed).join(", ").slice(0, 50)}</bdi> <${Standing} sale=${sale} /></span><b>${money(sale.total + sale.rounding)}</b><${Places} sale=${sale} small />
       <span class="row-actions"><button type="button" class="small-key" onClick=${() => print(sale)}>${t("reprint")}</button><button type="button" class="small-key" onClick=${() => (dialog.value = { kind: "refund", code: sale.id })}>${t("refund")}</button></span></li>`)}</ul>
   <//>`;
 }
@@ -57,7 +58,7 @@ export function Standings() {
   const { here, till } = places();
   const peers = status.value?.peers ?? [];
   const alarms = status.value?.alarms ?? [];
-  const fiscal = status.value?.fiscal;
+  useEffect(() => void followOffice(), []);
   return html`<${Sheet} title=${t("state")} wide>
     ${elsewhere.value && html`<p class="alarm bad" role="alert">${t("elsewhere", { label: elsewhere.value.label ?? "", shop: elsewhere.value.shop ?? "" })}</p>`}
     ${refused.value.map((record) => html`<${RefusedRecord} key=${record.seq} record=${record} />`)}
@@ -65,10 +66,14 @@ export function Standings() {
       <div><dt>${t("in_this_browser")}</dt><dd>${number(here)}</dd></div>
       <div><dt>${t("on_this_till_only")}</dt><dd>${reached.value === false ? "–" : number(till)}</dd></div>
       <div><dt>${t("till_program")}</dt><dd>${reached.value === false ? t("not_running") : t("runs")}</dd></div>
-      ${fiscal && html`<div><dt>${t("fiscal_waiting")}</dt><dd>${number(fiscal.waiting ?? 0)}</dd></div>`}
+      ${fiscal.value?.on && html`<div><dt>${t("fiscal_waiting")}</dt><dd>${number(fiscal.value.counts.queued + fiscal.value.counts.sending)}</dd></div>
+        <div><dt>${t("fiscal_look")}</dt><dd>${number(fiscal.value.counts.unknown + fiscal.value.counts.rejected)}</dd></div>
+        ${fiscal.value.due && html`<div><dt>${t("fiscal_due")}</dt><dd class=${fiscal.value.overdue ? "bad" : ""}>${moment(fiscal.value.due)}</dd></div>`}`}
     </dl>
     <h3>${t("linked_with")}</h3>
     <ul class="peers">${peers.length ? peers.map((peer) => html`<li key=${peer.name}><span class=${peer.connected ? "dot on" : "dot"} aria-hidden="true"></span><bdi class="grow">${peer.name}</bdi><span class="quiet">${peer.connected ? (peer.behind ? t("to_send", { n: peer.behind, count: number(peer.behind) }) : t("up_to_date")) : peer.last_seen ? t("last_seen", { at: moment(peer.last_seen) }) : t("never_seen")}</span></li>`) : html`<li class="quiet">${t("no_peers")}</li>`}</ul>
+    ${[...(printer.value?.unsure ?? []), ...(printer.value?.lapsed ?? [])].map((job) => html`<div class="alarm" key=${job.id}><b>${t("unsure_job", { name: job.name })}</b><p>${t("unsure_do")}</p>
+      <div class="row-actions"><button type="button" class="small-key" onClick=${() => settleJob(job.id, "again")}>${t("print_again")}</button><button type="button" class="small-key" onClick=${() => settleJob(job.id, "drop")}>${t("it_came_out")}</button></div></div>`)}
     ${alarms.length > 0 && html`<h3>${t("alarms")}</h3>${alarms.map((alarm, index) => html`<div class="alarm" key=${index}><b>${alarmText(alarm).title}</b><p>${alarmText(alarm).todo}</p><small class="quiet" dir="ltr">${alarm.detail}</small></div>`)}`}
     <div class="two"><${Key} hint="F2" onPress=${() => (dialog.value = { kind: "sales" })}>${t("last_sales")}<//></div>
   <//>`;

@@ -1,12 +1,14 @@
 // The menu, the keys, who stands here, who approves, and what to do when there is no room left.
 
+import { sayTime } from "../acts.js";
 import { signIn, signOut, cashiers, speak } from "../people.js";
 import { clearCart } from "../selling.js";
-import { cart, cashier, dialog } from "../state.js";
+import { autoPrint, cart, cashier, dialog, say, shop } from "../state.js";
 import { LANGUAGES, language, t } from "../texts.js";
 import { html, useSignal } from "../ui.js";
 import { play } from "../sound.js";
 import { Choices, Field, Form, Key, Sheet, close } from "./parts.js";
+import { setPrinting } from "./paper.js";
 import { KEYS } from "./sell.js";
 
 /** Everything by a figure, so that the number pad is enough. */
@@ -20,6 +22,7 @@ export function More() {
     { text: t("state"), pick: to("state") },
     { text: t("cashier"), pick: to("signin") },
     ...(line >= 0 ? [{ text: t("cancel_sale"), pick: () => { close(); clearCart(); play("undo"); } }] : []),
+    ...((shop.value.printer?.state ?? "off") === "off" ? [{ text: t(autoPrint.value ? "print_each_off" : "print_each_on"), pick: () => { close(); void setPrinting(!autoPrint.value); } }] : []),
     { text: t("keys"), note: "F1", pick: to("help") },
     { text: t("other_language"), pick: () => { close(); speak(LANGUAGES.find((each) => each !== language.value)); } },
   ];
@@ -33,6 +36,23 @@ export function Help() {
     ...KEYS.map((each) => [each.key, t(each.text)]), ["/", t("help_menu")], ["Esc", t("help_escape")],
   ];
   return html`<${Sheet} title=${t("keys")} wide><table class="plain keys"><tbody>${rows.map(([key, text], index) => html`<tr key=${index}><td><kbd>${key}</kbd></td><td>${text}</td></tr>`)}</tbody></table><//>`;
+}
+
+/** The till woke up and does not know what day it is: somebody says it. */
+export function Clock() {
+  const text = useSignal("");
+  const done = async () => {
+    if (!text.value) return play("error");
+    const answer = await sayTime(text.value);
+    if (answer) {
+      say("good", t("time_said"));
+      close();
+    }
+    return undefined;
+  };
+  return html`<${Sheet} title=${t("which_day")}><${Form} onDone=${done}><p>${t("which_day_why")}</p>
+    <label class="field"><span>${t("day_and_time")}</span><input type="datetime-local" value=${text.value} onInput=${(event) => (text.value = event.target.value)} data-focus /></label>
+    <button type="submit" class="key go"><span class="key-text">${t("set")}</span><kbd>Enter</kbd></button><//><//>`;
 }
 
 /** Who stands here. */

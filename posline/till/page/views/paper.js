@@ -5,13 +5,15 @@ import { renderSVG } from "../vendor/uqr.mjs";
 import { reference } from "../core/codes.js";
 import { ACCOUNT } from "../core/pricing.js";
 import { formatQuantity } from "../core/money.js";
-import { shop } from "../state.js";
-import { money, moment, named, plain, quantity, t } from "../texts.js";
-import { html, signal, useEffect } from "../ui.js";
+import { autoPrint, last, shop } from "../state.js";
+import { lineNamed } from "../shop.js";
+import { money, moment, plain, quantity, t } from "../texts.js";
+import { effect, html, signal, useEffect } from "../ui.js";
 import { kindName } from "./pay.js";
 import { ShiftFigures } from "./drawer.js";
 
 const page = signal(null);
+let store = null;
 
 /** Print a receipt: of a sale as the till answers it, or as this page rang it. */
 export function onPaper(sale) {
@@ -21,6 +23,27 @@ export function onPaper(sale) {
 /** Print a shift's report. */
 export function onReport(shift) {
   page.value = { shift };
+}
+
+const WAIT_MS = 300; // for the number of a sale; after that it is printed with its reference
+
+/** Print each sale as it is rung, where that was asked for and the till has no printer of its own. */
+export function printEach(kept) {
+  store = kept;
+  void store.kept("print").then((kept) => (autoPrint.value = kept === true)).catch(() => {});
+  let printed = "";
+  effect(() => {
+    const sale = last.value;
+    if (!sale || !autoPrint.peek() || printed === sale.id || (shop.peek()?.printer?.state ?? "off") !== "off") return;
+    printed = sale.id;
+    setTimeout(() => last.value?.id === sale.id && onPaper(last.value), WAIT_MS);
+  });
+}
+
+/** Print each sale from now on, or no more. */
+export function setPrinting(on) {
+  autoPrint.value = on;
+  return store.keep("print", on).catch(() => {});
 }
 
 export function Paper() {
@@ -44,7 +67,7 @@ function Receipt({ id, at, answer, cart, sums, tenders, customer, by }) {
     ${[head.header, head.address, head.phone].filter(Boolean).map((text) => html`<p key=${text}><bdi>${text}</bdi></p>`)}
     ${head.ntn && html`<p>NTN ${head.ntn}</p>`}${head.strn && html`<p>STRN ${head.strn}</p>`}
     <p><b class="mono">${number}</b><br />${moment(at)} · ${t("till")} ${shop.value.label}${by ? html` · <bdi>${by}</bdi>` : ""}</p>
-    <table><tbody>${lines.map((line, index) => html`<tr key=${index}><td><bdi>${named(line)}</bdi><br /><small>${quantity(Math.round(Number(line.quantity) * 1000))} × ${plain(line.price)}${line.discount ? ` − ${plain(line.discount)}` : ""}</small></td><td class="n">${plain(line.total)}</td></tr>`)}</tbody></table>
+    <table><tbody>${lines.map((line, index) => html`<tr key=${index}><td><bdi>${lineNamed(line)}</bdi><br /><small>${quantity(Math.round(Number(line.quantity) * 1000))} × ${plain(line.price)}${line.discount ? ` − ${plain(line.discount)}` : ""}</small></td><td class="n">${plain(line.total)}</td></tr>`)}</tbody></table>
     <table><tbody>
       ${figures.discount > 0 && html`<tr><td>${t("discount")}</td><td class="n">− ${plain(figures.discount)}</td></tr>`}
       ${figures.tax > 0 && html`<tr><td>${t("tax")}</td><td class="n">${plain(figures.tax)}</td></tr>`}

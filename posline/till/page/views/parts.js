@@ -52,16 +52,27 @@ export function close() {
 }
 
 /** A field with its name above it. `amount` and `number` take figures of any keyboard. */
-export function Field({ label, value, onText, amount = false, focus = false, type = "text", note, mode, ...rest }) {
+export function Field({ label, value, onText, amount = false, focus = false, type = "text", note, mode, pad = false, ...rest }) {
   const write = (event) => {
     const text = amount ? plainText(event.target.value).replace(/[^0-9.]/g, "") : event.target.value;
     if (text !== event.target.value) event.target.value = text;
     onText(text);
   };
   return html`<label class="field"><span>${label}</span>
-    <input type=${type} value=${value} onInput=${write} inputmode=${mode ?? (amount ? "decimal" : undefined)} data-focus=${focus || undefined} autocomplete="off"
+    <input type=${type} value=${value} onInput=${write} inputmode=${mode ?? (amount ? (pad && touched ? "none" : "decimal") : undefined)} data-focus=${focus || undefined} autocomplete="off"
       dir=${amount || type === "password" ? "ltr" : "auto"} class=${amount ? "amount" : ""} spellcheck=${false} ...${rest} />
-    ${note && html`<small>${note}</small>`}</label>`;
+    ${note && html`<small>${note}</small>`}${pad && html`<${Pad} value=${value} onText=${onText} />`}</label>`;
+}
+
+/** Figures under the thumb, where there is no keyboard: the browser's own would cover half the screen. */
+export const touched = matchMedia("(pointer: coarse)").matches;
+
+export function Pad({ value, onText }) {
+  if (!touched) return null;
+  const press = (key) => onText(key === "⌫" ? value.slice(0, -1) : `${value}${key}`);
+  return html`<div class="pad" dir="ltr">${["7", "8", "9", "4", "5", "6", "1", "2", "3", ".", "0", "⌫"].map(
+    (key) => html`<button type="button" key=${key} class="key" tabindex="-1" aria-label=${key === "⌫" ? t("delete") : key} onClick=${() => press(key)}>${key}</button>`,
+  )}</div>`;
 }
 
 /** A form whose Enter does what its main button does. */

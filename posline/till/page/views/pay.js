@@ -11,7 +11,7 @@ import { money, number, plain, t, time } from "../texts.js";
 import { computed, html, signal, useLayoutEffect, useRef } from "../ui.js";
 import { reference } from "../core/codes.js";
 import { play } from "../sound.js";
-import { Key } from "./parts.js";
+import { Key, Pad, touched } from "./parts.js";
 import { Places } from "./places.js";
 
 export const CREDIT = "store_credit";
@@ -121,10 +121,11 @@ export function Pay() {
     ${kind === "raast" && html`<${Raast} />`}
     <form onSubmit=${(event) => { event.preventDefault(); done(); }}>
       <label class="field given"><span>${kind === CASH ? t("given") : t("amount")}</span>
-        <input id="given" ref=${field} class="amount" dir="ltr" inputmode="decimal" autocomplete="off" value=${given.value} placeholder=${plain(due.value)}
+        <input id="given" ref=${field} class="amount" dir="ltr" inputmode=${touched ? "none" : "decimal"} autocomplete="off" value=${given.value} placeholder=${plain(due.value)}
           onInput=${(event) => { given.value = plainText(event.target.value).replace(/[^0-9.]/g, ""); event.target.value = given.value; }} /></label>
       ${kind !== CASH && kind !== ACCOUNT && kind !== CREDIT && html`<label class="field"><span>${t("reference")}</span><input dir="ltr" value=${slip.value} maxlength="60" onInput=${(event) => (slip.value = event.target.value)} autocomplete="off" /></label>`}
       <p class="back" aria-live="polite">${back > 0 ? html`${t("change")} <b>${money(back)}</b>` : html`<span class="quiet">${hint(kind)}</span>`}</p>
+      <${Pad} value=${given.value} onText=${(to) => (given.value = to)} />
       ${kind === CASH && html`<div class="notes">${NOTES.map(([rupees, key]) => html`<${Key} key=${key} hint=${key} onPress=${() => note(rupees)}>${number(rupees)}<//>`)}</div>`}
       <div class="two"><${Key} hint="Esc" onPress=${leave}>${t("back")}<//><button type="submit" class="key go"><span class="key-text">${typed === null ? t("exact") : t("take")}</span><kbd>Enter</kbd></button></div>
     </form>

@@ -1,9 +1,10 @@
 // Goods come back: the receipt is scanned, its lines are shown with what is left of each, and money goes back.
 
-import { act, findSale } from "../acts.js";
+import { act, findSale, followSales } from "../acts.js";
 import { formatQuantity, parseQuantity } from "../core/money.js";
 import { say, sales, shop } from "../state.js";
-import { money, moment, named, plain, t } from "../texts.js";
+import { lineNamed } from "../shop.js";
+import { money, moment, plain, t } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { play } from "../sound.js";
 import { kindName } from "./pay.js";
@@ -28,7 +29,8 @@ export function Refund({ code = "" }) {
     if (code) void find(code);
   }, [code]);
   if (sale.value) return html`<${Lines} sale=${sale.value} />`;
-  const recent = sales.value.filter((each) => each.till === shop.value.till).slice(0, 6);
+  useEffect(() => void followSales(), []);
+  const recent = [...sales.value].sort((a, b) => Number(b.till === shop.value.till) - Number(a.till === shop.value.till));
   return html`<${Sheet} title=${t("refund")} wide>
     <${Form} onDone=${() => text.value.trim() && find(text.value)}>
       <${Field} label=${t("scan_receipt")} value=${text.value} onText=${(to) => (text.value = to)} focus dir="ltr" />
@@ -36,7 +38,7 @@ export function Refund({ code = "" }) {
     <//>
     <h3>${t("last_sales")}</h3>
     <${Choices} focus=${false} empty=${t("no_sales")} items=${recent.map((each) => ({
-      key: each.id, text: each.receipt, note: `${moment(each.at)} · ${each.lines.map((line) => line.name).join(", ").slice(0, 60)}`, end: money(each.total), pick: () => find(each.id),
+      key: each.id, text: each.receipt, note: `${moment(each.at)} · ${each.lines.map(lineNamed).join(", ").slice(0, 60)}`, end: money(each.total), pick: () => find(each.id),
     }))} />
   <//>`;
 }
@@ -75,7 +77,7 @@ function Lines({ sale }) {
   return html`<${Sheet} title=${`${t("refund")} ${sale.receipt ?? ""}`} wide><${Form} onDone=${done}>
     <p class="quiet">${moment(sale.at)} · ${money(sale.total)}${sale.by ? html` · <bdi>${sale.by}</bdi>` : ""}${sale.unchecked && html` · <span class="warn">${t("unchecked")}</span>`}</p>
     <table class="plain"><thead><tr><th>${t("item")}</th><th class="n">${t("sold_left")}</th><th class="n">${t("comes_back")}</th><th class="n">${t("total")}</th></tr></thead><tbody>
-      ${sale.lines.map((line, index) => html`<tr key=${index}><td><bdi>${named(line)}</bdi></td><td class="n">${line.quantity} / ${line.left}</td>
+      ${sale.lines.map((line, index) => html`<tr key=${index}><td><bdi>${lineNamed(line)}</bdi></td><td class="n">${line.quantity} / ${line.left}</td>
         <td class="n step"><button type="button" class="step-key" aria-label=${t("less")} onClick=${() => set(index, taken.value[index] - 1000)}>−</button>
           <input class="amount short" dir="ltr" inputmode="decimal" aria-label=${`${t("comes_back")}: ${line.name}`} value=${formatQuantity(taken.value[index])} disabled=${line.left === "0"} data-focus=${index === 0 || undefined}
             onChange=${(event) => set(index, parseQuantity(event.target.value) ?? 0)} />

@@ -1,10 +1,10 @@
 // The cashier's screen: the cart on one side, what to do with it on the other, and a quiet line above that says how things
 // stand. Every button shows its key.
 
-import { hold, places, reprint } from "../acts.js";
+import { hold, places, reprint, set } from "../acts.js";
 import { addProduct, pay, sums } from "../selling.js";
 import { catalogue } from "../shop.js";
-import { cart, cashier, dialog, elsewhere, held, last, notice, paying, products as shelf, reached, refused, selected, shop, status } from "../state.js";
+import { cart, cashier, dialog, elsewhere, fiscal, held, last, notice, paying, products as shelf, reached, refused, selected, shop, status } from "../state.js";
 import { LANGUAGES, currency, language, money, named, number, plain, t } from "../texts.js";
 import { speak } from "../people.js";
 import { computed, html, signal, useLayoutEffect } from "../ui.js";
@@ -76,7 +76,7 @@ export function Till() {
   return html`<div class="till">
     <${Bar} />
     <main>
-      <section class="basket" aria-label=${t("cart")}><${Entry} /><${CustomerStrip} />${last.value && !cart.value.lines.length ? html`<${Done} />` : html`<${Lines} /><${Sums} />`}</section>
+      <section class="basket" aria-label=${t("cart")}><${Entry} /><${Offers} /><${CustomerStrip} />${last.value && !cart.value.lines.length ? html`<${Done} />` : html`<${Lines} /><${Sums} />`}</section>
       <section class="side">
         ${paying.value ? html`<${Pay} />` : html`<${Side} />`}
       </section>
@@ -114,7 +114,7 @@ function Bar() {
 
 /** How things stand, in a few quiet words; details a key away. */
 function Chip() {
-  const { here, till, linked } = places();
+  const { here, till, linked, oldest } = places();
   const words = [];
   let tone = "good";
   if (reached.value === false) {
@@ -123,8 +123,11 @@ function Chip() {
   } else {
     words.push(linked ? t("chip_linked", { n: linked, count: number(linked) }) : t("chip_by_itself"));
   }
-  if (here) words.push(t("chip_here", { n: here, count: number(here) }));
+  if (here) words.push(t("chip_here", { n: here, count: number(here) }) + age(oldest));
   if (till && reached.value !== false && status.value.peers.length) words.push(t("chip_till", { n: till, count: number(till) }));
+  const filing = fiscal.value?.on ? fiscal.value.counts : null;
+  const unfiled = filing ? filing.queued + filing.sending + filing.unknown + filing.rejected : 0;
+  if (unfiled) words.push(t("chip_fiscal", { n: unfiled, count: number(unfiled) }) + age(fiscal.value.oldest));
   if (refused.value.length || elsewhere.value) {
     words.unshift(t("chip_refused", { n: refused.value.length, count: number(refused.value.length) }));
     tone = "bad";
@@ -132,6 +135,27 @@ function Chip() {
   const alarms = status.value?.alarms?.length ?? 0;
   return html`<button type="button" class=${`chip ${tone}`} onClick=${() => open("state")} aria-label=${`${t("state")}: ${words.join(", ")}`}>
     <span class="dot" aria-hidden="true"></span>${words.join(" · ")}${alarms > 0 && html` <span class="count">${number(alarms)}</span>`}</button>`;
+}
+
+/** How long something waits, once that is worth a word. */
+function age(since) {
+  const minutes = since ? Math.floor((clock.value - Date.parse(since)) / 60_000) : 0;
+  if (minutes < 2) return "";
+  const [key, n] = minutes < 120 ? ["minutes", minutes] : minutes < 2880 ? ["hours", Math.floor(minutes / 60)] : ["days", Math.floor(minutes / 1440)];
+  return ` (${t(key, { n, count: number(n) })})`;
+}
+
+/** What the shop has not settled yet, or the till cannot know by itself: asked for quietly, beside the cart. */
+function Offers() {
+  if (reached.value !== true || cart.value.lines.length || last.value) return null;
+  if (status.value?.clock === "suspect") {
+    return html`<div class="offer warn" role="status"><span>${t("clock_suspect")}</span><${Key} onPress=${() => open("clock")}>${t("which_day")}<//></div>`;
+  }
+  const { currency: code, settings, manager } = shop.value;
+  if (code !== "PKR" || !manager || settings.rounding !== null) return null;
+  return html`<div class="offer" role="group" aria-label=${t("offer_rounding")}><span>${t("offer_rounding")}</span>${[100, 500, 1000, 0].map(
+    (unit) => html`<${Key} key=${unit} onPress=${() => void set("rounding", unit)}>${unit ? money(unit) : t("no_rounding")}<//>`,
+  )}</div>`;
 }
 
 function CustomerStrip() {
