@@ -24,7 +24,7 @@ export default {
   day_and_date: "{name}, {date}",
   day_before: "The day before",
   day_after: "The day after",
-  which_day: "Which day",
+  shown_day: "Which day",
   door_title: "Who is it?",
   door_why: "This shop shows its figures to a {role}. Choose your name and give your PIN.",
   somebody_else: "Somebody else",
@@ -95,6 +95,7 @@ export default {
   alarm_detail: "In detail",
   // reports
   which_report: "Which report",
+  first_rows: "The first {shown} of {count}. All of them are in the CSV and on paper.",
   span_day: "Today",
   span_yesterday: "Yesterday",
   span_week: "7 days",
