@@ -6,7 +6,7 @@ import { shop, status } from "./state.js";
 import { effect } from "./ui.js";
 
 const NAME = "owner";
-const EVERY_MS = 5000;
+const EVERY_MS = 2000;
 const KEPT = /^\/api\/(reports\/(day|hour|days|cashier|product|department|tax)|shifts|sales\?day|stock\?low|customers\?owing|refunds)/;
 
 /** What was kept, into its places. Answers the shop, or null. */

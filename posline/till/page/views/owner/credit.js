@@ -27,7 +27,7 @@ export function Credit() {
     <${Card} name="owing" title=${t("who_owes")}>
       ${all.length > 8 && html`<label class="field"><span>${t("name_or_phone")}</span><input type="search" value=${text.value} dir="auto" autocomplete="off" onInput=${(event) => (text.value = event.target.value)} /></label>`}
       ${!all.length ? html`<p class="quiet o-none">${t("nobody_owes")}</p>` : html`<ul class="o-rows">${shown.map((each) => html`<li key=${each.customer}><button type="button" class="row-key" onClick=${() => (dialog.value = { kind: "statement", customer: each })}>
-        <span class="grow"><b><bdi>${each.name}</bdi></b><small>${each.phone ? html`<bdi dir="ltr">${each.phone}</bdi>` : ""}${each.over_limit ? html`${each.phone ? " · " : ""}<span class="bad">${t("over_limit", { limit: money(each.limit) })}</span>` : ""}</small></span>
+        <span class="grow"><b><bdi>${each.name}</bdi></b><small>${each.phone ? html`<bdi dir="ltr">${each.phone}</bdi>` : ""}${each.over_limit ? html`${each.phone ? " · " : ""}<bdi class="bad">${t("over_limit", { limit: money(each.limit) })}</bdi>` : ""}</small></span>
         <span class="end">${plain(each.balance.account)}${each.balance.credit !== 0 && html`<small>${t("credit_of", { amount: plain(each.balance.credit) })}</small>`}</span></button></li>`)}</ul>`}
     <//>
   </div>`;

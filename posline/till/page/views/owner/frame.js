@@ -89,7 +89,7 @@ function Days() {
   return html`<div class="o-days">
     <div class="o-which">
       <button type="button" class="step-key" onClick=${() => step(-1)} aria-label=${t("day_before")}><span class="o-arrow earlier" aria-hidden="true"></span></button>
-      <${DateField} large value=${shown} max=${today.value} label=${t("which_day")} text=${shown === today.value ? t("day_and_date", { name: dayName(), date: date(shown) }) : dayName()} onPick=${pick} />
+      <${DateField} large value=${shown} max=${today.value} label=${t("shown_day")} text=${shown === today.value ? t("day_and_date", { name: dayName(), date: date(shown) }) : dayName()} onPick=${pick} />
       <button type="button" class="step-key" onClick=${() => step(1)} disabled=${isToday.value} aria-label=${t("day_after")}><span class="o-arrow" aria-hidden="true"></span></button>
       ${!isToday.value && html`<button type="button" class="small-key" onClick=${() => pick(today.value)}>${t("day_today")}</button>`}
     </div>

@@ -31,7 +31,7 @@ export function Goods({ product }) {
     ${held?.negative && html`<p class="quiet">${t("negative_why")}</p>`}
     <dl class="facts">
       ${shown.price !== undefined && html`<div><dt>${t("price")}</dt><dd>${money(shown.price)}</dd></div>`}
-      <div><dt>SKU</dt><dd><bdi dir="ltr" class="mono">${shown.sku}</bdi></dd></div>
+      <div><dt>${t("col_sku")}</dt><dd><bdi dir="ltr" class="mono">${shown.sku}</bdi></dd></div>
       ${shown.barcode && html`<div><dt>${t("barcode")}</dt><dd><bdi dir="ltr" class="mono">${shown.barcode}</bdi></dd></div>`}
       ${shown.department && html`<div><dt>${t("col_department")}</dt><dd><bdi>${shown.department}</bdi></dd></div>`}
       ${held && held.low_at !== null && html`<div><dt>${t("low_level")}</dt><dd>${onHand(held.low_at, held.unit)}</dd></div>`}

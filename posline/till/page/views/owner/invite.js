@@ -33,7 +33,7 @@ export function Invite() {
     ${over && html`<p class="warn" role="status">${t("invite_over")}</p><button type="button" class="key go" onClick=${() => { id.again(); made.value = null; void invite(); }}><span class="key-text">${t("invite_again")}</span></button>`}
     ${made.value && !over && html`<${Picture} svg=${made.value.svg} />
       <p role="status" class="quiet o-centre">${t("invite_good_for", { n: minutes, count: number(minutes) })}</p>
-      <ol class="o-steps"><li>${t("invite_step_1")}</li><li>${t("invite_step_2")}<code dir="ltr">posline join LINK</code></li><li>${t("invite_step_3")}</li></ol>
+      <ol class="o-steps"><li>${t("invite_step_1")}</li><li>${t("invite_step_2")}<code dir="ltr">${t("join_command")}</code></li><li>${t("invite_step_3")}</li></ol>
       <label class="field"><span>${t("invite_link")}</span><input class="mono" dir="ltr" readonly value=${made.value.link} onFocus=${(event) => event.target.select()} /></label>
       <button type="button" class="key" onClick=${copy}><span class="key-text">${t("copy")}</span></button>
       <p class="quiet">${t("invite_secret")}</p>`}

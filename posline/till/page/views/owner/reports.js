@@ -2,12 +2,13 @@
 
 import { dayAfter, isDay } from "../../core/owner.js";
 import { useAnswer } from "../../following.js";
-import { t } from "../../texts.js";
+import { number, t } from "../../texts.js";
 import { html, signal } from "../../ui.js";
 import { Card, DateField, Papers, ReportTable, Waiting } from "./table.js";
 import { go, pick, today } from "./where.js";
 
 const KINDS = ["days", "product", "department", "tender", "tax", "cashier", "hour", "till"];
+const ROWS_MAX = 500; // on the screen; a month of a supermarket has thousands of products
 const kind = signal("days");
 const span = signal(null); // [first, last] as somebody chose; null: the last seven days
 
@@ -44,7 +45,8 @@ export function Reports() {
       <${DateField} name=${t("to_day")} value=${to} max=${today.value} onPick=${(day) => set(from, day)} />
     </div>
     <${Card} name="report" title=${title} more=${html`<${Papers} report=${kind.value} from=${from} to=${to} />`}>
-      ${found.value ? html`<${ReportTable} report=${found.value} caption=${title} onDay=${toDay} />` : html`<${Waiting} problem=${found.problem} />`}
+      ${found.value ? html`<${ReportTable} report=${found.value} caption=${title} onDay=${toDay} limit=${ROWS_MAX} totals="always" />
+        ${found.value.rows.length > ROWS_MAX && html`<p class="quiet">${t("first_rows", { shown: number(ROWS_MAX), count: number(found.value.rows.length) })}</p>`}` : html`<${Waiting} problem=${found.problem} />`}
     <//>
   </div>`;
 }

@@ -1,5 +1,6 @@
 // Goods: what runs low, what is on hand, what arrived, what was counted, and what a product is called and costs.
 
+import { apart } from "../../core/owner.js";
 import { useAnswer } from "../../following.js";
 import { dialog, shop } from "../../state.js";
 import { money, named, number, t } from "../../texts.js";
@@ -17,7 +18,7 @@ export function Stock() {
 /** What is on hand, with its unit. */
 export function onHand(text, unit) {
   const shown = number(Number(text));
-  return unit && !/^(piece|pcs?|each|ea)$/i.test(unit) ? `${shown} ${unit}` : shown;
+  return unit && !/^(piece|pcs?|each|ea)$/i.test(unit) ? apart(`${shown} ${unit}`) : shown;
 }
 
 function open(kind, more) {
@@ -49,7 +50,7 @@ function Low() {
   const rows = all ? [...all].sort((a, b) => Number(a.on_hand) - Number(b.on_hand)) : [];
   return html`<${Card} name="low" title=${t("low_title")} more=${all && all.length > 0 ? html`<span class="quiet">${number(all.length)}${all.length === LOW_MAX ? "+" : ""}</span>` : null}>
     ${!all ? html`<${Waiting} problem=${found.problem} />` : !rows.length ? html`<p class="good o-none">${t("nothing_low")}</p>` : html`<p class="quiet">${t("low_hint")}</p><ul class="o-rows">${rows.map((each) => html`<li key=${each.sku}><button type="button" class="row-key" onClick=${open("goods", { product: { sku: each.sku, name: each.name, unit: each.unit } })}>
-      <span class="grow"><b><bdi>${each.name}</bdi></b><small><bdi dir="ltr" class="mono">${each.sku}</bdi>${each.low_at !== null ? ` · ${t("low_at", { level: onHand(each.low_at, each.unit) })}` : ""}</small></span>
+      <span class="grow"><b><bdi>${each.name}</bdi></b><small><bdi dir="ltr" class="mono">${each.sku}</bdi>${each.low_at !== null ? html` · <bdi>${t("low_at", { level: onHand(each.low_at, each.unit) })}</bdi>` : ""}</small></span>
       <span class=${each.negative ? "end bad" : "end warn"}>${onHand(each.on_hand, each.unit)}</span></button></li>`)}</ul>`}
   <//>`;
 }

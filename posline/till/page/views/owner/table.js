@@ -57,7 +57,7 @@ export function ReportTable({ report, columns = null, limit = null, caption, tot
   const box = useRef(null);
   if (!rows.length) return html`<p class="quiet o-none">${t("nothing_sold")}</p>`;
   const cell = (column) => (NUMBERS.has(column.kind) ? "n" : "");
-  const whole = rows.length === report.rows.length && rows.length > 1 && totals;
+  const whole = totals && rows.length > 1 && (rows.length === report.rows.length || totals === "always");
   return html`<div class="o-scroll" ref=${box} tabindex="0" role="region" aria-label=${caption}>
     <table class=${shown.length > 4 ? "o-table pinned" : "o-table"}><caption class="unseen">${caption}</caption>
       <thead><tr>${shown.map((column) => html`<th key=${column.name} scope="col" class=${cell(column)}>${columnTitle(column)}</th>`)}</tr></thead>

@@ -13,6 +13,7 @@ import { Card, Papers, ReportTable, Waiting } from "./table.js";
 import { go, isToday, shownDay } from "./where.js";
 
 const MONEY_NEWS = { sale: 1000, refund: 1000 };
+const HOUR_NEWS = { sale: 4000, refund: 4000 };
 const SLOW_NEWS = { sale: 10_000, refund: 10_000 }; // reports that read the whole day
 const TOP = 8;
 const wide = matchMedia("(min-width: 761px)");
@@ -61,7 +62,7 @@ function Net({ report, at }) {
 function Compared({ report, at }) {
   const before = dayAfter(report.day, -7);
   const start = Number(shop.value.day_start.slice(0, 2));
-  const now = useAnswer(`/api/reports/hour?from=${report.day}&to=${report.day}`, SLOW_NEWS).value;
+  const now = useAnswer(`/api/reports/hour?from=${report.day}&to=${report.day}`, HOUR_NEWS).value;
   const then = useAnswer(`/api/reports/hour?from=${before}&to=${before}`).value;
   if (!now || !then?.rows.length) return null;
   const hour = isToday.value ? hourAt(at || Date.now(), currency.value.zone) : null;
@@ -85,7 +86,7 @@ function Settled({ report }) {
 
 function Hours({ day, reportOf }) {
   const before = dayAfter(day, -7);
-  const now = useAnswer(reportOf("hour"), SLOW_NEWS);
+  const now = useAnswer(reportOf("hour"), HOUR_NEWS);
   const then = useAnswer(reportOf("hour", before)).value;
   const start = Number(shop.value.day_start.slice(0, 2));
   const titles = [isToday.value ? t("day_today") : date(day), `${weekday(before)} ${date(before)}`];
