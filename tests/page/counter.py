@@ -116,14 +116,19 @@ class Counter:
 
     # -- the browser ---------------------------------------------------------------------------------------------------
 
-    async def open(self, *, settled: bool = True, **options: Any) -> Page:
-        """Open the page in a browser that keeps its files in the folder, as a till's does."""
+    async def launch(self, **options: Any) -> None:
+        """A browser that keeps its files in the folder, as a till's does."""
         self.context = await self._playwright.chromium.launch_persistent_context(
-            str(self.folder / "browser"), executable_path=CHROMIUM, args=ARGUMENTS,
+            str(self.folder / "browser"),
+            executable_path=CHROMIUM,
+            args=ARGUMENTS,
             **({"viewport": {"width": 1366, "height": 768}} | options),
-        )  # fmt: skip
-        self.page = self.context.pages[0]
-        await self.turn_to(self.page)
+        )
+        await self.turn_to(self.context.pages[0])
+
+    async def open(self, *, settled: bool = True, **options: Any) -> Page:
+        """Open the page in a new browser with the files of the one before."""
+        await self.launch(**options)
         await self.page.goto(self.url)
         if settled:
             await self.settled()
@@ -301,8 +306,9 @@ async def counter(folder: Path, stocked: Path | None = None, *, join: Counter | 
     async with async_playwright() as playwright:
         made = Counter(playwright, folder, label="B" if join else "A", join=join)
         try:
-            await made.start(stocked)
-            await made.open()
+            await asyncio.gather(made.start(stocked), made.launch())
+            await made.page.goto(made.url)
+            await made.settled()
             yield made
             assert not made.complaints, made.complaints
         finally:

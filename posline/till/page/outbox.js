@@ -23,6 +23,7 @@ export class Outbox {
   #timer = null;
   #running = false;
   #again = false;
+  #acknowledged = new Map(); // seq -> answer, until this browser's disk has taken note
 
   /** `told` is {changed(), reached(up), answered(record, answer), refused(record, problem), elsewhere(problem)}. */
   constructor(store, told) {
@@ -102,13 +103,15 @@ export class Outbox {
 
   /** Whether everything that can be sent was answered. */
   async #all() {
-    for (let record; (record = await this.#store.next()); ) {
+    await this.#leave();
+    for (let record; (record = await this.#store.next(0, this.#acknowledged)); ) {
       const secret = this.proof?.id === record.id ? this.proof.secret : null;
       const { answer, problem } = await this.#post(record, secret);
       if (answer) {
-        await this.#store.acknowledged(record.seq, answer);
+        this.#acknowledged.set(record.seq, answer);
         this.#tries = 0;
         this.#told.answered(record, answer);
+        await this.#leave();
       } else if (problem?.final) {
         await this.#store.setAside(record, problem);
         this.#told.refused(record, problem);
@@ -118,6 +121,20 @@ export class Outbox {
       this.#told.changed();
     }
     return true;
+  }
+
+  /** What the till has leaves this browser's disk. Where that is full it stays there a while, which holds nobody up: it
+   * is not sent again by this tab, and sent again by another it is the same. */
+  async #leave() {
+    for (const [seq, answer] of this.#acknowledged) {
+      try {
+        await this.#store.acknowledged(seq, answer);
+        this.#acknowledged.delete(seq);
+      } catch (error) {
+        if (!(error instanceof NotWritten)) throw error;
+        return;
+      }
+    }
   }
 
   async #post(record, secret) {

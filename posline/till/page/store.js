@@ -81,10 +81,10 @@ export class Store {
     return this.#run(["outbox"], "readonly", (outbox) => outbox.getAll());
   }
 
-  /** The first record on its way that no person has to look at, behind the place `after`. */
-  async next(after = 0) {
+  /** The first record on its way that no person has to look at, behind the place `after` and not among `but`. */
+  async next(after = 0, but = new Map()) {
     const found = await this.#run(["outbox"], "readonly", (outbox) => outbox.getAll(IDBKeyRange.lowerBound(after, true), 50));
-    return found.find((record) => !record.refused) ?? (found.length === 50 ? this.next(found.at(-1).seq) : null);
+    return found.find((record) => !record.refused && !but.has(record.seq)) ?? (found.length === 50 ? this.next(found.at(-1).seq, but) : null);
   }
 
   /** The till has it on its disk: it leaves the outbox, and what it came to is kept to be looked up. */
