@@ -101,7 +101,7 @@ export class Outbox {
     this.#timer = setTimeout(() => void this.drain(), wait * (0.75 + Math.random() / 2));
   }
 
-  /** Whether everything that can be sent was answered. */
+  /** Whether everything that can be sent was answered, and noted here. */
   async #all() {
     await this.#leave();
     for (let record; (record = await this.#store.next(0, this.#acknowledged)); ) {
@@ -120,7 +120,8 @@ export class Outbox {
       }
       this.#told.changed();
     }
-    return true;
+    this.#told.changed();
+    return this.#acknowledged.size === 0; // where it could not be noted, once more later
   }
 
   /** What the till has leaves this browser's disk. Where that is full it stays there a while, which holds nobody up: it

@@ -28,6 +28,7 @@ export async function openStore() {
 export class Store {
   #db = null;
   #onLost = () => {};
+  #pending = new Set(); // of what is under way: a transaction whose database is closed by force may say nothing more
 
   /** Open, or open again after the browser closed it. */
   async open() {
@@ -40,6 +41,7 @@ export class Store {
     this.#db.onversionchange = () => this.#db.close();
     this.#db.onclose = () => {
       this.#db = null;
+      for (const lost of this.#pending) lost(new DOMException("the browser closed its storage", "UnknownError"));
       this.#onLost();
     };
   }
@@ -53,14 +55,22 @@ export class Store {
     if (!this.#db) await this.open();
     return new Promise((resolve, reject) => {
       let transaction, result;
+      const lost = (error) => {
+        this.#pending.delete(lost);
+        reject(new NotWritten(error));
+      };
       try {
         transaction = this.#db.transaction(names, mode, { durability });
-        transaction.oncomplete = () => resolve(result?.result ?? result);
-        transaction.onabort = () => reject(new NotWritten(transaction.error));
+        this.#pending.add(lost);
+        transaction.oncomplete = () => {
+          this.#pending.delete(lost);
+          resolve(result?.result ?? result);
+        };
+        transaction.onabort = () => lost(transaction.error);
         result = work(...names.map((name) => transaction.objectStore(name)));
         if (mode === "readwrite") transaction.commit?.();
       } catch (error) {
-        reject(error instanceof NotWritten ? error : new NotWritten(error));
+        lost(error);
       }
     });
   }
