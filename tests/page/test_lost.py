@@ -20,10 +20,10 @@ from examples.rig.programs import free_port
 from tests.page.counter import COKE, MILK, TEA, Counter, counter
 
 FULL = os.environ.get("POSLINE_PROOF") == "1"
-KILLS = 60 if FULL else 6
-BROWSER_KILLS = 30 if FULL else 4
+KILLS = 60 if FULL else 4
+BROWSER_KILLS = 30 if FULL else 2
 SMALL = "64m"  # a browser's disk that can be filled
-WEEK = 3_500 if FULL else 500  # sales that wait in a browser
+WEEK = 3_500 if FULL else 200  # sales that wait in a browser
 
 
 async def test_the_page_opens_and_sells_with_nothing_running(desk: Counter) -> None:
