@@ -2,15 +2,16 @@
 
 A browser may keep sales that wait for their till while another data folder comes to be served at the same address. A
 page that names its till is then told that another one answers, and nothing of the request is recorded here. A till that
-was restored from another one's backup takes what was meant for that one, too.
+was restored from another one's backup takes what was meant for that one, too. The answer names the till that was meant:
+what has no such header is from some other program at this address, and a page takes nothing as done by it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posline.core.members import member_key
 from posline.core.numbers import author_id
@@ -44,7 +45,18 @@ class Addressed:
             if refused is not None:
                 await refused(scope, receive, send)
                 return
+            await self._app(scope, receive, _naming(send, wanted))
+            return
         await self._app(scope, receive, send)
+
+
+def _naming(send: Send, meant: str) -> Send:
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)[HEADER] = meant
+        await send(message)
+
+    return named
 
 
 def _refused(till: Till, wanted: str) -> Response | None:

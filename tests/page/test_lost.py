@@ -318,6 +318,27 @@ async def test_a_sale_goes_to_its_own_till_and_no_other(desk: Counter, tmp_path:
     assert [sale["total"] for sale in await desk.sales()] == [65000]
 
 
+async def test_another_tills_folder_takes_over_where_nothing_waits(desk: Counter, tmp_path: Path) -> None:
+    await desk.sell(TEA)
+    await desk.drained()
+    await desk.till.stop()
+    desk.till.arguments[2] = str(tmp_path / "another")
+    desk.till.data = tmp_path / "another"
+    desk.till.arguments[desk.till.arguments.index("Karim Store")] = "Bilal Store"
+    await desk.till.start()
+    await desk.shows(".bar", "Bilal Store")
+    await desk.shows(".lines.empty, .done", "")
+    await desk.scan(MILK)
+    await desk.shows("[role=dialog]", MILK)  # its own catalogue, which has nothing yet
+    await desk.type("Milk")
+    await desk.press("Tab")
+    await desk.type("100\n")
+    await desk.press("+", "Enter")
+    await desk.sold("Rs 100")
+    await desk.drained()
+    assert [sale["total"] for sale in await desk.sales()] == [10000]
+
+
 async def test_two_tills_of_a_shop(tmp_path: Path, stocked: Path) -> None:
     """What one sells, holds and names the other knows; each sale shows on how many disks it is."""
     async with counter(tmp_path / "a", stocked) as first, counter(tmp_path / "b", join=first) as second:

@@ -23,6 +23,7 @@ async def test_what_is_meant_for_another_till_is_not_recorded(tmp_path: Path) ->
         assert (await client.get("/api/status", headers={"Posline-Till": ""})).status_code == 421
         assert till.sales() == []
         own = await client.post("/api/sales", json=sale(), headers={"Posline-Till": till.id})
+        assert own.headers["posline-till"] == till.id, "so that a page knows who answered"
         assert own.status_code == 201 and (await client.post("/api/sales", json=sale())).status_code == 201
 
 

@@ -21,6 +21,7 @@ import { printEach } from "./views/paper.js";
 import { myTab } from "./tab.js";
 import { keepFresh } from "./fresh.js";
 
+const CHANGE_MS = 60_000;
 const LOOK_MS = 15_000; // what comes by itself is asked for as well, should a line be dead and look alive
 
 async function begin() {
@@ -90,7 +91,12 @@ function follow(store, outbox) {
   void everything();
   setInterval(() => void look().then((found) => found && Promise.all([followHolds(), followOffice()])), LOOK_MS);
   setInterval(() => void store.trim().catch(() => {}), 3_600_000);
-  keepFresh(() => !cart.value.lines.length && !paying.value && !dialog.value && !last.value);
+  keepFresh(() => !cart.value.lines.length && !paying.value && !dialog.value && !lately());
+}
+
+/** Whether somebody may still be looking at the change of the last sale. */
+function lately() {
+  return last.value !== null && Date.now() - Date.parse(last.value.at) < CHANGE_MS;
 }
 
 /** Whether a short code that came fast is a code at all. */

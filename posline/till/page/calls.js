@@ -17,13 +17,14 @@ export class Refused extends Error {
 /** Nobody answered, or nobody knows what became of it. */
 export class Unreached extends Error {}
 
-/** What the till answers to a request. Throws Refused, Unreached. */
-export async function ask(path, { method = "GET", body, ms = ASK_MS } = {}) {
+/** What the till answers to a request; with `anyone`, whichever till it is. Throws Refused, Unreached. */
+export async function ask(path, { method = "GET", body, ms = ASK_MS, anyone = false } = {}) {
+  const meant = anyone ? null : shop.value?.till;
   let response, answer;
   try {
     response = await fetch(path, {
       method,
-      headers: { ...(body ? { "content-type": "application/json" } : {}), ...(shop.value ? { "posline-till": shop.value.till } : {}) },
+      headers: { ...(body ? { "content-type": "application/json" } : {}), ...(meant ? { "posline-till": meant } : {}) },
       body: body && JSON.stringify(body),
       cache: "no-store",
       signal: AbortSignal.timeout(ms),
@@ -36,6 +37,10 @@ export async function ask(path, { method = "GET", body, ms = ASK_MS } = {}) {
   if (response.status === 421) {
     elsewhere.value = answer;
     throw new Unreached(answer.detail);
+  }
+  if (meant && response.headers.get("posline-till") !== meant) {
+    reached.value = false; // some other program answers here
+    throw new Unreached(t("unreached"));
   }
   reached.value = true;
   if (response.status >= 500) throw new Unreached(answer?.detail ?? t("unreached"));

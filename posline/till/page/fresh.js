@@ -8,11 +8,13 @@ export function keepFresh(idle) {
   const workers = navigator.serviceWorker;
   if (!workers) return;
   let had = Boolean(workers.controller);
+  const turn = () => (idle() ? location.reload() : setTimeout(turn, IDLE_MS)); // another tab's sale ended, and not this one's
   workers.addEventListener("controllerchange", () => {
-    if (had) location.reload();
+    if (had) turn();
     had = true;
   });
   void workers.register("/sw.js", { type: "classic", updateViaCache: "none" }).then((kept) => {
+    if (!kept) return;
     setInterval(() => {
       if (kept.waiting && idle()) kept.waiting.postMessage("take over");
     }, IDLE_MS);

@@ -2,7 +2,7 @@
 // this browser's tabs, since a browser opens only six connections to one program, and passes on what it hears.
 
 import { glance } from "./calls.js";
-import { reached, status } from "./state.js";
+import { reached, shop, status } from "./state.js";
 
 const AGAIN_MS = 1000;
 const LOCK = "posline-listening";
@@ -40,14 +40,22 @@ export function listen() {
 
 function hold() {
   const events = new EventSource("/api/events");
-  events.onopen = () => tell("up");
-  events.onerror = () => {
+  const again = () => {
     events.close();
-    tell("reached", false);
     setTimeout(hold, AGAIN_MS);
   };
+  events.onopen = () => tell("up");
+  events.onerror = () => {
+    tell("reached", false);
+    again();
+  };
   for (const kind of ["sale", "refund", "status", "alarm", "catalogue", "shop", "holds"]) {
-    events.addEventListener(kind, ({ data }) => tell(kind, JSON.parse(data)));
+    events.addEventListener(kind, ({ data }) => {
+      const body = JSON.parse(data);
+      // the first thing that is told is whose status it is; of another till's sales nothing is taken over here
+      if (kind === "status" && shop.value && body.till !== shop.value.till) again();
+      else tell(kind, body);
+    });
   }
 }
 

@@ -157,6 +157,10 @@ export class Outbox {
       this.#told.elsewhere(answer);
       return {};
     }
+    if (response.headers.get("posline-till") !== record.till) {
+      this.#told.reached(false); // some other program answers here: whatever it says, nothing was recorded
+      return {};
+    }
     this.#told.reached(true);
     if (response.ok && (!NUMBERED.includes(record.kind) || answer.id === record.id)) return { answer };
     const final = response.status >= 300 && response.status < 500 && ![408, 425, 429].includes(response.status);

@@ -4,7 +4,7 @@
 import { Refused, ask, glance } from "./calls.js";
 import { Catalogue } from "./core/search.js";
 import { tell } from "./live.js";
-import { customers, elsewhere, products, shop } from "./state.js";
+import { customers, elsewhere, products, sales, shop } from "./state.js";
 import { currency, named } from "./texts.js";
 
 const LOCK = "posline-catalogue";
@@ -42,23 +42,27 @@ function counted() {
 /** Ask the till who it is and how the shop is set up. A till that is another one than before does not take its place
  * while sales of the one before wait here. */
 export async function followShop(waits) {
-  const found = await glance("/api/shop");
+  const found = await ask("/api/shop", { anyone: true }).catch(() => null);
   if (!found) return;
   if (shop.value && found.till !== shop.value.till && waits()) {
     elsewhere.value = found;
     return;
   }
-  if (shop.value && found.shop_id !== shop.value.shop_id) await forgetCatalogue();
+  if (shop.value && found.shop_id !== shop.value.shop_id) await forgetShop();
   elsewhere.value = null;
   took(found);
   await store.keep("shop", found).catch(() => {});
 }
 
-async function forgetCatalogue() {
+/** Another shop's till is here now: nothing of the one before is looked up any more. */
+async function forgetShop() {
   catalogue.clear();
   version = "";
   customers.value = [];
+  sales.value = [];
   counted();
+  await store.makeRoom().catch(() => {});
+  await store.keep("customers", []).catch(() => {});
 }
 
 /** Bring the catalogue up to date: what changed since, or all of it by pages. One tab at a time writes it down. */
