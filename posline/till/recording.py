@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Draft", "Recording", "Result", "rung_when", "uuid_of"]
 
-UNASKED = frozenset({"pin", "rung"})  # what says who asks and when, and not what for: no part of its normal form
+# what says who asks, who let it pass and when, and not what for: no part of its normal form. A program that keeps its
+# requests keeps no PIN, and so may repeat one without the approval that it had.
+UNASKED = frozenset({"pin", "approve", "rung"})
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 
@@ -221,8 +223,6 @@ def rung_when(till: Till, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def _form(kind: str, about: str, request: Mapping[str, Any]) -> bytes:
     asked = {name: value for name, value in request.items() if name not in UNASKED}
-    if isinstance(approve := asked.get("approve"), Mapping):
-        asked["approve"] = {name: value for name, value in approve.items() if name not in UNASKED}
     try:
         return request_key(asked if kind == "sale" else {"kind": kind, "about": about, "asked": asked})
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -2,7 +2,7 @@
 // once, so that its no is heard while the customer stands there; where the till gives no answer it goes into the outbox
 // under the same id, and is done when the till is back.
 
-import { Refused, ask, complain, glance, newId, now } from "./calls.js";
+import { Refused, Unreached, ask, complain, glance, newId, now } from "./calls.js";
 import { cartOf, saleRequest } from "./core/cart.js";
 import { approval, lacks } from "./people.js";
 import { answered, clearCart, forgetSteps, takeCart } from "./selling.js";
@@ -11,6 +11,7 @@ import { play } from "./sound.js";
 import { cart, cashier, customers, dialog, fiscal, held, last, printer, reached, sales, say, shop, status, waiting } from "./state.js";
 import { t } from "./texts.js";
 
+const AT_ONCE = ["print", "drawer", "time", "setting"]; // what is done now or not at all
 let outbox = null;
 let store = null;
 
@@ -40,6 +41,10 @@ export async function act(kind, path, fields, { action = null, shown = {}, metho
       play("error");
       return null;
     }
+  }
+  if (AT_ONCE.includes(kind)) {
+    complain(new Unreached(t("unreached"))); // tomorrow nobody wants it
+    return null;
   }
   return queued({ id: body.id, kind, path, method, body, till: shop.value.till, at: now(), shown });
 }
