@@ -5,7 +5,7 @@
 import { Refused, Unreached, ask, complain, glance, newId, now } from "./calls.js";
 import { cartOf, saleRequest } from "./core/cart.js";
 import { approval, lacks } from "./people.js";
-import { answered, clearCart, forgetSteps, takeCart } from "./selling.js";
+import { answered, takeCart, withCart } from "./selling.js";
 import { catalogue } from "./shop.js";
 import { play } from "./sound.js";
 import { cart, cashier, customers, dialog, fiscal, held, last, printer, reached, sales, say, shop, status, waiting } from "./state.js";
@@ -63,18 +63,21 @@ async function queued(record) {
 
 // -- carts that wait -------------------------------------------------------------------------------------------------
 
-/** Put the open cart aside; it waits at all tills. */
+/** Put the open cart aside; it waits at all tills. Whether it does. */
 export async function hold(name = "") {
-  if (!cart.value.lines.length) return;
+  return Boolean(await withCart(() => putAside(name)));
+}
+
+async function putAside(name) {
+  if (!cart.value.lines.length) return false;
   const { id: sale, ...asked } = saleRequest(cart.value, null, "");
   const label = name || cart.value.customer?.name || cart.value.lines[0].name.slice(0, 40);
   const done = await act("hold", "/api/holds", { name: label, cart: asked, sale }, { shown: { name: label } });
-  if (!done) return;
-  clearCart();
-  forgetSteps();
-  if (done.waits) await followOutbox();
-  else await followHolds();
+  if (!done) return false;
+  takeCart();
+  void (done.waits ? followOutbox() : followHolds());
   say("good", t("held_as", { name: label }));
+  return true;
 }
 
 export async function followHolds() {
@@ -103,13 +106,14 @@ export async function followOutbox() {
 
 /** Go on with a cart that was put aside, at this till or another. The one that is open is put aside for it. */
 export async function recall(waits) {
-  if (cart.value.lines.length) await hold();
-  const done = await act("unhold", `/api/holds/${waits.id}/recall`, {});
-  held.value = held.value.filter((each) => each.id !== waits.id);
-  if (!done) return followHolds();
-  const customer = (id) => customers.value.find((each) => each.customer === id);
-  takeCart(cartOf(waits.cart, waits.sale, waits.id, (sku) => catalogue.get(sku), customer));
-  return undefined;
+  if (cart.value.lines.length && !(await hold())) return;
+  await withCart(async () => {
+    const done = await act("unhold", `/api/holds/${waits.id}/recall`, {});
+    held.value = held.value.filter((each) => each.id !== waits.id);
+    if (!done) return followHolds();
+    const customer = (id) => customers.value.find((each) => each.customer === id);
+    return takeCart(cartOf(waits.cart, waits.sale, waits.id, (sku) => catalogue.get(sku), customer));
+  });
 }
 
 export async function drop(waits) {

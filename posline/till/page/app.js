@@ -6,7 +6,7 @@ import { beginActs, followHolds, followLights, followOffice, followOutbox, follo
 import { hearScanner } from "./scanner.js";
 import { isReceipt, readLabel } from "./core/codes.js";
 import { listen, look, on, tell } from "./live.js";
-import { openStore } from "./store.js";
+import { Store, openStore } from "./store.js";
 import { Outbox } from "./outbox.js";
 import { beginWaiting } from "./waiting.js";
 import { followSession, openPeople, stayProven } from "./people.js";
@@ -25,11 +25,11 @@ const CHANGE_MS = 60_000;
 const LOOK_MS = 15_000; // what comes by itself is asked for as well, should a line be dead and look alive
 
 async function begin() {
-  const store = await openStore().catch(() => null);
-  if (!store) {
-    document.getElementById("page").textContent = t("no_storage");
-    return;
-  }
+  // without one each sale goes straight to the till's own disk, and the store is opened again whenever it is wanted
+  const store = await openStore().catch(() => {
+    say("bad", t("no_storage"), 20_000);
+    return new Store();
+  });
   const outbox = new Outbox(store, {
     changed: () => tell("outbox"),
     reached: (up) => (reached.value = up),
@@ -47,6 +47,7 @@ async function begin() {
   const { tab, opened } = await myTab(store);
   beginSelling(store, outbox, tab, opened);
   await followOutbox();
+  addEventListener("keydown", heldDown, true);
   hearScanner(heardScan, entryField, known);
   addEventListener("keydown", press);
   addEventListener("pointerup", () => setTimeout(refocus));
@@ -102,6 +103,13 @@ function lately() {
 /** Whether a short code that came fast is a code at all. */
 function known(code) {
   return catalogue.bearing(code).length > 0 || isReceipt(code) || readLabel(code, shop.value?.scales ?? [], digits.value) !== null;
+}
+
+/** Enter that is held down ends one thing, and not whatever comes up after it as well. */
+function heldDown(event) {
+  if (event.key !== "Enter" || !event.repeat) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
 }
 
 /** What is typed goes into the cart's field, unless somebody is at another one. */

@@ -11,10 +11,14 @@ import { NotWritten } from "./store.js";
 const POST_MS = 10_000; // after this an answer is taken not to come; the till may have recorded it, so the id stays
 const WAIT_MS = [500, 1000, 2000, 4000, 5000]; // before the next try; not the browser's `online` event, which says nothing
 const LOCK = "posline-outbox";
+const BROKEN_MAX = 5; // records that a till has a fault with before it is left alone for a while
 const NUMBERED = ["sale", "refund"]; // what has a receipt, and a time at which it was rung
 
 /** Nothing was recorded anywhere: this browser's disk has no room and the till gave no answer. */
 export class NowhereWritten extends Error {}
+
+/** Something else waits here under the same id. Nothing was recorded. */
+export class IdTaken extends Error {}
 
 export class Outbox {
   #store;
@@ -23,6 +27,7 @@ export class Outbox {
   #timer = null;
   #running = false;
   #again = false;
+  #proofs = new Map(); // id -> what goes along with it, in memory alone, until the till has answered
   #acknowledged = new Map(); // seq -> answer, until this browser's disk has taken note
 
   /** `told` is {changed(), reached(up), answered(record, answer), refused(record, problem), elsewhere(problem)}. */
@@ -33,19 +38,24 @@ export class Outbox {
 
   /**
    * Take a record {id, kind, path, method?, body, till, at}. Returns "browser" once it is on this browser's disk, or
-   * "till" where only the till had room for it. `secret` (a PIN) goes along once and is never written down. Throws
-   * NowhereWritten: then nothing was recorded, and asking again with the same id is safe.
+   * "till" where only the till had room for it. `secret` (a PIN) goes along and is never written down. Throws
+   * NowhereWritten: then nothing was recorded, and asking again with the same id is safe; and IdTaken.
    */
   async add(record, { cartOf = null, secret = null } = {}) {
     try {
       await this.#take(record, cartOf);
     } catch (error) {
       if (!(error instanceof NotWritten)) throw error;
-      if (error.twice) return "browser"; // rung already, in another tab with the same cart
+      if (error.twice) {
+        const held = (await this.#store.waiting()).find((each) => each.id === record.id);
+        if (!held) return this.add(record, { cartOf, secret }); // it has just left
+        if (JSON.stringify(held.body) !== JSON.stringify(record.body)) throw new IdTaken(record.id);
+        return "browser"; // rung already, in another tab with the same cart
+      }
       return this.#straight(record, secret);
     }
     this.#told.changed();
-    void this.drain(secret ? { id: record.id, secret } : null);
+    void this.drain(secret && { id: record.id, secret });
     return "browser";
   }
 
@@ -72,16 +82,15 @@ export class Outbox {
     throw new NowhereWritten("");
   }
 
-  /** Post what waits, until nothing does or the till is out of reach; then again by itself. */
+  /** Post what waits, until nothing does or the till is out of reach; then again by itself. `proof` is {id, secret}. */
   async drain(proof = null) {
+    if (proof) this.#proofs.set(proof.id, proof.secret);
     if (this.#running) {
       this.#again = true;
-      if (proof) this.proof = proof;
       return;
     }
     this.#running = true;
     clearTimeout(this.#timer);
-    this.proof = proof ?? this.proof;
     try {
       const reached = await navigator.locks.request(LOCK, () => this.#all());
       if (!reached) this.#later();
@@ -104,9 +113,11 @@ export class Outbox {
   /** Whether everything that can be sent was answered, and noted here. */
   async #all() {
     await this.#leave();
-    for (let record; (record = await this.#store.next(0, this.#acknowledged)); ) {
-      const secret = this.proof?.id === record.id ? this.proof.secret : null;
-      const { answer, problem } = await this.#post(record, secret);
+    const broken = new Map(); // what the till has a fault of its own with: next time again, and the rest goes on
+    const done = { has: (seq) => this.#acknowledged.has(seq) || broken.has(seq) };
+    for (let record; (record = await this.#store.next(0, done)); ) {
+      const { answer, problem } = await this.#post(record, this.#proofs.get(record.id));
+      if (answer || problem?.final) this.#proofs.delete(record.id);
       if (answer) {
         this.#acknowledged.set(record.seq, answer);
         this.#tries = 0;
@@ -115,13 +126,15 @@ export class Outbox {
       } else if (problem?.final) {
         await this.#store.setAside(record, problem);
         this.#told.refused(record, problem);
+      } else if (problem?.broken && broken.size < BROKEN_MAX) {
+        broken.set(record.seq, problem);
       } else {
         return false;
       }
       this.#told.changed();
     }
     this.#told.changed();
-    return this.#acknowledged.size === 0; // where it could not be noted, once more later
+    return this.#acknowledged.size + broken.size === 0; // where it could not be noted, once more later
   }
 
   /** What the till has leaves this browser's disk. Where that is full it stays there a while, which holds nobody up: it
@@ -157,6 +170,7 @@ export class Outbox {
       this.#told.elsewhere(answer);
       return {};
     }
+    if (response.status === 500) return { problem: { broken: true } }; // a fault, which bears no name
     if (response.headers.get("posline-till") !== record.till) {
       this.#told.reached(false); // some other program answers here: whatever it says, nothing was recorded
       return {};

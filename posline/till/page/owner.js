@@ -1,12 +1,12 @@
 // The owner's page: what all tills of the shop sell, as it happens, and what a shop's owner does beside the counter. It asks
 // the till for everything; where the till is silent, it shows the last that it knows, with its time, and waits.
 
-import { ask, glance } from "./calls.js";
+import { glance } from "./calls.js";
 import { beginFollowing, locked, unlock } from "./following.js";
 import { keepFresh } from "./fresh.js";
 import { keepUp, recall } from "./kept.js";
 import { listen, look, on } from "./live.js";
-import { openPeople } from "./people.js";
+import { askSession, openPeople } from "./people.js";
 import { cashier, dialog, elsewhere, shop, status } from "./state.js";
 import { openStore } from "./store.js";
 import { currency } from "./texts.js";
@@ -52,7 +52,7 @@ function took(found) {
 
 /** A session outlives a reload of the page: who has one need not give the PIN again. */
 async function prove() {
-  const session = await ask("/api/session").catch(() => null);
+  const session = await askSession();
   if (!session) return;
   if (session.name) cashier.value = { name: session.name, role: session.role, proven: true };
   else if (cashier.value?.proven) cashier.value = { ...cashier.value, proven: false };

@@ -6,6 +6,7 @@ import { cashier, dialog, reached, shop } from "./state.js";
 import { LANGUAGES, language, t } from "./texts.js";
 
 const ROLES = ["cashier", "supervisor", "manager"];
+const LEFT = "left"; // what is kept where a session was left and the till has not heard of it
 const STAY_MS = 300_000; // far less than the till's half hour
 let store = null;
 
@@ -16,7 +17,7 @@ export function cashiers() {
 /** Who was here last, and whether the till still takes their word for it. */
 export async function openPeople(kept) {
   store = kept;
-  const saved = (await store.kept("person")) ?? {};
+  const saved = (await store.kept("person").catch(() => null)) ?? {};
   if (LANGUAGES.includes(saved.language)) language.value = saved.language;
   if (saved.name) cashier.value = { name: saved.name, role: saved.role ?? "cashier", proven: false };
 }
@@ -33,9 +34,24 @@ export function stayProven() {
 
 /** Ask the till whether the session of this browser still holds. */
 export async function followSession() {
-  const session = await ask("/api/session").catch(() => null);
+  const session = await askSession();
   if (!session || !cashier.value) return;
   cashier.value = { ...cashier.value, proven: session.name === cashier.value.name };
+}
+
+/** Whose session this browser has: {name, role}, the name null for nobody's; null where the till does not answer. One
+ * that somebody left while it did not answer ends first. */
+export async function askSession() {
+  if (await store.kept(LEFT).catch(() => false)) await endSession();
+  return ask("/api/session").catch(() => null);
+}
+
+/** Nobody is proved here any more; where the till does not hear it now, as soon as it does. */
+async function endSession() {
+  await store.keep(LEFT, true).catch(() => {});
+  if (reached.value === false) return;
+  const heard = await ask("/api/session", { method: "DELETE" }).catch(() => null);
+  if (heard) await store.keep(LEFT, false).catch(() => {});
 }
 
 async function remember() {
@@ -59,8 +75,9 @@ export async function signIn(person, pin = null) {
       complain(error);
       return false;
     }
-  } else if (reached.value) {
-    await ask("/api/session", { method: "DELETE" }).catch(() => {});
+    await store.keep(LEFT, false).catch(() => {});
+  } else {
+    await endSession();
   }
   cashier.value = { name: person.name, role: person.role, proven: pin !== null };
   if (LANGUAGES.includes(person.language)) language.value = person.language;
@@ -70,7 +87,7 @@ export async function signIn(person, pin = null) {
 
 export async function signOut() {
   cashier.value = null;
-  await ask("/api/session", { method: "DELETE" }).catch(() => {});
+  await endSession();
   await remember();
 }
 

@@ -5,8 +5,9 @@
 import { glance, newId, now } from "./calls.js";
 import { QUANTITY_MAX, lineOf, newCart, openLine, replaced, saleRequest, withLine } from "./core/cart.js";
 import { isReceipt, pricedLine, readLabel, typed } from "./core/codes.js";
+import { MAX_MONEY } from "./core/money.js";
 import { CASH, price } from "./core/pricing.js";
-import { NowhereWritten } from "./outbox.js";
+import { IdTaken, NowhereWritten } from "./outbox.js";
 import { catalogue } from "./shop.js";
 import { play } from "./sound.js";
 import { cart, cashier, dialog, digits, last, paying, say, selected, shop, terms } from "./state.js";
@@ -19,8 +20,8 @@ let past = [];
 let store = null;
 let outbox = null;
 let tab = "";
-let ringing = false;
-let meanwhile = []; // lines that were scanned while a sale was on its way to the disk: the next cart's
+let ringing = false; // or put aside, or taken up: nobody changes the cart
+let meanwhile = []; // what was scanned while a cart was on its way: the next one's
 
 /** Everything a cart comes to just now, paid as far as it is. */
 export const sums = computed(() => price(cart.value ?? newCart(""), terms.value, paying.value?.tenders ?? []));
@@ -49,6 +50,24 @@ function put(next) {
   void store.keepCart(tab, next.lines.length || next.customer ? next : null).catch(() => {});
 }
 
+/** Whether a cart is on its way somewhere; then `work` is done with the next one. */
+function later(work) {
+  if (ringing) meanwhile.push(work);
+  return ringing;
+}
+
+/** Do what takes a while with the cart as it stands, one thing at a time. */
+export async function withCart(work) {
+  if (ringing) return undefined;
+  ringing = true;
+  try {
+    return await work();
+  } finally {
+    ringing = false;
+    meanwhile.splice(0).forEach((each) => each());
+  }
+}
+
 /** Take the last step back. */
 export function undo() {
   if (ringing) return;
@@ -63,10 +82,7 @@ export function undo() {
 
 /** A line more, whatever is on the screen. */
 export function add(line) {
-  if (ringing) {
-    meanwhile.push(line);
-    return;
-  }
+  if (later(() => add(line))) return;
   last.value = null;
   paying.value = null;
   const before = cart.value;
@@ -77,6 +93,7 @@ export function add(line) {
 }
 
 export function addProduct(product, quantity = null) {
+  if (later(() => addProduct(product, quantity))) return;
   add(lineOf(product, quantity ?? 1000));
   if (quantity === null && MEASURED.test(product.unit ?? "")) dialog.value = { kind: "quantity", index: cart.value.lines.length - 1 };
 }
@@ -111,15 +128,12 @@ export function clearCart() {
   put(newCart(newId()));
 }
 
-/** What was put aside is not brought back by undo: it waits at all tills. */
-export function forgetSteps() {
-  past = [];
-}
-
-/** Go on with a cart that was put aside. */
-export function takeCart(held) {
+/** Go on with a cart that was put aside; without one, with a new one in the place of one that was put aside, which undo
+ * does not bring back: it waits at all tills. */
+export function takeCart(held = newCart(newId())) {
   past = [];
   last.value = null;
+  paying.value = null;
   put(held);
 }
 
@@ -159,12 +173,13 @@ function choose(found, quantity) {
 
 function addWeighed(product, label, times) {
   if (label.amount !== undefined) add(lineOf(product, 1000, pricedLine(label.amount, product.price)));
-  else if (label.quantity !== undefined) add(lineOf(product, Math.min(label.quantity * ((times ?? 1000) / 1000), QUANTITY_MAX)));
+  else if (label.quantity !== undefined) add(lineOf(product, Math.min(Math.round((label.quantity * (times ?? 1000)) / 1000), QUANTITY_MAX)));
   else addProduct(product);
 }
 
 /** A scanned code: as `enter`, with an ear for what went wrong. What is unknown is asked for by name and price. */
 export function scanned(code, quantity = null) {
+  if (later(() => scanned(code, quantity))) return "nothing";
   const came = enter(quantity ? `${quantity}*${code}` : code);
   if (came === "unknown") {
     play("unknown");
@@ -212,26 +227,35 @@ export function beyondLimits() {
  * has to approve it; where the till cannot be asked, the sale goes through and waits for approval afterwards.
  */
 export async function ring(tenders, approve = null) {
-  if (ringing || !cart.value.lines.length || !shop.value) return false;
-  ringing = true;
+  if (!cart.value.lines.length || !shop.value) return false;
+  return (await withCart(() => record(tenders, approve))) ?? false;
+}
+
+async function record(tenders, approve) {
   const at = now();
   const settled = price(cart.value, terms.value, tenders ?? []);
+  if (settled.total > MAX_MONEY || settled.lines.some((line) => line.tax > MAX_MONEY)) {
+    play("error");
+    say("bad", t("too_much"));
+    return false;
+  }
   const request = saleRequest(cart.value, tenders, cashier.value?.name ?? "");
-  const record = { id: request.id, kind: "sale", path: "/api/sales", body: request, till: shop.value.till, at };
+  const sale = { id: request.id, kind: "sale", path: "/api/sales", body: request, till: shop.value.till, at };
   const shown = { id: request.id, at, cart: cart.value, sums: settled, tenders, customer: cart.value.customer, by: request.by ?? "" };
-  record.shown = { total: settled.total, lines: cart.value.lines.map(({ name, name_ur, sku, quantity, price: each, discount }) => ({ name, name_ur, sku, quantity, price: each, discount })) };
+  sale.shown = { total: settled.total, lines: cart.value.lines.map(({ name, name_ur, sku, quantity, price: each, discount }) => ({ name, name_ur, sku, quantity, price: each, discount })) };
   try {
-    const where = await outbox.add(record, { cartOf: tab, secret: approve && { approve } });
+    const where = await outbox.add(sale, { cartOf: tab, secret: approve && { approve } });
     rung(shown, where);
     return true;
   } catch (error) {
+    if (error instanceof IdTaken) {
+      put({ ...cart.value, sale: newId() }); // two carts were to be one sale, and have become two
+      return record(tenders, approve);
+    }
     if (!(error instanceof NowhereWritten)) throw error;
     play("error");
     dialog.value = { kind: "full", detail: error.message };
     return false;
-  } finally {
-    ringing = false;
-    meanwhile.splice(0).forEach(add);
   }
 }
 

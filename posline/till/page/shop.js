@@ -11,6 +11,7 @@ const LOCK = "posline-catalogue";
 const PAGE = 1000;
 export const catalogue = new Catalogue();
 let version = "";
+let onDisk = true; // whether this version was written down, too
 let store = null;
 
 /** What a line of a sale is called in the language shown: the catalogue knows the name in both. */
@@ -21,10 +22,10 @@ export function lineNamed(line) {
 /** Read what is kept, then follow the till. The page sells with what is kept as soon as this has returned. */
 export async function openShop(kept) {
   store = kept;
-  const known = await store.kept("shop");
+  const known = await store.kept("shop").catch(() => null);
   if (known) took(known);
-  customers.value = (await store.kept("customers")) ?? [];
-  const { version: have, products: rows } = await store.catalogue();
+  customers.value = (await store.kept("customers").catch(() => null)) ?? [];
+  const { version: have, products: rows } = await store.catalogue().catch(() => ({ version: "", products: [] }));
   catalogue.put(rows);
   version = have;
   counted();
@@ -76,7 +77,7 @@ export async function followCatalogue() {
 
 async function bring() {
   const kept = (await store.kept("catalogue").catch(() => version)) ?? "";
-  if (kept && kept !== version) await reload(); // another tab brought it
+  if (onDisk && kept && kept !== version) await reload(kept); // another tab brought it
   for (;;) {
     const first = await ask(`/api/catalogue?have=${encodeURIComponent(version)}&limit=${PAGE}`);
     if (!first.whole) {
@@ -101,17 +102,20 @@ async function whole(first) {
   catalogue.clear();
   catalogue.put(all);
   await keep(first.version);
-  tell("products", null);
+  tell("products", { whole: version });
 }
 
 async function keep(now) {
   version = now;
   counted();
-  await store.keepCatalogue([...catalogue.all()], now).catch(() => {}); // a full disk: it stays in memory
+  // a full disk: it stays in memory, and what is on the disk is an older one
+  onDisk = await store.keepCatalogue([...catalogue.all()], now).then(() => true, () => false);
 }
 
-async function reload() {
-  const found = await store.catalogue();
+/** Take over the catalogue that is on this browser's disk, if it is this one. */
+async function reload(wanted) {
+  const found = await store.catalogue().catch(() => null);
+  if (found?.version !== wanted) return;
   catalogue.clear();
   catalogue.put(found.products);
   version = found.version;
@@ -120,7 +124,7 @@ async function reload() {
 
 /** Another tab brought changes: take them over. */
 export async function hear(changes) {
-  if (!changes) return reload();
+  if (changes.whole) return changes.whole === version ? undefined : reload(changes.whole);
   if (changes.version === version) return undefined;
   changes.gone.forEach((sku) => catalogue.drop(sku));
   catalogue.put(changes.products);

@@ -38,7 +38,10 @@ export class Store {
       asked.onsuccess = () => resolve(asked.result);
       asked.onerror = () => reject(new NotWritten(asked.error));
     });
-    this.#db.onversionchange = () => this.#db.close();
+    this.#db.onversionchange = () => {
+      this.#db?.close();
+      this.#db = null; // and opened again when something is to be written
+    };
     this.#db.onclose = () => {
       this.#db = null;
       for (const lost of this.#pending) lost(new DOMException("the browser closed its storage", "UnknownError"));

@@ -1,7 +1,8 @@
 // The open cart: what was scanned so far, as plain data that is never changed in place, so that undo is the cart before,
 // and what is written down while somebody types is always a whole one. Becomes the body of POST /api/sales.
 
-import { formatQuantity } from "./money.js";
+import { formatQuantity, lineTotal } from "./money.js";
+import { reduction } from "./pricing.js";
 
 export const LINES_MAX = 500;
 export const QUANTITY_MAX = 999_999_999; // thousandths
@@ -55,17 +56,22 @@ export function saleRequest(cart, tenders, by) {
   if (by) body.by = by;
   if (cart.customer) body.customer = cart.customer.id;
   if (cart.discount_percent) body.discount_percent = cart.discount_percent;
-  else if (cart.discount) body.discount = cart.discount;
+  else if (cart.discount) body.discount = reduction(cart, cart.lines.reduce((sum, line) => sum + costOf(line), 0));
   if (cart.discount_reason) body.discount_reason = cart.discount_reason;
   if (cart.hold) body.hold = cart.hold;
   return body;
+}
+
+function costOf(line) {
+  const gross = lineTotal(line.price, line.quantity);
+  return gross - reduction(line, gross);
 }
 
 function requestLine(line) {
   const made = { sku: line.sku, quantity: formatQuantity(line.quantity), price: line.price };
   if (line.open) made.name = line.name;
   if (line.discount_percent) made.discount_percent = line.discount_percent;
-  else if (line.discount) made.discount = line.discount;
+  else if (line.discount) made.discount = reduction(line, lineTotal(line.price, line.quantity));
   if (line.reason) made.reason = line.reason;
   return made;
 }

@@ -40,15 +40,15 @@ export function price(cart, terms, tenders = []) {
   };
 }
 
-/** The discount that a line or a cart asks for, as an amount; what it makes of more than `gross` is for the caller. */
+/** The discount that a line or a cart asks for, as an amount: no more than `gross`, should it have become less since. */
 export function reduction(asked, gross) {
   if (asked.discount_percent) return partOf(gross, parsePercent(asked.discount_percent) ?? 0);
-  return asked.discount || 0;
+  return Math.min(asked.discount || 0, gross);
 }
 
 function shareWhole(cart, lines) {
   const whole = lines.reduce((total, line) => total + line.cost, 0);
-  const discount = Math.min(reduction(cart, whole), whole);
+  const discount = reduction(cart, whole);
   if (!discount) return 0;
   const numerators = lines.map((line) => BigInt(line.cost) * BigInt(discount));
   apportion(numerators, BigInt(whole), BigInt(discount)).forEach((share, index) => {

@@ -23,6 +23,7 @@ export default {
   tax: "Tax included",
   rounding: "Rounding",
   too_many_lines: "A sale has at most 500 lines: take payment, and go on with another one.",
+  too_much: "This is too much for one sale: nothing was recorded. Look at the quantities and prices.",
   favourites: "Keys for goods",
   no_favourites: "Products with a key of their own stand here.",
   // keys
@@ -168,7 +169,7 @@ export default {
   unreached: "The till program does not answer.",
   waits_for_till: "Recorded in this browser. The till takes it over when it answers.",
   never_reached: "The till program has not answered yet. Start it, and this page goes on by itself.",
-  no_storage: "This browser lets the page keep nothing, so no sale would be safe. Leave private mode, or use another browser.",
+  no_storage: "This browser keeps nothing just now: each sale waits until the till has it on its own disk. Make room on the disk, or leave private mode.",
   // lists
   last_sales: "Last sales",
   no_sales: "Nothing sold yet.",

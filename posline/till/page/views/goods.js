@@ -99,8 +99,8 @@ export function Price({ index }) {
 
 /** A code that nobody knows: a name and a price, and it is sold; kept in the catalogue, it is known at the other tills. */
 export function Unknown({ code, quantity: times }) {
-  const digitsOnly = /^[0-9]{6,}$/.test(code);
-  const name = useSignal(digitsOnly ? "" : code);
+  const digitsOnly = /^[0-9]{6,60}$/.test(code);
+  const name = useSignal(digitsOnly ? "" : code.slice(0, 100));
   const price = useSignal("");
   const unit = useSignal("");
   const keep = useSignal(digitsOnly);

@@ -75,11 +75,18 @@ export function Pad({ value, onText }) {
   )}</div>`;
 }
 
-/** A form whose Enter does what its main button does. */
+/** A form whose Enter does what its main button does: once, until that is done, however the key bounces. */
 export function Form({ onDone, children, ...rest }) {
-  const done = (event) => {
+  const busy = useRef(false);
+  const done = async (event) => {
     event.preventDefault();
-    onDone();
+    if (busy.current) return;
+    busy.current = true;
+    try {
+      await onDone();
+    } finally {
+      busy.current = false;
+    }
   };
   return html`<form onSubmit=${done} ...${rest}>${children}</form>`;
 }

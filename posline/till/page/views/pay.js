@@ -53,16 +53,18 @@ async function give(amount) {
     return say("bad", t("no_change_by", { kind: kindName(kind) }));
   }
   if (amount !== null && amount < due.value) {
+    const reference = slip.value;
     given.value = "";
     slip.value = "";
-    if (amount > 0) addTender({ kind, amount, reference: slip.value });
+    if (amount > 0) addTender({ kind, amount, reference });
     return undefined;
   }
   const beyond = beyondLimits();
+  const asked = [cart.value, paying.value];
   let approve = null;
   if (beyond) {
     approve = await approval(t(beyond));
-    if (approve === null) return undefined;
+    if (approve === null || cart.value !== asked[0] || paying.value !== asked[1]) return undefined; // something was scanned meanwhile
   }
   const whole = tenders.length || kind !== CASH || !exact ? [...tenders, { kind, amount: amount ?? due.value, reference: slip.value }] : null;
   given.value = "";
