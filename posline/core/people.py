@@ -26,6 +26,7 @@ __all__ = [
     "MEMBERS",
     "REPORTS",
     "ROLES",
+    "SETTINGS",
     "Cashier",
     "cashier_of",
     "exceeded",
@@ -41,8 +42,9 @@ MANAGER = "manager"
 ROLES = (CASHIER, "supervisor", MANAGER)  # each may do what the one before it may
 REPORTS = "reports"  # to read what was sold, owed, and edited by several
 MEMBERS = "members"  # to let tills into the shop
+SETTINGS = "settings"  # to settle what holds for the whole shop, and who rings in it
 ACTIONS = (
-    "refund", "void", "cash", "stock", "products", "customers", "settings", "shift", "day", "reprint", "drawer", "sale",
+    "refund", "void", "cash", "stock", "products", "customers", SETTINGS, "shift", "day", "reprint", "drawer", "sale",
     REPORTS, MEMBERS,
 )  # fmt: skip
 PIN_DIGITS = range(4, 13)

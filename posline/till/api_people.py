@@ -27,7 +27,7 @@ def people_routes(till: Till) -> list[Route]:
 
     async def save(request: Request) -> Response:
         fields = await read_object(request)
-        await till.people.allow("settings", fields)
+        await till.people.allow_person(request.path_params["name"], fields)
         asked = {name: value for name, value in fields.items() if name not in ("id", "by", "approve")}
         cashier = await till.people.save(request.path_params["name"], asked)
         return json_answer(cashier.public())
@@ -50,7 +50,7 @@ def people_routes(till: Till) -> list[Route]:
         fields = await read_object(request)
         if "value" not in fields:
             raise BadRequest.of("value", "is needed; null takes the setting back to its default")
-        approved = await till.people.allow("settings", fields)
+        approved = await till.people.allow_setting(request.path_params["name"], fields)
         by = fields.get("by", "")
         if not isinstance(by, str):
             raise BadRequest.of("by", "must be a text")

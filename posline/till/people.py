@@ -18,6 +18,7 @@ from posline.core.people import (
     MANAGER,
     MEMBERS,
     ROLES,
+    SETTINGS,
     Cashier,
     cashier_of,
     exceeded,
@@ -131,8 +132,37 @@ class People:
         is a manager's as soon as one has a PIN to say so with."""
         permissions, _ = read_permissions(self._till.reports.setting(PERMISSIONS) or {})
         if action == MEMBERS and action not in permissions:
-            return MANAGER if any(c.active and c.pin and c.role == MANAGER for c in self.listed()) else CASHIER
+            return MANAGER if self._provable(MANAGER) else CASHIER
         return permissions.get(action, CASHIER)
+
+    def _provable(self, least: str) -> bool:
+        """Whether there is anybody to prove that they have this role, or a higher one."""
+        return any(c.active and c.pin and rank(c.role) >= rank(least) for c in self.listed())
+
+    async def allow_person(self, name: str, request: Mapping[str, Any]) -> None:
+        """Let a cashier be made or changed: a setting, and nobody makes somebody of a role, or changes who has it, that
+        they could not prove themselves; the first one of a role is anybody's to make. Raises NotAllowed."""
+        await self.allow(SETTINGS, request)
+        now = self.cashier(name)
+        roles = [now.role if now is not None else CASHIER, request.get("role")]
+        least = max((role for role in roles if role in ROLES), key=rank)
+        await self._of_role(least, request, f"{name}: to make or change a {least} needs a {least}")
+
+    async def allow_setting(self, name: str, request: Mapping[str, Any]) -> str:
+        """As `allow`, for a setting. What restricts somebody already is not lifted by those whom it restricts: unless
+        the permission `settings` says who may, it takes the highest role that anybody can prove."""
+        approved = await self.allow(SETTINGS, request)
+        standing = self._till.reports.setting(name) if name in (PERMISSIONS, LIMITS) else None
+        if not standing or SETTINGS in read_permissions(self._till.reports.setting(PERMISSIONS) or {})[0]:
+            return approved
+        least = max((role for role in ROLES if self._provable(role)), key=rank, default=CASHIER)
+        return await self._of_role(least, request, f"{name}: to change what stands needs a {least}") or approved
+
+    async def _of_role(self, least: str, request: Mapping[str, Any], what: str) -> str:
+        """Who proved to have at least this role; "" where nobody could, and whoever is there may."""
+        if not self._provable(least):
+            return ""
+        return await self._who(request, lambda role: rank(role) >= rank(least), what)
 
     def _able(self, enough: Callable[[str], bool]) -> str:
         """Who could, in words."""

@@ -1,5 +1,5 @@
-"""What hands, other programs and peers do to the page in the wrong moment: keys that bounce, a till that dawdles, codes that
-nobody expected. What was confirmed is recorded once, and what was not confirmed is still on the screen."""
+"""What hands, other programs and peers do to the page in the wrong moment: keys that bounce, a till that dawdles, codes
+that nobody expected. What was confirmed is recorded once, and what was not confirmed is still on the screen."""
 
 from __future__ import annotations
 

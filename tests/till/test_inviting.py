@@ -79,8 +79,8 @@ async def test_it_is_a_managers_as_soon_as_one_has_a_pin(tmp_path: Path) -> None
         await client.delete("/api/session")
         await client.put("/api/settings/permissions", json={"value": {"members": "cashier"}})
         assert (await client.post("/api/invite", json=asked())).status_code == 201, "the shop's own word goes first"
-        await client.put("/api/settings/permissions", json={"value": None})
-        await client.put("/api/cashiers/Omar", json={"active": False})
+        await client.put("/api/settings/permissions", json={"value": None, "approve": approve})
+        await client.put("/api/cashiers/Omar", json={"active": False, "approve": approve})
         assert (await client.post("/api/invite", json=asked())).status_code == 201
 
 

@@ -79,6 +79,32 @@ async def test_a_discount_beyond_the_role_is_approved_or_not_sold(tmp_path: Path
         assert (await client.post("/api/sales", json=by_line)).status_code == 403, "nobody's name is a cashier's"
 
 
+async def test_what_is_restricted_is_not_freed_by_those_whom_it_restricts(tmp_path: Path) -> None:
+    """Nor does a cashier make a manager of somebody, or give one another PIN, to invite a till or read the reports."""
+    async with running(tmp_path) as (till, client):
+        sana = {"by": "Sana", "pin": "5678"}
+        await cashier(client, "Ali", pin="1234")
+        await cashier(client, "Sana", role="manager", pin="5678")
+        assert (await put(client, "permissions", {"reports": "manager"})).status_code == 200
+        assert (await put(client, "limits", {"cashier": {"discount_percent": "10"}})).status_code == 200
+        for proof in ({}, {"approve": {"by": "Ali", "pin": "1234"}}, {"approve": {"by": "Sana", "pin": "0000"}}):
+            for name, fields in (
+                ("Ali", {"role": "manager"}), ("New", {"role": "manager", "pin": "1111"}), ("Sana", {"pin": "1111"}),
+                ("Sana", {"active": False}), ("Sana", {"role": "cashier"}),
+            ):  # fmt: skip
+                answer = await client.put(f"/api/cashiers/{name}", json=fields | proof)
+                assert answer.status_code == 403, (name, proof)
+            for name in ("permissions", "limits"):
+                assert (await put(client, name, None, **proof)).status_code == 403, (name, proof)
+            till.people._wrong.clear()
+        assert (await client.get(f"/api/reports/day/{till.day}")).status_code == 403
+        assert (await put(client, "rounding", 100)).status_code == 200, "everything else is anybody's as before"
+        await cashier(client, "Bibi")
+        await cashier(client, "Omar", role="manager", pin="4321", approve=sana)
+        assert (await put(client, "limits", None, approve=sana)).status_code == 200
+        assert (await put(client, "permissions", None, approve={"by": "Omar", "pin": "4321"})).status_code == 200
+
+
 async def test_another_tax_class_is_another_price(tmp_path: Path) -> None:
     """Tax on top is part of what the customer pays: a line that names another class than its product's is cheaper."""
     async with running(tmp_path) as (till, client):
@@ -131,13 +157,14 @@ async def test_a_wrong_setting_is_refused_by_its_field(name: str, value: Any, fi
 
 async def test_settings_and_cashiers_never_show_a_pin(tmp_path: Path) -> None:
     async with running(tmp_path) as (_till, client):
+        sana = {"by": "Sana", "pin": "5678"}
         await cashier(client, "Sana", role="manager", pin="5678", language="ur")
         assert (await client.get("/api/cashiers")).json() == {
             "cashiers": [{"name": "Sana", "role": "manager", "active": True, "language": "ur", "pin": True}]
         }
         assert (await client.post("/api/cashiers/Sana/check", json={"pin": "5678"})).status_code == 200
         assert (await client.post("/api/cashiers/Sana/check", json={"pin": "5679"})).status_code == 403
-        assert (await client.put("/api/cashiers/Sana", json={"pin": "12"})).status_code == 422
+        assert (await client.put("/api/cashiers/Sana", json={"pin": "12", "approve": sana})).status_code == 422
         assert (await client.put(f"/api/cashiers/{'N' * 193}", json={})).status_code == 422
         assert (await put(client, "rounding", 100)).json() == {"name": "rounding", "value": 100}
         assert (await client.get("/api/settings")).json()["settings"]["rounding"] == 100
