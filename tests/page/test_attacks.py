@@ -272,3 +272,50 @@ async def test_a_browser_that_can_keep_nothing_sells_by_the_tills_disk(desk: Cou
     await desk.shows(".notice", "keeps nothing")
     await desk.sell(TEA)
     assert [sale["total"] for sale in await desk.sales()] == [65000]
+
+
+async def test_another_tab_that_sends_has_the_approval_too(desk: Counter) -> None:
+    first = desk.page
+    await desk.cashier("Sana", role="manager", pin="5678")
+    await desk.setting("limits", {"cashier": {"discount_percent": "10"}})
+    await first.reload()
+    await desk.settled()
+    posted: list[Route] = []
+    slow = True
+
+    async def later(route: Route) -> None:
+        if slow and route.request.method == "POST":
+            posted.append(route)
+        else:
+            await route.continue_()
+
+    await desk.context.route("**/api/sales", later)
+    second = await desk.context.new_page()
+    await second.goto(desk.url)
+    await desk.turn_to(second)
+    await desk.settled()
+    await desk.sell(MILK)  # on its way, from here
+    await desk.turn_to(first)
+    await first.bring_to_front()
+    await desk.scan(TEA)
+    await desk.press("F4")
+    await desk.type("50\n")
+    await desk.gone("[role=dialog]")
+    await desk.press("+", "Enter")
+    await desk.shows("[role=dialog]", "discount")
+    await desk.type("5678\n")
+    await desk.sold("Rs 325")
+    slow = False
+    for route in posted:
+        await route.continue_()
+    await desk.drained()
+    assert [sale["total"] for sale in await desk.sales()] == [38000, 32500]
+    assert "5678" not in str(await desk.kept("done"))
+
+
+async def test_a_reload_gives_its_own_cart_back_each_time(desk: Counter) -> None:
+    await desk.scan(TEA)
+    for _ in range(8):
+        await desk.page.reload()
+        await desk.page.wait_for_selector("#entry")
+        assert await desk.lines() == [("Tapal Danedar 450 g", "1", "650")]

@@ -39,6 +39,7 @@ async function begin() {
       say("bad", problem.status === 403 ? t("approve_later") : problem.detail || problem.title, 10_000);
     },
     elsewhere: (found) => (elsewhere.value = found),
+    proved: (proof) => tell("proof", proof),
   });
   await openPeople(store);
   beginActs(store, outbox);
@@ -76,6 +77,7 @@ function follow(store, outbox) {
   };
   on("up", everything);
   on("outbox", followOutbox);
+  on("proof", (proof) => outbox.know(proof));
   on("answered", ({ id, answer }) => answered(id, answer));
   on("sale", heardSale);
   on("refund", followSales);

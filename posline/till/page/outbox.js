@@ -30,7 +30,8 @@ export class Outbox {
   #proofs = new Map(); // id -> what goes along with it, in memory alone, until the till has answered
   #acknowledged = new Map(); // seq -> answer, until this browser's disk has taken note
 
-  /** `told` is {changed(), reached(up), answered(record, answer), refused(record, problem), elsewhere(problem)}. */
+  /** `told` is {changed(), reached(up), answered(record, answer), refused(record, problem), elsewhere(problem),
+   * proved(proof)}, the last to be passed on to `know` of the other tabs. */
   constructor(store, told) {
     this.#store = store;
     this.#told = told;
@@ -42,6 +43,7 @@ export class Outbox {
    * NowhereWritten: then nothing was recorded, and asking again with the same id is safe; and IdTaken.
    */
   async add(record, { cartOf = null, secret = null } = {}) {
+    if (secret) this.#prove({ id: record.id, secret }); // before any tab can find it
     try {
       await this.#take(record, cartOf);
     } catch (error) {
@@ -55,7 +57,7 @@ export class Outbox {
       return this.#straight(record, secret);
     }
     this.#told.changed();
-    void this.drain(secret && { id: record.id, secret });
+    void this.drain();
     return "browser";
   }
 
@@ -84,7 +86,7 @@ export class Outbox {
 
   /** Post what waits, until nothing does or the till is out of reach; then again by itself. `proof` is {id, secret}. */
   async drain(proof = null) {
-    if (proof) this.#proofs.set(proof.id, proof.secret);
+    if (proof) this.#prove(proof);
     if (this.#running) {
       this.#again = true;
       return;
@@ -105,6 +107,17 @@ export class Outbox {
     }
   }
 
+  /** What goes along with a record that any tab may send: told to the others, kept in memory; without a `secret`, no more. */
+  know({ id, secret }) {
+    if (secret) this.#proofs.set(id, secret);
+    else this.#proofs.delete(id);
+  }
+
+  #prove(proof) {
+    this.know(proof);
+    this.#told.proved(proof);
+  }
+
   #later() {
     const wait = WAIT_MS[Math.min(this.#tries++, WAIT_MS.length - 1)];
     this.#timer = setTimeout(() => void this.drain(), wait * (0.75 + Math.random() / 2));
@@ -117,7 +130,7 @@ export class Outbox {
     const done = { has: (seq) => this.#acknowledged.has(seq) || broken.has(seq) };
     for (let record; (record = await this.#store.next(0, done)); ) {
       const { answer, problem } = await this.#post(record, this.#proofs.get(record.id));
-      if (answer || problem?.final) this.#proofs.delete(record.id);
+      if ((answer || problem?.final) && this.#proofs.has(record.id)) this.#prove({ id: record.id });
       if (answer) {
         this.#acknowledged.set(record.seq, answer);
         this.#tries = 0;

@@ -82,7 +82,7 @@ async function bring() {
     const first = await ask(`/api/catalogue?have=${encodeURIComponent(version)}&limit=${PAGE}`);
     if (!first.whole) {
       const changed = first.products.length || first.gone.length;
-      first.gone.forEach((sku) => catalogue.drop(sku));
+      catalogue.drop(first.gone);
       catalogue.put(first.products);
       if (first.version !== version) await keep(first.version);
       if (changed) tell("products", { products: first.products, gone: first.gone, version });
@@ -126,7 +126,7 @@ async function reload(wanted) {
 export async function hear(changes) {
   if (changes.whole) return changes.whole === version ? undefined : reload(changes.whole);
   if (changes.version === version) return undefined;
-  changes.gone.forEach((sku) => catalogue.drop(sku));
+  catalogue.drop(changes.gone);
   catalogue.put(changes.products);
   version = changes.version;
   return counted();

@@ -44,8 +44,9 @@ export class Catalogue {
 
   /** Take products over, each the current one of its SKU. */
   put(products) {
-    for (const product of products) {
-      this.drop(product.sku);
+    const each = new Map(products.map((product) => [product.sku, product]));
+    this.drop([...each.keys()]);
+    for (const product of each.values()) {
       this.#bySku.set(product.sku, product);
       for (const code of codesOf(product)) {
         const at = this.#byCode.get(code) ?? new Set();
@@ -58,13 +59,15 @@ export class Catalogue {
     this.#sorted = false;
   }
 
-  /** A product is sold no more. */
-  drop(sku) {
-    const known = this.#bySku.get(sku);
-    if (!known) return;
-    this.#bySku.delete(sku);
-    for (const code of codesOf(known)) this.#byCode.get(code)?.delete(sku);
-    this.#rows = this.#rows.filter((row) => row.sku !== sku);
+  /** Products are sold no more. All at once, for the rows are gone through for it: two thousand times would be seconds. */
+  drop(skus) {
+    const gone = new Set(skus.filter((sku) => this.#bySku.has(sku)));
+    if (!gone.size) return;
+    for (const sku of gone) {
+      for (const code of codesOf(this.#bySku.get(sku))) this.#byCode.get(code)?.delete(sku);
+      this.#bySku.delete(sku);
+    }
+    this.#rows = this.#rows.filter((row) => !gone.has(row.sku));
   }
 
   clear() {
