@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from playwright.async_api import Route
 
 from posline.core.scales import ean_check_digit
-from tests.page.counter import COKE, MILK, TEA, Counter
+from tests.page.counter import COKE, MILK, RICE, TEA, Counter
 
 
 @contextmanager
@@ -319,3 +319,21 @@ async def test_a_reload_gives_its_own_cart_back_each_time(desk: Counter) -> None
         await desk.page.reload()
         await desk.page.wait_for_selector("#entry")
         assert await desk.lines() == [("Tapal Danedar 450 g", "1", "650")]
+
+
+async def test_a_full_cart_takes_no_more_and_is_sold(desk: Counter) -> None:
+    """What is weighed and finds no room asks for no weight, which another line would get."""
+    await desk.page.evaluate(
+        """async () => {
+             const [selling, shop, cart] = await Promise.all(["selling", "shop", "core/cart"].map((name) => import(`/page/${name}.js`)));
+             for (let n = 0; n < 500; n++) selling.add(cart.lineOf(shop.catalogue.get(n % 2 ? "TEA" : "MILK"), 1000));
+           }"""
+    )
+    await desk.counts(500)
+    await desk.scan(RICE)
+    await desk.shows(".notice", "500 lines")
+    assert await desk.page.locator("[role=dialog]").count() == 0
+    await desk.press("+", "Enter")
+    await desk.sold("Rs 257,500")
+    await desk.drained()
+    assert [sale["total"] for sale in await desk.sales()] == [25750000]

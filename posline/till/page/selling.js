@@ -94,8 +94,9 @@ export function add(line) {
 
 export function addProduct(product, quantity = null) {
   if (later(() => addProduct(product, quantity))) return;
+  const before = cart.value;
   add(lineOf(product, quantity ?? 1000));
-  if (quantity === null && MEASURED.test(product.unit ?? "")) dialog.value = { kind: "quantity", index: cart.value.lines.length - 1 };
+  if (cart.value !== before && quantity === null && MEASURED.test(product.unit ?? "")) dialog.value = { kind: "quantity", index: cart.value.lines.length - 1 };
 }
 
 /** Something that is in no catalogue. */
