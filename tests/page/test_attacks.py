@@ -325,8 +325,10 @@ async def test_a_full_cart_takes_no_more_and_is_sold(desk: Counter) -> None:
     """What is weighed and finds no room asks for no weight, which another line would get."""
     await desk.page.evaluate(
         """async () => {
-             const [selling, shop, cart] = await Promise.all(["selling", "shop", "core/cart"].map((name) => import(`/page/${name}.js`)));
-             for (let n = 0; n < 500; n++) selling.add(cart.lineOf(shop.catalogue.get(n % 2 ? "TEA" : "MILK"), 1000));
+             const { add } = await import("/page/selling.js");
+             const { catalogue } = await import("/page/shop.js");
+             const { lineOf } = await import("/page/core/cart.js");
+             for (let n = 0; n < 500; n++) add(lineOf(catalogue.get(n % 2 ? "TEA" : "MILK"), 1000));
            }"""
     )
     await desk.counts(500)

@@ -46,12 +46,12 @@ export async function act(kind, path, fields, { action = null, shown = {}, metho
     complain(new Unreached(t("unreached"))); // tomorrow nobody wants it
     return null;
   }
-  return queued({ id: body.id, kind, path, method, body, till: shop.value.till, at: now(), shown });
+  return queued({ id: body.id, kind, path, method, body, till: shop.value.till, at: now(), shown }, approve && { approve });
 }
 
-async function queued(record) {
+async function queued(record, secret) {
   try {
-    await outbox.add(record);
+    await outbox.add(record, { secret });
   } catch (error) {
     complain(error);
     play("error");

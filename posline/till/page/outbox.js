@@ -43,7 +43,7 @@ export class Outbox {
    * NowhereWritten: then nothing was recorded, and asking again with the same id is safe; and IdTaken.
    */
   async add(record, { cartOf = null, secret = null } = {}) {
-    if (secret) this.#prove({ id: record.id, secret }); // before any tab can find it
+    if (secret) this.prove({ id: record.id, secret }); // before any tab can find it
     try {
       await this.#take(record, cartOf);
     } catch (error) {
@@ -84,9 +84,8 @@ export class Outbox {
     throw new NowhereWritten("");
   }
 
-  /** Post what waits, until nothing does or the till is out of reach; then again by itself. `proof` is {id, secret}. */
-  async drain(proof = null) {
-    if (proof) this.#prove(proof);
+  /** Post what waits, until nothing does or the till is out of reach; then again by itself. */
+  async drain() {
     if (this.#running) {
       this.#again = true;
       return;
@@ -113,7 +112,8 @@ export class Outbox {
     else this.#proofs.delete(id);
   }
 
-  #prove(proof) {
+  /** Let `secret` go along with the record `id`, whichever tab sends it. To be called before it can be sent. */
+  prove(proof) {
     this.know(proof);
     this.#told.proved(proof);
   }
@@ -130,7 +130,7 @@ export class Outbox {
     const done = { has: (seq) => this.#acknowledged.has(seq) || broken.has(seq) };
     for (let record; (record = await this.#store.next(0, done)); ) {
       const { answer, problem } = await this.#post(record, this.#proofs.get(record.id));
-      if ((answer || problem?.final) && this.#proofs.has(record.id)) this.#prove({ id: record.id });
+      if ((answer || problem?.final) && this.#proofs.has(record.id)) this.prove({ id: record.id });
       if (answer) {
         this.#acknowledged.set(record.seq, answer);
         this.#tries = 0;

@@ -14,9 +14,10 @@ export function beginWaiting(kept, box) {
 
 /** Send it once more, with somebody's approval where that was missing. */
 export async function resend(record, secret = null) {
+  if (secret) outbox.prove({ id: record.id, secret });
   await store.sendAgain(record.seq, {});
   await followOutbox();
-  await outbox.drain(secret && { id: record.id, secret });
+  await outbox.drain();
 }
 
 /** It is not sent any more, and kept apart, should anybody ask. */

@@ -18,11 +18,14 @@ export function Key({ hint, children, kind = "", onPress, disabled = false, labe
  * added to the cart all the same. */
 export function Sheet({ title, children, onClose = close, wide = false }) {
   const box = useRef(null);
+  const begun = useRef(false);
   useLayoutEffect(() => {
+    if (begun.current && document.activeElement !== box.current) return; // else its field has only just come up
+    begun.current = true;
     const first = box.current.querySelector("[data-focus]") ?? box.current.querySelector("input, select, .row-key, button:not(.close)") ?? box.current;
     first.focus();
     first.select?.();
-  }, []);
+  });
   const keys = (event) => {
     const meant = /^(F[0-9]+|Delete)$/.test(event.key) && box.current.querySelector(`button[data-key="${event.key}"]:not(:disabled)`);
     if (meant && !(event.key === "Delete" && event.target.value)) {
