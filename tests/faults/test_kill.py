@@ -14,7 +14,7 @@ import pytest
 from tests.faults.rig import Process, run, sale, till
 
 SHARES = 4  # so that two workers can take turns
-KILLS = int(os.environ.get("POSLINE_KILLS", "100"))
+KILLS = int(os.environ.get("POSLINE_KILLS") or (100 if os.environ.get("POSLINE_PROOF") else 40))
 CASHIERS = 4
 LOAD_S = (0.0, 0.25)  # how long after the first answer the kill comes
 

@@ -20,7 +20,7 @@ from posline.storage.verify import verify
 from tests.kit import statuses
 from tests.simulation.world import MESSAGE_BYTES_MAX, Machine, World
 
-RUNS = int(os.environ.get("POSLINE_SIM_RUNS") or (600 if os.environ.get("POSLINE_PROOF") else 48))
+RUNS = int(os.environ.get("POSLINE_SIM_RUNS") or (600 if os.environ.get("POSLINE_PROOF") else 32))
 FIRST = int(os.environ.get("POSLINE_SIM_SEED", "1"))
 SEEDS = [FIRST] if "POSLINE_SIM_SEED" in os.environ else list(range(1, RUNS + 1))
 
