@@ -23,7 +23,7 @@ from posline.storage.shifts import TillShifts
 from tests.simulation.test_shop import Schedule, check, wires
 from tests.simulation.world import Machine, World
 
-RUNS = int(os.environ.get("POSLINE_SIM_RUNS") or (300 if os.environ.get("POSLINE_PROOF") else 16))
+RUNS = int(os.environ.get("POSLINE_SIM_RUNS") or (300 if os.environ.get("POSLINE_PROOF") else 10))
 SEEDS = [int(os.environ["POSLINE_SIM_SEED"])] if "POSLINE_SIM_SEED" in os.environ else list(range(1, RUNS + 1))
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.simulation.rough import Rough, chance_of
 from tests.simulation.test_shop import Schedule, wires
 
-RUNS = int(os.environ.get("POSLINE_SIM_RUNS") or (300 if os.environ.get("POSLINE_PROOF") else 30))
+RUNS = int(os.environ.get("POSLINE_SIM_RUNS") or (300 if os.environ.get("POSLINE_PROOF") else 20))
 SEEDS = [int(os.environ["POSLINE_SIM_SEED"])] if "POSLINE_SIM_SEED" in os.environ else list(range(1, RUNS + 1))
 
 
