@@ -8,10 +8,13 @@ import { approval, lacks } from "./people.js";
 import { answered, takeCart, withCart } from "./selling.js";
 import { catalogue } from "./shop.js";
 import { play } from "./sound.js";
-import { cart, cashier, customers, dialog, fiscal, held, last, printer, reached, sales, say, shop, status, waiting } from "./state.js";
+import { cart, cashier, customers, dialog, fiscal, held, last, printer, reached, sales, say, shop, status, waiting, waits } from "./state.js";
 import { t } from "./texts.js";
 
 const AT_ONCE = ["print", "drawer", "time", "setting"]; // what is done now or not at all
+const LOOK_MS = 200;
+let looking = false;
+let moved = false;
 let outbox = null;
 let store = null;
 
@@ -87,8 +90,9 @@ export async function followHolds() {
     await store.keep("holds", found.holds).catch(() => {});
   } else {
     const kept = (await store.kept("holds").catch(() => null)) ?? [];
-    const ended = new Set(waiting.value.filter((record) => record.kind === "unhold").map((record) => record.path.split("/")[3]));
-    const own = waiting.value.filter((record) => record.kind === "hold").map(heldHere);
+    const records = await store.everything().catch(() => waiting.value);
+    const ended = new Set(records.filter((record) => record.kind === "unhold").map((record) => record.path.split("/")[3]));
+    const own = records.filter((record) => record.kind === "hold").map(heldHere);
     held.value = [...kept, ...own].filter((each) => !ended.has(each.id));
   }
 }
@@ -98,10 +102,22 @@ function heldHere({ id, at, body }) {
   return { id, at, name: body.name, cart: body.cart, sale: body.sale, label: shop.value.label, by: body.by ?? "" };
 }
 
-/** Look what lies in the outbox. */
+/** Look what lies in the outbox. While a week's sales leave it, now and then, and not for each of them. */
 export async function followOutbox() {
-  waiting.value = await store.waiting().catch(() => waiting.value);
-  if (reached.value === false) await followHolds();
+  moved = true;
+  if (looking) return;
+  looking = true;
+  try {
+    for (let again = false; moved; again = true) {
+      if (again) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      moved = false;
+      const found = await store.waiting().catch(() => null);
+      if (found) [waits.value, waiting.value] = [found.count, found.records];
+      if (reached.value === false) await followHolds();
+    }
+  } finally {
+    looking = false;
+  }
 }
 
 /** Go on with a cart that was put aside, at this till or another. The one that is open is put aside for it. */
@@ -144,9 +160,9 @@ async function keptSale(wanted) {
 }
 
 /** A sale that is in this browser's outbox still. */
-function waitingSale(wanted) {
+async function waitingSale(wanted) {
   const prefix = /^R-/i.test(wanted) ? wanted.slice(2).toLowerCase() : null;
-  const record = waiting.value.find((each) => each.kind === "sale" && (each.id === wanted || (prefix && each.id.replaceAll("-", "").startsWith(prefix))));
+  const record = (await store.everything().catch(() => waiting.value)).find((each) => each.kind === "sale" && (each.id === wanted || (prefix && each.id.replaceAll("-", "").startsWith(prefix))));
   if (!record) return null;
   const lines = record.shown.lines.map((line, index) => ({ ...line, line: index + 1, quantity: String(line.quantity / 1000), left: String(line.quantity / 1000), total: 0 }));
   return { id: record.id, receipt: null, at: record.at, total: record.shown.total, lines, tenders: record.body.tenders ?? [], unchecked: true };
@@ -225,7 +241,7 @@ export async function openDrawer(reason) {
 /** How many records lie where, for the quiet line at the top; `oldest` is when the first of those in this browser was
  * rung. */
 export function places() {
-  const here = waiting.value.length;
+  const here = waits.value;
   const oldest = waiting.value[0]?.at ?? null;
   const till = status.value?.waiting ?? 0;
   const linked = (status.value?.peers ?? []).filter((peer) => peer.connected).length;

@@ -11,7 +11,7 @@ import { Outbox } from "./outbox.js";
 import { beginWaiting } from "./waiting.js";
 import { followSession, openPeople, stayProven } from "./people.js";
 import { catalogue, followCatalogue, followCustomers, followShop, hear, openShop } from "./shop.js";
-import { cart, dialog, digits, elsewhere, last, paying, reached, say, shop, waiting } from "./state.js";
+import { cart, dialog, digits, elsewhere, last, paying, reached, say, shop, waits } from "./state.js";
 import { play } from "./sound.js";
 import { html, render } from "./ui.js";
 import { t } from "./texts.js";
@@ -64,7 +64,7 @@ async function begin() {
 /** Follow the till, whenever it can be reached. */
 function follow(store, outbox) {
   const everything = async () => {
-    await followShop(() => waiting.value.length > 0);
+    await followShop(() => waits.value > 0);
     void outbox.drain();
     void look();
     void followSession();
@@ -84,11 +84,11 @@ function follow(store, outbox) {
   on("catalogue", followCatalogue);
   on("holds", followHolds);
   on("products", hear);
-  on("shop", () => followShop(() => waiting.value.length > 0));
+  on("shop", () => followShop(() => waits.value > 0));
   on("status", (now) => {
     void outbox.drain();
     void followLights();
-    if (now.day !== shop.value?.day) void followShop(() => waiting.value.length > 0); // another business day
+    if (now.day !== shop.value?.day) void followShop(() => waits.value > 0); // another business day
   });
   listen();
   void everything();

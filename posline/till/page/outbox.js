@@ -49,7 +49,7 @@ export class Outbox {
     } catch (error) {
       if (!(error instanceof NotWritten)) throw error;
       if (error.twice) {
-        const held = (await this.#store.waiting()).find((each) => each.id === record.id);
+        const held = (await this.#store.everything()).find((each) => each.id === record.id);
         if (!held) return this.add(record, { cartOf, secret }); // it has just left
         if (JSON.stringify(held.body) !== JSON.stringify(record.body)) throw new IdTaken(record.id);
         return "browser"; // rung already, in another tab with the same cart
@@ -126,28 +126,36 @@ export class Outbox {
   /** Whether everything that can be sent was answered, and noted here. */
   async #all() {
     await this.#leave();
-    const broken = new Map(); // what the till has a fault of its own with: next time again, and the rest goes on
-    const done = { has: (seq) => this.#acknowledged.has(seq) || broken.has(seq) };
-    for (let record; (record = await this.#store.next(0, done)); ) {
-      const { answer, problem } = await this.#post(record, this.#proofs.get(record.id));
-      if ((answer || problem?.final) && this.#proofs.has(record.id)) this.prove({ id: record.id });
-      if (answer) {
-        this.#acknowledged.set(record.seq, answer);
-        this.#tries = 0;
-        this.#told.answered(record, answer);
-        await this.#leave();
-      } else if (problem?.final) {
-        await this.#store.setAside(record, problem);
-        this.#told.refused(record, problem);
-      } else if (problem?.broken && broken.size < BROKEN_MAX) {
-        broken.set(record.seq, problem);
-      } else {
-        return false;
+    const broken = new Set(); // what the till has a fault of its own with: next time again, and the rest goes on
+    for (let batch, after = 0; (batch = await this.#store.batch(after)).length; after = batch.at(-1).seq) {
+      for (const record of batch) {
+        if (record.refused || this.#acknowledged.has(record.seq)) continue;
+        if (!(await this.#send(record, broken))) return false;
+        this.#told.changed();
       }
-      this.#told.changed();
     }
     this.#told.changed();
     return this.#acknowledged.size + broken.size === 0; // where it could not be noted, once more later
+  }
+
+  /** Post one record; whether the next one's turn has come. */
+  async #send(record, broken) {
+    const { answer, problem } = await this.#post(record, this.#proofs.get(record.id));
+    if ((answer || problem?.final) && this.#proofs.has(record.id)) this.prove({ id: record.id });
+    if (answer) {
+      this.#acknowledged.set(record.seq, answer);
+      this.#tries = 0;
+      this.#told.answered(record, answer);
+      await this.#leave();
+    } else if (problem?.final) {
+      await this.#store.setAside(record, problem);
+      this.#told.refused(record, problem);
+    } else if (problem?.broken && broken.size < BROKEN_MAX) {
+      broken.add(record.seq);
+    } else {
+      return false;
+    }
+    return true;
   }
 
   /** What the till has leaves this browser's disk. Where that is full it stays there a while, which holds nobody up: it

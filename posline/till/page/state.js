@@ -16,7 +16,8 @@ export const fiscal = signal(null); // GET /api/fiscal, where sales are filed
 export const printer = signal(null); // GET /api/print, where there is one
 
 // outbox
-export const waiting = signal([]); // records that are on this browser's disk alone
+export const waits = signal(0); // how many records are on this browser's disk alone
+export const waiting = signal([]); // ... the first of them, and those that need a person
 export const refused = computed(() => waiting.value.filter((record) => record.refused));
 export const held = signal([]); // carts that wait at all tills
 

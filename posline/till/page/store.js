@@ -7,6 +7,8 @@
 const NAME = "posline";
 const VERSION = 1;
 const DONE_MAX = 2000; // sales of the shop that are kept to be looked up, about 2 MB
+const SHOWN = 200; // records of the outbox that are looked at at once
+const BATCH = 50; // ... and read to be sent
 const CHUNK = 1000; // products in one row: fifty rows load many times faster than fifty thousand
 
 /** The disk took it not: there is no room, or the browser has lost its files. `full` says which. */
@@ -89,15 +91,24 @@ export class Store {
     }, "strict");
   }
 
-  /** Records on their way, in the order in which they were taken; with `refused` those alone that need a person. */
+  /** What is shown of the outbox: {count, records}: how many there are, the first of them in the order in which they
+   * were taken, and those that need a person. A week's sales are not read again for each one that leaves. */
   async waiting() {
+    const [count, first, refused] = await this.#run(["outbox"], "readonly", (outbox) => [
+      outbox.count(), outbox.getAll(null, SHOWN), outbox.index("aside").getAll(null, SHOWN),
+    ]).then((asked) => asked.map((each) => each.result));
+    const shown = new Map([...first, ...refused].map((record) => [record.seq, record]));
+    return { count, records: [...shown.values()].sort((a, b) => a.seq - b.seq) };
+  }
+
+  /** Every record of the outbox. */
+  async everything() {
     return this.#run(["outbox"], "readonly", (outbox) => outbox.getAll());
   }
 
-  /** The first record on its way that no person has to look at, behind the place `after` and not among `but`. */
-  async next(after = 0, but = new Map()) {
-    const found = await this.#run(["outbox"], "readonly", (outbox) => outbox.getAll(IDBKeyRange.lowerBound(after, true), 50));
-    return found.find((record) => !record.refused && !but.has(record.seq)) ?? (found.length === 50 ? this.next(found.at(-1).seq, but) : null);
+  /** The next records behind the place `after`, those that need a person among them; none at the end. */
+  async batch(after) {
+    return this.#run(["outbox"], "readonly", (outbox) => outbox.getAll(IDBKeyRange.lowerBound(after, true), BATCH));
   }
 
   /** The till has it on its disk: it leaves the outbox, and what it came to is kept to be looked up. */
@@ -110,14 +121,14 @@ export class Store {
 
   /** The till refused it, for a reason that asking again does not change: it is kept, and the rest goes on. */
   async setAside(record, problem) {
-    await this.#run(["outbox"], "readwrite", (outbox) => outbox.put({ ...record, refused: problem }), "strict");
+    await this.#run(["outbox"], "readwrite", (outbox) => outbox.put({ ...record, refused: problem, aside: 1 }), "strict");
   }
 
   /** Send it again, changed by whoever looked at it. */
   async sendAgain(seq, changed) {
     const rows = await this.#run(["outbox"], "readonly", (outbox) => outbox.get(seq));
     if (!rows) return;
-    const { refused: _, ...record } = rows;
+    const { refused: _, aside: __, ...record } = rows;
     await this.#run(["outbox"], "readwrite", (outbox) => outbox.put({ ...record, ...changed }), "strict");
   }
 
@@ -209,6 +220,7 @@ export class Store {
 function create(db) {
   const outbox = db.createObjectStore("outbox", { keyPath: "seq", autoIncrement: true });
   outbox.createIndex("id", "id", { unique: true });
+  outbox.createIndex("aside", "aside");
   db.createObjectStore("given_up", { keyPath: "seq" });
   db.createObjectStore("carts", { keyPath: "tab" });
   db.createObjectStore("kept", { keyPath: "name" });

@@ -2,7 +2,7 @@
 
 import { act, drop, followHolds, followOffice, followSales, places, recall, settleJob } from "../acts.js";
 import { approval } from "../people.js";
-import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, waiting } from "../state.js";
+import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, waiting, waits } from "../state.js";
 import { lineNamed } from "../shop.js";
 import { money, moment, number, t, time } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
@@ -44,7 +44,7 @@ export function Sales() {
     return undefined;
   };
   return html`<${Sheet} title=${t("last_sales")} wide>
-    ${here.length > 0 && html`<h3>${t("in_browser", { n: here.length, count: number(here.length) })}</h3><ul class="sale-list">${here.slice(-20).reverse().map((record) => html`<li key=${record.id}>
+    ${here.length > 0 && html`<h3>${t("in_browser", { n: waits.value, count: number(waits.value) })}</h3><ul class="sale-list">${here.slice(-20).reverse().map((record) => html`<li key=${record.id}>
       <span class="mono">${`R-${record.id.replaceAll("-", "").slice(0, 10).toUpperCase()}`}</span><span class="grow quiet">${time(record.at)} · <bdi>${record.shown.lines.map(lineNamed).join(", ").slice(0, 50)}</bdi></span><b>${money(record.shown.total)}</b><${Places} here small /></li>`)}</ul>`}
     ${sales.value.length === 0 && here.length === 0 && html`<p class="quiet">${t("no_sales")}</p>`}
     <ul class="sale-list">${sales.value.map((sale) => html`<li key=${sale.id}>
