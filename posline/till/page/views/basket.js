@@ -127,7 +127,7 @@ function Row({ line, index, sum }) {
   const on = index === selected.value;
   return html`<tr class=${on ? "on" : ""} aria-current=${on ? "true" : undefined} onClick=${() => (selected.value = index)}>
     <td class="name"><bdi>${named(line)}</bdi>${line.open && html` <span class="tag">${t("open_item")}</span>`}
-      <small>${quantity(line.quantity, line.unit)} × ${plain(line.price)}${line.price !== line.listed && html` <s>${plain(line.listed)}</s>`}${
+      <small><bdi dir="ltr">${quantity(line.quantity, line.unit)} × ${plain(line.price)}</bdi>${line.price !== line.listed && html` <s>${plain(line.listed)}</s>`}${
         sum.discount > 0 && html` <span class="less">− ${plain(sum.discount)}</span>`}</small></td>
     <td class="n qty">${number(line.quantity / 1000)}</td>
     <td class="n">${plain(sum.total)}</td>

@@ -67,7 +67,7 @@ function Receipt({ id, at, answer, cart, sums, tenders, customer, by }) {
     ${[head.header, head.address, head.phone].filter(Boolean).map((text) => html`<p key=${text}><bdi>${text}</bdi></p>`)}
     ${head.ntn && html`<p>NTN ${head.ntn}</p>`}${head.strn && html`<p>STRN ${head.strn}</p>`}
     <p><b class="mono">${number}</b><br />${moment(at)} · ${t("till")} ${shop.value.label}${by ? html` · <bdi>${by}</bdi>` : ""}</p>
-    <table><tbody>${lines.map((line, index) => html`<tr key=${index}><td><bdi>${lineNamed(line)}</bdi><br /><small>${quantity(Math.round(Number(line.quantity) * 1000))} × ${plain(line.price)}${line.discount ? ` − ${plain(line.discount)}` : ""}</small></td><td class="n">${plain(line.total)}</td></tr>`)}</tbody></table>
+    <table><tbody>${lines.map((line, index) => html`<tr key=${index}><td><bdi>${lineNamed(line)}</bdi><br /><small><bdi dir="ltr">${quantity(Math.round(Number(line.quantity) * 1000))} × ${plain(line.price)}</bdi>${line.discount ? ` − ${plain(line.discount)}` : ""}</small></td><td class="n">${plain(line.total)}</td></tr>`)}</tbody></table>
     <table><tbody>
       ${figures.discount > 0 && html`<tr><td>${t("discount")}</td><td class="n">− ${plain(figures.discount)}</td></tr>`}
       ${figures.tax > 0 && html`<tr><td>${t("tax")}</td><td class="n">${plain(figures.tax)}</td></tr>`}
