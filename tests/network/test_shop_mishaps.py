@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from tests.network.conftest import PROOF, Note, Rig
+from tests.network.conftest import Rig
 from tests.network.path import Wire
 from tests.network.shop import RELAY_PORT, SYNC_PORT, Account, Shop, Till, baskets_for_ever, until
 from tests.network.test_shop_network import (
@@ -23,6 +23,7 @@ from tests.network.test_shop_network import (
     has,
     shared,
 )
+from tests.proof import PROOF, Note
 
 QUIET_S = 3.0  # for links that were made twice to have settled
 HANG_S = 6.0

@@ -11,9 +11,10 @@ from itertools import islice
 import pytest
 
 from examples.rig.baskets import Basket
-from tests.network.conftest import PROOF, Note, Rig
+from tests.network.conftest import Rig
 from tests.network.hosts import Port
 from tests.network.shop import SYNC_PORT, Account, Shop, Till, baskets_for_ever, until
+from tests.proof import PROOF, Note
 
 FIRST_SALE_S = 40.0  # from nothing to a shared sale; the promise is two minutes
 FOUND_S = 20.0  # for tills that can hear each other to be linked: interfaces are looked at every 3 s

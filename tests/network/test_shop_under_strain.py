@@ -14,10 +14,11 @@ from collections.abc import Sequence
 import pytest
 
 from tests.network.backlog import Backlog
-from tests.network.conftest import PROOF, Note, Rig
+from tests.network.conftest import Rig
 from tests.network.hosts import Network, Port
 from tests.network.path import ROOT, Wire
 from tests.network.shop import SYNC_PORT, Account, Device, Shop, Till, baskets_for_ever, until
+from tests.proof import PROOF, Note
 
 pytestmark = pytest.mark.timeout(1800 if PROOF else 200)
 

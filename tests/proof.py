@@ -1,0 +1,34 @@
+"""How much of a rig runs: a bounded share at every change, all of it with POSLINE_PROOF=1 (`make proof`)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = ["PROOF", "Note", "keep", "share"]
+
+PROOF = bool(os.environ.get("POSLINE_PROOF"))
+OUT = os.environ.get("POSLINE_PROOF_OUT")  # a JSON file that collects the figures of a proof
+
+
+class Note(Protocol):
+    """Takes a rig's figures by name."""
+
+    def __call__(self, **figures: Any) -> None: ...
+
+
+def share(bounded: int, whole: int) -> int:
+    """How often, or how many: `bounded` at every change, `whole` in a proof."""
+    return whole if PROOF else bounded
+
+
+def keep(name: str, figures: dict[str, Any]) -> None:
+    """Print the figures of the rig `name`, and keep them where POSLINE_PROOF_OUT says."""
+    print(f"{name}: {json.dumps(figures)}")
+    if OUT:
+        path = Path(OUT)
+        found = json.loads(path.read_text()) if path.exists() else {}
+        found[name] = {**found.get(name, {}), **figures}
+        path.write_text(json.dumps(found, indent=2) + "\n")
