@@ -21,7 +21,7 @@ __all__ = ["Measured", "catch_up", "measure"]
 
 STARTS, ASKED, RUNG = 3, 20, 100
 SYNCED_S = 3_600.0
-LOOK_S = 0.02
+LOOK_S = 0.1
 
 
 @dataclass(slots=True)
