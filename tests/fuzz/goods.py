@@ -23,7 +23,7 @@ from posline.till.catalogue import BadRow, Row, read_catalogue, write_catalogue
 from tests.fuzz.mutate import EDGES, TEXTS, spoil, twist_text
 from tests.fuzz.target import Target, items_mutator, refusing, scratch
 
-__all__ = ["CATALOGUES", "LABELS", "PAYMENTS", "PRODUCTS"]
+__all__ = ["CATALOGUES", "LABELS", "PAYMENTS", "PRODUCTS", "payment_seeds"]
 
 
 # -- labels of scales ------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def _with_check(text: str) -> str:
     return f"{text}6304{_crc(f'{text}6304')}"
 
 
-def _payment_seeds() -> list[bytes]:
+def payment_seeds() -> list[bytes]:
     account = "0032d9131dda6e894d78b44a756e37874ba00106MEZNPK0224PK36MEZN0001234567890123"
     start = f"00020101021128{len(account):02}{account}52045411530358658"
     return [_with_check(text).encode() for text in (f"{start}02PK5908Al-Karam6006Lahore", f"{start}02PK5909شاپ لاہور6006Lahore62070703T01", f"{start}02PK54031005908Al-Karam6006Lahore")]
@@ -264,6 +264,6 @@ def _check_catalogue(data: bytes) -> str:
 
 
 LABELS = Target("labels", _label_seeds, _mutate_label, _check_label, 50_000)
-PAYMENTS = Target("payments", _payment_seeds, _mutate_payment, _check_payment, 30_000)
+PAYMENTS = Target("payments", payment_seeds, _mutate_payment, _check_payment, 30_000)
 PRODUCTS = Target("products", _product_seeds, items_mutator, _check_product, 70_000)
 CATALOGUES = Target("catalogues", _catalogue_seeds, _mutate_catalogue, _check_catalogue, 12_000)

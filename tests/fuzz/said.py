@@ -23,7 +23,7 @@ from tests.fuzz.mutate import spoil, tree
 from tests.fuzz.target import Target, items_mutator, json_mutator, scratch
 from tests.kit import key_of
 
-__all__ = ["ANSWERS", "FILES", "SHARED"]
+__all__ = ["ANSWERS", "FILES", "SHARED", "shared_values"]
 
 ADAPTERS = {
     name: FiscalSetting(name, "a" * 26, pos_id=7, qr_url="https://x.y/?n=") for name in ("fbr_ims", "fbr_di", "pra_eims")
@@ -91,8 +91,8 @@ def _check_answer(data: bytes) -> str:
 # -- shared settings -------------------------------------------------------------------------------
 
 
-def _shared_seeds() -> list[bytes]:
-    """[name of a setting, its value]."""
+def shared_values() -> list[tuple[str, Any]]:
+    """(name of a setting, a sound value), and what else is read of what others wrote."""
     seller = {"ntn": "1", "name": "n", "province": "Punjab", "address": "Lahore"}
     values: list[tuple[str, Any]] = [
         ("tax", {"standard": {"name": "S", "mode": "printed", "rates": [{"rate": "17"}, {"from": "2023-02-14", "rate": "18", "by_tender": {"card": "5"}}]}, "food": "5"}),
@@ -103,7 +103,11 @@ def _shared_seeds() -> list[bytes]:
         ("fiscal", {"adapter": "fbr_di", "filer": "a" * 26, "pos_id": 5, "url": "https://x.y/GetInvoiceNumberByModel", "seller": seller, "payment_modes": {"cash": 1}, "sale_types": {"standard": "Goods"}, "from_day": "2026-12-01"}),
         ("figures", {"sales": {"count": 1, "total": 5}, "tenders": {"cash": 5}, "taxes": [], "net": 5}),
     ]  # fmt: skip
-    return [json.dumps(value).encode() for value in values]
+    return values
+
+
+def _shared_seeds() -> list[bytes]:
+    return [json.dumps(value).encode() for value in shared_values()]
 
 
 def _check_shared(data: bytes) -> str:
