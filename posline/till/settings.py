@@ -55,7 +55,7 @@ class Settings:
         try:
             tokens = {hash: HandedOut(**found) for hash, found in held.pop("tokens", {}).items()}
             return msgspec.convert(asdict(cls(**held, tokens=tokens)), cls)  # each of its kind, or the till trips later
-        except (TypeError, AttributeError, msgspec.ValidationError) as error:
+        except (TypeError, AttributeError, ValueError) as error:
             raise FolderDamaged(
                 f"the settings in {folder.path} are not those of a till of this version ({error}): update Posline, or "
                 "name another folder with --data"

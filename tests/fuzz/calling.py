@@ -84,7 +84,7 @@ def _query(query: Mapping[str, Any], rng: Random, broken: bool) -> bytes:
         elif how == 1:
             pairs.append(pairs[at])
         elif how == 2:
-            return spoil(urlencode(pairs).encode(), rng).replace(b" ", b"+")
+            return bytes(byte for byte in spoil(urlencode(pairs).encode(), rng) if 0x20 < byte < 0x7F and byte != 0x23)
         else:
             pairs[at] = (pairs[at][0], rng.choice((twist_text(pairs[at][1], rng), rng.choice(TEXTS)))[:3000])
     return urlencode([(name.encode("utf-8", "replace"), text.encode("utf-8", "replace")) for name, text in pairs]).encode()
@@ -164,8 +164,8 @@ class Caller:
             if not all(isinstance(found.get(name), str) and found[name] for name in ("type", "title", "detail")):
                 return "a refusal without words"
             faults = found.get("errors", [])
-            if any(set(fault) != {"field", "detail"} or not fault["field"] for fault in faults):
-                return "a fault that names no field"
+            if any(set(fault) != {"field", "detail"} or not fault["detail"] for fault in faults):
+                return "a fault that does not say what is wrong"
             return "a bad request that names no field" if answer.status == 422 and not faults else None
         if kind.startswith("application/json") and _strictly(answer.body) is None:
             return "an answer that is no JSON"

@@ -120,7 +120,7 @@ HEAD_OFFICE: tuple[Call, ...] = (
     Call("GET /api/shops", "/api/shops"),
     Call("GET /api/shops/{shop}/reports/day/{day}", "/api/shops/{shop}/reports/day/{day}", {"format": "json"}),
     Call("GET /api/shops/{shop}/reports/{kind}", "/api/shops/{shop}/reports/{report}", {"format": "csv", "from": "{day}", "to": "{day}"}),
-    Call("GET /api/shops/{shop}/sales", "/api/shops/{shop}/sales", LIST | {"day": "{day}", "till": "{till}", "order": "newest"}),
+    Call("GET /api/shops/{shop}/sales", "/api/shops/{shop}/sales", {"after": "0", "limit": "20", "day": "{day}", "till": "{till}", "order": "newest"}),
     Call("GET /api/shops/{shop}/sales/{wanted}", "/api/shops/{shop}/sales/{sale}"),
     Call("GET /api/feed", "/api/feed", {"after": "0", "limit": "100"}),
     Call("GET /healthz", "/healthz"),

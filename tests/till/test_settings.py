@@ -34,10 +34,11 @@ def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "held",
     [
-        {"sync_port": "x"}, {"shop": 5}, {"label": None}, {"printer": []}, {"joining": 5}, {"invitations": {"a": "b"}},
-        {"tokens": {"a": {"role": 5}}}, {"tokens": {"a": {"role": "write", "author": []}}}, {"tokens": []}, {"newer": 1},
+        {"sync_port": "x"}, {"shop": 5}, {"label": None}, {"label": "\ud800"}, {"printer": []}, {"joining": 5},
+        {"invitations": {"a": "b"}}, {"tokens": []}, {"newer": 1},
+        {"tokens": {"a": {"role": 5}}}, {"tokens": {"a": {"role": "write", "author": []}}},
     ],
-    ids=str,
+    ids=repr,
 )  # fmt: skip
 def test_a_setting_of_another_kind_is_said_at_once(tmp_path: Path, held: dict[str, Any]) -> None:
     with pytest.raises(FolderDamaged, match="not those of a till"):
