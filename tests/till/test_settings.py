@@ -34,7 +34,7 @@ def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "held",
     [
-        {"sync_port": "x"}, {"shop": 5}, {"label": None}, {"label": "\ud800"}, {"printer": []}, {"joining": 5},
+        {"sync_port": "x"}, {"shop": 5}, {"label": None}, {"sync_port": "\ud800"}, {"printer": []}, {"joining": 5},
         {"invitations": {"a": "b"}}, {"tokens": []}, {"newer": 1},
         {"tokens": {"a": {"role": 5}}}, {"tokens": {"a": {"role": "write", "author": []}}},
     ],
