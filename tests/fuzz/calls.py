@@ -15,7 +15,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-__all__ = ["HEAD_OFFICE", "TILL", "Call", "filled", "routes_of"]
+__all__ = ["HEAD_OFFICE", "TEA", "TILL", "Call", "filled", "routes_of"]
 
 Body = Mapping[str, Any] | None
 

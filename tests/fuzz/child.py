@@ -12,10 +12,11 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DEADLINE_S", "HANG_S", "Failed", "Slate", "cap_memory", "rss_bytes", "start"]
+__all__ = ["DEADLINE_S", "HANG_S", "Ended", "Failed", "Slate", "cap_memory", "rss_bytes", "start"]
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 2.0  # of processor time that one input may take
@@ -67,8 +68,16 @@ def rss_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def start(module: str, arguments: list[str], folder: Path) -> list[dict[str, Any]]:
-    """Run a module of this folder as a child, and return the figures that it printed, a JSON object a line.
+@dataclass(frozen=True)
+class Ended:
+    """A child that found nothing: the JSON objects that it printed, and what it said beside."""
+
+    figures: list[dict[str, Any]]
+    told: str
+
+
+def start(module: str, arguments: list[str], folder: Path) -> Ended:
+    """Run a module of this folder as a child, until it ends.
 
     The product under test is that of POSLINE_SOURCE, or this one. Raises Failed with the input that broke a promise,
     crashed the process, or hangs.
@@ -94,7 +103,7 @@ def start(module: str, arguments: list[str], folder: Path) -> list[dict[str, Any
     if child.returncode or hung:
         how = f"hangs for {HANG_S} s" if hung else f"ended with {child.returncode}"
         raise Failed(f"{module} {how} at input {slate.count}\n{told[-6000:]}\nthe input, in hex: {slate.data.hex()[:20_000]}")
-    return [json.loads(line) for line in lines if line.startswith("{")]
+    return Ended([json.loads(line) for line in lines if line.startswith("{")], told)
 
 
 def _watch(child: subprocess.Popen[bytes], slate: Slate) -> bool:

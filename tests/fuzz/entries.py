@@ -182,4 +182,4 @@ def _figures(entry: Entry) -> str:
     return f"{len(body)} fields"
 
 
-ENTRIES = Target("entries", _seeds, _mutate, _check, 200_000)
+ENTRIES = Target("entries", _seeds, _mutate, _check, 260_000)

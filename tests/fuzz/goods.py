@@ -263,7 +263,7 @@ def _check_catalogue(data: bytes) -> str:
     return f"{min(len(good), 3)} rows {min(bad, 2)} bad"
 
 
-LABELS = Target("labels", _label_seeds, _mutate_label, _check_label, 50_000)
-PAYMENTS = Target("payments", payment_seeds, _mutate_payment, _check_payment, 30_000)
-PRODUCTS = Target("products", _product_seeds, items_mutator, _check_product, 70_000)
-CATALOGUES = Target("catalogues", _catalogue_seeds, _mutate_catalogue, _check_catalogue, 12_000)
+LABELS = Target("labels", _label_seeds, _mutate_label, _check_label, 30_000)
+PAYMENTS = Target("payments", payment_seeds, _mutate_payment, _check_payment, 20_000)
+PRODUCTS = Target("products", _product_seeds, items_mutator, _check_product, 40_000)
+CATALOGUES = Target("catalogues", _catalogue_seeds, _mutate_catalogue, _check_catalogue, 10_000)

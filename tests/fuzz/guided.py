@@ -24,7 +24,7 @@ OWN = 0.8  # of the mutations are the target's
 
 
 def main() -> None:
-    """The child's work; libFuzzer ends the process itself."""
+    """The child's work; libFuzzer says its figures on stderr, and ends the process itself."""
     parser = argparse.ArgumentParser()
     parser.add_argument("target", choices=sorted(TARGETS))
     parser.add_argument("--runs", type=int, default=100_000)

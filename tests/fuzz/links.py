@@ -241,4 +241,4 @@ def _this_till_goes_on(till: Device) -> None:
     assert [one.status for one in found] == [Status.COUNTED]
 
 
-LINKS = Target("links", _seeds, _mutate, _check, 12_000)
+LINKS = Target("links", _seeds, _mutate, _check, 6_000)

@@ -273,7 +273,7 @@ def _check_codes(data: bytes) -> str:
     return "opened"
 
 
-INVITATIONS = Target("invitations", _invitation_seeds, _twist_bytes, _check_invitation, 70_000)
-STATEMENTS = Target("statements", _statement_seeds, _mutate_statement, _check_statement, 25_000)
-KEYS = Target("keys", lambda: [key_of(name).code().encode() for name in ("alif", "be")], _twist_bytes, _check_key, 10_000)
-CODES = Target("codes", _code_seeds, _mutate_codes, _check_codes, 40_000)
+INVITATIONS = Target("invitations", _invitation_seeds, _twist_bytes, _check_invitation, 60_000)
+STATEMENTS = Target("statements", _statement_seeds, _mutate_statement, _check_statement, 20_000)
+KEYS = Target("keys", lambda: [key_of(name).code().encode() for name in ("alif", "be")], _twist_bytes, _check_key, 8_000)
+CODES = Target("codes", _code_seeds, _mutate_codes, _check_codes, 26_000)

@@ -201,6 +201,6 @@ def _check_file(data: bytes) -> str:
     return " ".join(said) or "damaged"
 
 
-ANSWERS = Target("answers", _answer_seeds, _mutate_answer, _check_answer, 60_000)
-SHARED = Target("shared", _shared_seeds, items_mutator, _check_shared, 50_000)
-FILES = Target("files", _file_seeds, json_mutator, _check_file, 20_000)
+ANSWERS = Target("answers", _answer_seeds, _mutate_answer, _check_answer, 20_000)
+SHARED = Target("shared", _shared_seeds, items_mutator, _check_shared, 15_000)
+FILES = Target("files", _file_seeds, json_mutator, _check_file, 5_000)

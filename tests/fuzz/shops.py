@@ -150,4 +150,4 @@ def _seeds() -> list[bytes]:
     return [pack(_history(rng)) for _ in range(30)]
 
 
-SHOPS = Target("shops", _seeds, _mutate, _check, 12_000)
+SHOPS = Target("shops", _seeds, _mutate, _check, 10_000)

@@ -455,5 +455,5 @@ def _state_seeds() -> list[bytes]:
     return [encode_state(state) for state in some]
 
 
-UPDATES = Target("updates", _seeds, _mutate, _check, 190_000)
+UPDATES = Target("updates", _seeds, _mutate, _check, 120_000)
 STATES = Target("states", _state_seeds, spoil, _state_check, 30_000)

@@ -286,6 +286,6 @@ def _body_seeds() -> list[bytes]:
     return [json.dumps(value).encode() for value in (sale, {"a": nested}, {"a": ["\\\"[{", "é\ud83d\ude00"], "": None})]
 
 
-FRAMES = Target("frames", lambda: [encode(frame) for frame in frames()], mutate_frame, _check_frame, 130_000)
-MESSAGES = Target("messages", lambda: [write(m).encode() for m in messages()], mutate_message, _check_message, 100_000)
-BODIES = Target("bodies", _body_seeds, json_mutator, _check_body, 60_000)
+FRAMES = Target("frames", lambda: [encode(frame) for frame in frames()], mutate_frame, _check_frame, 150_000)
+MESSAGES = Target("messages", lambda: [write(m).encode() for m in messages()], mutate_message, _check_message, 120_000)
+BODIES = Target("bodies", _body_seeds, json_mutator, _check_body, 50_000)
