@@ -56,11 +56,20 @@ async def ask(app: ASGIApp, asked: Asked) -> Answer:
     if asked.body and not any(name in (b"content-length", b"transfer-encoding") for name, _ in headers):
         headers.append((b"content-length", str(len(asked.body)).encode()))
     scope = {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": asked.method,
-        "scheme": "http", "path": unquote_to_bytes(asked.path).decode("utf-8", "replace"), "raw_path": asked.path,
-        "query_string": asked.query, "root_path": "", "headers": headers, "client": ("127.0.0.1", 40_000),
-        "server": ("127.0.0.1", PORT), "state": {},
-    }  # fmt: skip
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": asked.method,
+        "scheme": "http",
+        "path": unquote_to_bytes(asked.path).decode("utf-8", "replace"),
+        "raw_path": asked.path,
+        "query_string": asked.query,
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 40_000),
+        "server": ("127.0.0.1", PORT),
+        "state": {},
+    }
     pieces: Sequence[bytes] = [asked.body[:700], asked.body[700:]] if len(asked.body) > 700 else [asked.body]
     waiting = [{"type": "http.request", "body": p, "more_body": n + 1 < len(pieces)} for n, p in enumerate(pieces)]
     gone, first = asyncio.Event(), asyncio.Event()

@@ -20,8 +20,8 @@ from starlette.applications import Starlette
 
 from tests.fuzz.asgi import Answer, Asked, ask
 from tests.fuzz.calls import Call, filled
-from tests.fuzz.mutate import TEXTS, dump, spoil, twist, twist_text
 from tests.fuzz.child import Slate
+from tests.fuzz.mutate import TEXTS, dump, spoil, twist, twist_text
 
 __all__ = ["Caller", "Watcher", "spoilt"]
 
@@ -29,15 +29,37 @@ BODY_BYTES_MAX = 8 << 20  # of an answer: a thousand sales with their lines
 SECONDS_MAX = 4.0  # of processor time, that one answer may take
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "BREW")
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"content-type", b"text/plain"), (b"content-type", b"multipart/form-data; boundary=\xff"), (b"content-type", b""),
-    (b"posline-till", b"a" * 26), (b"posline-till", b"\xff\xfe"), (b"posline-till", b""), (b"origin", b"null"), (b"origin", b"http://[broken"),
-    (b"host", b"evil.example"), (b"host", b""), (b"host", b"[::1]:8700"), (b"host", b"\xff"), (b"sec-fetch-site", b"cross-site"),
-    (b"if-none-match", b'*, "x", W/'), (b"content-length", b"abc"), (b"content-length", b"99999999999999999999999999"),
-    (b"content-length", b"-1"), (b"content-length", b"\xb2"), (b"cookie", b"posline-session-=x; =; \xff=\xff; a"), (b"cookie", b";;;="),
-    (b"authorization", b"Bearer "), (b"authorization", b"Bearer \xff\xfe"), (b"authorization", b"Basic x"), (b"accept", b"\x00"),
-    (b"accept-encoding", b"gzip;q=nan"), (b"range", b"bytes=0-0,-1"), (b"x" * 5000, b"y" * 5000), (b"transfer-encoding", b"chunked"),
-    (b"expect", b"100-continue"), (b"if-modified-since", b"yesterday"),
-)  # fmt: skip
+    (b"content-type", b"text/plain"),
+    (b"content-type", b"multipart/form-data; boundary=\xff"),
+    (b"content-type", b""),
+    (b"posline-till", b"a" * 26),
+    (b"posline-till", b"\xff\xfe"),
+    (b"posline-till", b""),
+    (b"origin", b"null"),
+    (b"origin", b"http://[broken"),
+    (b"host", b"evil.example"),
+    (b"host", b""),
+    (b"host", b"[::1]:8700"),
+    (b"host", b"\xff"),
+    (b"sec-fetch-site", b"cross-site"),
+    (b"if-none-match", b'*, "x", W/'),
+    (b"content-length", b"abc"),
+    (b"content-length", b"99999999999999999999999999"),
+    (b"content-length", b"-1"),
+    (b"content-length", b"\xb2"),
+    (b"cookie", b"posline-session-=x; =; \xff=\xff; a"),
+    (b"cookie", b";;;="),
+    (b"authorization", b"Bearer "),
+    (b"authorization", b"Bearer \xff\xfe"),
+    (b"authorization", b"Basic x"),
+    (b"accept", b"\x00"),
+    (b"accept-encoding", b"gzip;q=nan"),
+    (b"range", b"bytes=0-0,-1"),
+    (b"x" * 5000, b"y" * 5000),
+    (b"transfer-encoding", b"chunked"),
+    (b"expect", b"100-continue"),
+    (b"if-modified-since", b"yesterday"),
+)
 
 
 class Watcher(logging.Handler):
@@ -65,7 +87,9 @@ def _path(template: str, places: Mapping[str, Any], rng: Random, broken: bool) -
             continue
         how = rng.randrange(4)
         if how == 0:
-            made.append(quote_from_bytes(rng.choice((b"\xff", b"\x00", b"\xed\xa0\x80", b"..", b"%", b"a/b", b"\n", b" "))))
+            made.append(
+                quote_from_bytes(rng.choice((b"\xff", b"\x00", b"\xed\xa0\x80", b"..", b"%", b"a/b", b"\n", b" ")))
+            )
         elif how == 1:
             made.append(rng.choice(("%", "%zz", "%C3", "..", ".", "", ";a=b", "*")))
         else:
@@ -80,14 +104,18 @@ def _query(query: Mapping[str, Any], rng: Random, broken: bool) -> bytes:
         at = rng.randrange(len(pairs)) if pairs else -1
         how = rng.randrange(5)
         if how == 0 or at < 0:
-            pairs.append((rng.choice((*query, "limit", "after", "day", "format")) if query else "limit", rng.choice(TEXTS)))
+            pairs.append(
+                (rng.choice((*query, "limit", "after", "day", "format")) if query else "limit", rng.choice(TEXTS))
+            )
         elif how == 1:
             pairs.append(pairs[at])
         elif how == 2:
             return bytes(byte for byte in spoil(urlencode(pairs).encode(), rng) if 0x20 < byte < 0x7F and byte != 0x23)
         else:
             pairs[at] = (pairs[at][0], rng.choice((twist_text(pairs[at][1], rng), rng.choice(TEXTS)))[:3000])
-    return urlencode([(name.encode("utf-8", "replace"), text.encode("utf-8", "replace")) for name, text in pairs]).encode()
+    return urlencode(
+        [(name.encode("utf-8", "replace"), text.encode("utf-8", "replace")) for name, text in pairs]
+    ).encode()
 
 
 def _body(body: Any, rng: Random, broken: bool) -> bytes:
@@ -97,7 +125,19 @@ def _body(body: Any, rng: Random, broken: bool) -> bytes:
     if how == 0:
         return spoil(dump(body), rng)
     if how == 1:
-        return rng.choice((b"", b"[]", b"null", b"{", b"\xff", b"\xef\xbb\xbf{}", b"[" * 30_000, b'{"a":' * 20_000, b'{"id":1e999999}'))
+        return rng.choice(
+            (
+                b"",
+                b"[]",
+                b"null",
+                b"{",
+                b"\xff",
+                b"\xef\xbb\xbf{}",
+                b"[" * 30_000,
+                b'{"a":' * 20_000,
+                b'{"id":1e999999}',
+            )
+        )
     if how == 2 and rng.random() < 0.2:
         return dump(body) + b" " * (1 << 20)
     for _ in range(rng.choice((1, 1, 1, 2))):
@@ -109,7 +149,9 @@ def spoilt(call: Call, places: Mapping[str, Any], rng: Random, *, headers: Seque
     """A request made from the example: one in six as it stands, the others broken in a place or two."""
     kinds = ["body"] * 6 * (call.body is not None) + ["query"] * 3 * bool(call.query) + ["path", "headers"]
     broken = set() if rng.random() < 0.16 else {rng.choice(kinds) for _ in range(rng.choice((1, 1, 2)))}
-    asked = Asked(call.method, _path(call.path, places, rng, "path" in broken), _query(call.query, rng, "query" in broken))
+    asked = Asked(
+        call.method, _path(call.path, places, rng, "path" in broken), _query(call.query, rng, "query" in broken)
+    )
     if call.body is not None:
         asked.body = _body(filled(dict(call.body), places, rng), rng, "body" in broken)
         asked.headers.append((b"content-type", b"application/json"))

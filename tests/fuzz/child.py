@@ -102,7 +102,9 @@ def start(module: str, arguments: list[str], folder: Path) -> Ended:
         lines = out.read().splitlines()
     if child.returncode or hung:
         how = f"hangs for {HANG_S} s" if hung else f"ended with {child.returncode}"
-        raise Failed(f"{module} {how} at input {slate.count}\n{told[-6000:]}\nthe input, in hex: {slate.data.hex()[:20_000]}")
+        raise Failed(
+            f"{module} {how} at input {slate.count}\n{told[-6000:]}\nthe input, in hex: {slate.data.hex()[:20_000]}"
+        )
     return Ended([json.loads(line) for line in lines if line.startswith("{")], told)
 
 

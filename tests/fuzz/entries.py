@@ -31,37 +31,146 @@ def bodies() -> list[tuple[str, dict[str, Any]]]:
     """(kind, its own fields) of one or more sound entries of each kind that a counter writes."""
     rupee = {"sku": "TEA", "quantity": "2", "price": 250}
     taxed = {"sku": "OIL", "quantity": "1.5", "price": 1180, "rate": "18", "tax": 270, "class": "standard"}
-    on_top = {"sku": "SUV", "quantity": "1", "price": 1000, "rate": "7.5", "tax": 75, "mode": "exclusive", "name": "Suit"}
-    printed = {"sku": "COLA", "quantity": "3", "price": 100, "discount": 20, "rate": "18", "tax": 55, "mode": "printed", "mrp": 120}
+    on_top = {
+        "sku": "SUV",
+        "quantity": "1",
+        "price": 1000,
+        "rate": "7.5",
+        "tax": 75,
+        "mode": "exclusive",
+        "name": "Suit",
+    }
+    printed = {
+        "sku": "COLA",
+        "quantity": "3",
+        "price": 100,
+        "discount": 20,
+        "rate": "18",
+        "tax": 55,
+        "mode": "printed",
+        "mrp": 120,
+    }
     shared = [dict(rupee, rate="18", tax=77), dict(rupee, sku="B", rate="18", tax=76)]
     back = {"sale": SALE, "of": HASH, "reason": "broken"}
     customer = {"customer": SALE, "name": "Bilal", "phone": "0300", "limit": 5000, "active": True}
     number = {"number": 7, "label": "A"}
     return [
         ("sale", number | {"lines": [rupee], "total": 500}),
-        ("sale", number | {"lines": [rupee, taxed, on_top, printed], "total": 500 + 1770 + 1075 + 280, "rounding": -5,
-                           "tenders": [{"kind": "cash", "amount": 3000}, {"kind": "card", "amount": 700, "reference": "x"}], "change": 80}),
-        ("sale", number | {"lines": shared, "total": 1000, "tax_by": "receipt", "customer": SALE, "note": "n",
-                           "filing": {"adapter": "fbr_ims", "filer": "a" * 26}, "tenders": [{"kind": "account", "amount": 1000}]}),
-        ("refund", number | back | {"lines": [{"line": 1, "sku": "TEA", "quantity": "1", "total": 250, "tax": 38, "rate": "18"}],
-                                    "total": 250, "tax": 38, "restock": False, "tenders": [{"kind": "cash", "amount": 250}]}),
-        ("void", back | {"lines": [{"line": 1, "sku": "TEA", "quantity": "2"}], "total": 500, "tax": 76, "discount": 10,
-                         "taxes": [{"total": 500, "tax": 76, "rate": "18", "class": "standard"}]}),
+        (
+            "sale",
+            number
+            | {
+                "lines": [rupee, taxed, on_top, printed],
+                "total": 500 + 1770 + 1075 + 280,
+                "rounding": -5,
+                "tenders": [{"kind": "cash", "amount": 3000}, {"kind": "card", "amount": 700, "reference": "x"}],
+                "change": 80,
+            },
+        ),
+        (
+            "sale",
+            number
+            | {
+                "lines": shared,
+                "total": 1000,
+                "tax_by": "receipt",
+                "customer": SALE,
+                "note": "n",
+                "filing": {"adapter": "fbr_ims", "filer": "a" * 26},
+                "tenders": [{"kind": "account", "amount": 1000}],
+            },
+        ),
+        (
+            "refund",
+            number
+            | back
+            | {
+                "lines": [{"line": 1, "sku": "TEA", "quantity": "1", "total": 250, "tax": 38, "rate": "18"}],
+                "total": 250,
+                "tax": 38,
+                "restock": False,
+                "tenders": [{"kind": "cash", "amount": 250}],
+            },
+        ),
+        (
+            "void",
+            back
+            | {
+                "lines": [{"line": 1, "sku": "TEA", "quantity": "2"}],
+                "total": 500,
+                "tax": 76,
+                "discount": 10,
+                "taxes": [{"total": 500, "tax": 76, "rate": "18", "class": "standard"}],
+            },
+        ),
         ("cash", {"direction": "out", "amount": 500, "reason": "tea", "approved": "Asma"}),
         ("payment", {"customer": SALE, "amount": 500, "tenders": [{"kind": "cash", "amount": 500}], "note": ""}),
         ("customer", customer | {"seen": {"a" * 26: HASH}}),
-        ("stock", {"moves": [{"sku": "TEA", "quantity": "-1.5", "reason": "spoilt", "counted": "3"}, {"sku": "OIL", "quantity": "10", "reason": "came", "opening": True}]}),
+        (
+            "stock",
+            {
+                "moves": [
+                    {"sku": "TEA", "quantity": "-1.5", "reason": "spoilt", "counted": "3"},
+                    {"sku": "OIL", "quantity": "10", "reason": "came", "opening": True},
+                ]
+            },
+        ),
         ("hold", {"name": "Table 4", "sale": SALE, "cart": {"lines": [rupee], "customer": ""}}),
         ("unhold", {"hold": SALE, "why": "recalled"}),
         ("shift opened", {"float": 5000}),
-        ("shift closed", {"shift": SALE, "float": 5000, "covers": [[5, 1, 9]], "counted": {"cash": 100}, "expected": {"cash": 90}, "figures": {"net": 5}}),
+        (
+            "shift closed",
+            {
+                "shift": SALE,
+                "float": 5000,
+                "covers": [[5, 1, 9]],
+                "counted": {"cash": 100},
+                "expected": {"cash": 90},
+                "figures": {"net": 5},
+            },
+        ),
         ("day closed", {"of_day": DAY, "vector": [["a" * 26, 5, 9]], "z": HASH}),
-        ("filing", {"sale": SALE, "of": HASH, "usin": f"{SALE.replace('-', '')}-{HASH[:8]}", "adapter": "fbr_ims", "filer": "a" * 26, "state": "accepted", "number": "123", "qr": "123", "code": "100", "errors": ["e"], "after": [HASH]}),
+        (
+            "filing",
+            {
+                "sale": SALE,
+                "of": HASH,
+                "usin": f"{SALE.replace('-', '')}-{HASH[:8]}",
+                "adapter": "fbr_ims",
+                "filer": "a" * 26,
+                "state": "accepted",
+                "number": "123",
+                "qr": "123",
+                "code": "100",
+                "errors": ["e"],
+                "after": [HASH],
+            },
+        ),
         ("redate", {"author": "a" * 26, "of": 5, "first": 1, "last": 9, "to": DAY, "seen": {}}),
-        ("products", {"products": [{"sku": "TEA", "name": "Tea", "price": 250, "barcodes": ["1", "2"], "tax_rate": "18", "mrp": 300, "low_stock": "2.5", "labels": {"x": "y"}, "favourite": "2/14", "active": False, "name_ur": "چائے"}], "seen": {}}),
+        (
+            "products",
+            {
+                "products": [
+                    {
+                        "sku": "TEA",
+                        "name": "Tea",
+                        "price": 250,
+                        "barcodes": ["1", "2"],
+                        "tax_rate": "18",
+                        "mrp": 300,
+                        "low_stock": "2.5",
+                        "labels": {"x": "y"},
+                        "favourite": "2/14",
+                        "active": False,
+                        "name_ur": "چائے",
+                    }
+                ],
+                "seen": {},
+            },
+        ),
         ("setting", {"name": "rounding", "value": 100, "seen": {}}),
         ("of tomorrow", {"what": ["ever"]}),
-    ]  # fmt: skip
+    ]
 
 
 @cache
@@ -76,9 +185,17 @@ def envelope(kind: str, fields: dict[str, Any], rng: Random, writer: Writer | No
     author = writer or _writer()
     prev = author.last.hash.hex()[:24] if author.last is not None else ""
     return {
-        "v": 1, "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)), "kind": kind, "till": author.id, "run": author.run,
-        "seq": author.seq + 1, "prev": prev, "at": f"{DAY}T12:00:00.000+05:00", "day": DAY, "by": "Asma",
-    } | fields  # fmt: skip
+        "v": 1,
+        "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
+        "kind": kind,
+        "till": author.id,
+        "run": author.run,
+        "seq": author.seq + 1,
+        "prev": prev,
+        "at": f"{DAY}T12:00:00.000+05:00",
+        "day": DAY,
+        "by": "Asma",
+    } | fields
 
 
 def resign(raw: bytes, writer: Writer | None = None) -> bytes:

@@ -32,10 +32,14 @@ __all__ = ["CATALOGUES", "LABELS", "PAYMENTS", "PRODUCTS", "payment_seeds"]
 def _label_seeds() -> list[bytes]:
     """[patterns, barcode, price, an amount]."""
     patterns = [
-        [*PATTERNS], [{"pattern": "02.....C{NNDD}*", "value": "pieces"}], [{"pattern": "2*....C{NNDDD}", "value": "price", "note": "n"}],
+        [*PATTERNS],
+        [{"pattern": "02.....C{NNDD}*", "value": "pieces"}],
+        [{"pattern": "2*....C{NNDDD}", "value": "price", "note": "n"}],
         [{"pattern": "20....{NNNNDD}", "value": "price"}, {"pattern": "0......{NNNNN}", "value": "weight"}],
-    ]  # fmt: skip
-    codes = [f"{stem}{ean_check_digit(stem)}" for stem in ("211234501500", "231234500999", "021234512345", "201234000150")]
+    ]
+    codes = [
+        f"{stem}{ean_check_digit(stem)}" for stem in ("211234501500", "231234500999", "021234512345", "201234000150")
+    ]
     return [json.dumps([pattern, code, 37_550, 4321]).encode() for pattern in patterns for code in codes]
 
 
@@ -47,7 +51,12 @@ def _mutate_label(data: bytes, rng: Random) -> bytes:
             return spoil(data, rng)
         stem = f"{rng.choice(('21', '23', '02', '20', '29', '04'))}{rng.randrange(10**10):010}"
         code = f"{stem}{ean_check_digit(stem) if rng.random() < 0.9 else rng.randrange(10)}"
-        new = [patterns, code, rng.choice((price, rng.randrange(10**6), 1, MAX_MONEY)), rng.choice((amount, rng.randrange(10**6), 1, MAX_MONEY))]
+        new = [
+            patterns,
+            code,
+            rng.choice((price, rng.randrange(10**6), 1, MAX_MONEY)),
+            rng.choice((amount, rng.randrange(10**6), 1, MAX_MONEY)),
+        ]
         return json.dumps(new).encode()
     return items_mutator(data, rng)
 
@@ -76,7 +85,7 @@ def _check_label(data: bytes) -> str:
         quantity, dearer, discount = priced_line(amount, price)
         assert 0 < quantity <= QUANTITY_MAX and discount >= 0 and type(dearer) is int
         assert line_total(dearer, quantity, discount) == amount, "the line costs something else than the label says"
-        assert not price or dearer >= min(price, dearer) and (quantity == 1000 or dearer >= price)
+        assert not price or (dearer >= min(price, dearer) and (quantity == 1000 or dearer >= price))
         said += " priced"
     return said
 
@@ -101,7 +110,14 @@ def _with_check(text: str) -> str:
 def payment_seeds() -> list[bytes]:
     account = "0032d9131dda6e894d78b44a756e37874ba00106MEZNPK0224PK36MEZN0001234567890123"
     start = f"00020101021128{len(account):02}{account}52045411530358658"
-    return [_with_check(text).encode() for text in (f"{start}02PK5908Al-Karam6006Lahore", f"{start}02PK5909شاپ لاہور6006Lahore62070703T01", f"{start}02PK54031005908Al-Karam6006Lahore")]
+    return [
+        _with_check(text).encode()
+        for text in (
+            f"{start}02PK5908Al-Karam6006Lahore",
+            f"{start}02PK5909شاپ لاہور6006Lahore62070703T01",
+            f"{start}02PK54031005908Al-Karam6006Lahore",
+        )
+    ]
 
 
 def _mutate_payment(data: bytes, rng: Random) -> bytes:
@@ -154,19 +170,37 @@ def _check_payment(data: bytes) -> str:
 # -- products --------------------------------------------------------------------------------------
 
 FULL: dict[str, Any] = {
-    "sku": "TEA", "name": "Tea", "name_ur": "چائے", "price": 250, "barcode": "8964000000001", "barcodes": ["8964000000001", "036000291452"],
-    "department": "Tea", "unit": "kg", "tax": "standard", "tax_rate": "18", "mrp": 300, "third_schedule": True, "hs_code": "0902.1000",
-    "uom": "KG", "sro_schedule": "x", "sro_serial": "y", "favourite": "2/14", "stock": "-1.5", "low_stock": "3", "active": False,
+    "sku": "TEA",
+    "name": "Tea",
+    "name_ur": "چائے",
+    "price": 250,
+    "barcode": "8964000000001",
+    "barcodes": ["8964000000001", "036000291452"],
+    "department": "Tea",
+    "unit": "kg",
+    "tax": "standard",
+    "tax_rate": "18",
+    "mrp": 300,
+    "third_schedule": True,
+    "hs_code": "0902.1000",
+    "uom": "KG",
+    "sro_schedule": "x",
+    "sro_serial": "y",
+    "favourite": "2/14",
+    "stock": "-1.5",
+    "low_stock": "3",
+    "active": False,
     "labels": {"brand": "Tapal", "x": "y"},
-}  # fmt: skip
+}
 
 
 def _product_seeds() -> list[bytes]:
     """[fields of a product, what is edited]."""
     return [
-        json.dumps([FULL, {"price": 300, "barcode": "1"}]).encode(), json.dumps([FULL, {"barcodes": [], "labels": None}]).encode(),
+        json.dumps([FULL, {"price": 300, "barcode": "1"}]).encode(),
+        json.dumps([FULL, {"barcodes": [], "labels": None}]).encode(),
         json.dumps([{"sku": "1", "name": "n", "price": 0}, {"name": "other", "stock": 5}]).encode(),
-    ]  # fmt: skip
+    ]
 
 
 def _check_product(data: bytes) -> str:
@@ -203,10 +237,25 @@ def _check_product(data: bytes) -> str:
 
 
 def _catalogue_seeds() -> list[bytes]:
-    lines = list(write_catalogue([product_of(FULL), product_of({"sku": "'=1", "name": "=x", "price": 5}), product_of({"sku": "C", "name": 'a "b", c', "price": 10**12})]))
+    lines = list(
+        write_catalogue(
+            [
+                product_of(FULL),
+                product_of({"sku": "'=1", "name": "=x", "price": 5}),
+                product_of({"sku": "C", "name": 'a "b", c', "price": 10**12}),
+            ]
+        )
+    )
     plain = "".join(lines).encode()
     small = b"sku,name,price\nA,Tea,100\nB,Oil,200\n\nA,again,1\n"
-    return [plain, small, b"\xef\xbb\xbf" + small, gzip.compress(small, mtime=0), small.replace(b"\n", b"\r\n"), b"price,name,sku,active,mrp\n5,x,D,yes,\n"]
+    return [
+        plain,
+        small,
+        b"\xef\xbb\xbf" + small,
+        gzip.compress(small, mtime=0),
+        small.replace(b"\n", b"\r\n"),
+        b"price,name,sku,active,mrp\n5,x,D,yes,\n",
+    ]
 
 
 def _mutate_catalogue(data: bytes, rng: Random) -> bytes:
@@ -231,7 +280,9 @@ def _mutate_catalogue(data: bytes, rng: Random) -> bytes:
         rows[at].append(rng.choice(TEXTS)[:300])
     elif rows[at]:
         cell = rng.randrange(len(rows[at]))
-        rows[at][cell] = rng.choice((twist_text(rows[at][cell], rng), str(rng.choice(EDGES)), rng.choice(TEXTS)))[:70_000]
+        rows[at][cell] = rng.choice((twist_text(rows[at][cell], rng), str(rng.choice(EDGES)), rng.choice(TEXTS)))[
+            :70_000
+        ]
     made = io.StringIO()
     csv.writer(made, lineterminator=rng.choice(("\n", "\r\n"))).writerows(rows)
     return made.getvalue().encode("utf-8", "replace" if rng.random() < 0.5 else "surrogatepass")

@@ -14,7 +14,9 @@ from random import Random
 
 import atheris
 
-with atheris.instrument_imports(include=["posline.core", "posline.sync", "posline.trust", "posline.till", "posline.storage"]):
+with atheris.instrument_imports(
+    include=["posline.core", "posline.sync", "posline.trust", "posline.till", "posline.storage"]
+):
     from tests.fuzz.child import DEADLINE_S, Slate, cap_memory
     from tests.fuzz.target import checked
     from tests.fuzz.targets import TARGETS

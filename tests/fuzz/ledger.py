@@ -33,7 +33,11 @@ class Answered:
         for line in answer["lines"]:
             extra = line["total"] - _cost(line)
             assert extra in (0, line["tax"]), f"a line of {line} costs something else"
-            assert 0 <= line["tax"] and line["discount"] >= 0 and all(type(line[n]) is int for n in ("price", "tax", "total"))
+            assert (
+                line["tax"] >= 0
+                and line["discount"] >= 0
+                and all(type(line[n]) is int for n in ("price", "tax", "total"))
+            )
         assert answer["total"] == sum(line["total"] for line in answer["lines"]), "the lines are not the total"
         paid = sum(tender["amount"] for tender in answer["tenders"]) - answer["change"]
         assert paid == answer["total"] + answer["rounding"], "what was paid is not what was due"
@@ -58,11 +62,15 @@ class Answered:
         """Whether the reports of all days say just this."""
         for kind, held in (("sales", self.sales), ("refunds", self.refunds), ("voids", self.voids)):
             count, total = sum(day[kind]["count"] for day in days), sum(day[kind]["total"] for day in days)
-            assert (count, total) == (len(held), sum(one["total"] for one in held.values())), f"{kind}: {count}, {total}"
+            assert (count, total) == (len(held), sum(one["total"] for one in held.values())), (
+                f"{kind}: {count}, {total}"
+            )
         net = sum(one["total"] for one in self.sales.values())
         net -= sum(one["total"] for held in (self.refunds, self.voids) for one in held.values())
         assert sum(day["net"] for day in days) == net, "the net is another"
-        assert sum(day["sales"]["tax"] for day in days) == sum(line["tax"] for one in self.sales.values() for line in one["lines"])
+        assert sum(day["sales"]["tax"] for day in days) == sum(
+            line["tax"] for one in self.sales.values() for line in one["lines"]
+        )
         tenders: Counter[str] = Counter()
         for one in self.sales.values():
             for tender in one["tenders"]:

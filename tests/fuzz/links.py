@@ -6,6 +6,7 @@ taken and counted. An input is one connection: who it is, and what it says.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from functools import cache
 from random import Random
@@ -65,7 +66,10 @@ def _honest() -> tuple[list[bytes], str, int]:
     """What the honest till sends: its run, a sale and a seal; the sale's id and total."""
     writer = Writer("pe")
     entries = [writer.begin(), writer.sale(777), writer.seal()]
-    frames = [encode(Update(JOURNAL, lone_update(2**50 + n, writer.id, [entry.raw.decode()]))) for n, entry in enumerate(entries)]
+    frames = [
+        encode(Update(JOURNAL, lone_update(2**50 + n, writer.id, [entry.raw.decode()])))
+        for n, entry in enumerate(entries)
+    ]
     return frames, entries[1].id, 777
 
 
@@ -100,15 +104,22 @@ def _recorded() -> list[bytes]:
 def _seeds() -> list[bytes]:
     journal = Update(JOURNAL, lone_update(77, "a" * 26, [dump(envelope(*bodies()[0], Random(5))).decode()]))
     stock = [
-        encode(AuthToken(JOURNAL, READ)), encode(SyncStep1(JOURNAL, b"\0")), encode(AuthToken("shop", READ)),
-        encode(SyncStep2(JOURNAL, b"\0\0")), encode(journal),
-    ]  # fmt: skip
+        encode(AuthToken(JOURNAL, READ)),
+        encode(SyncStep1(JOURNAL, b"\0")),
+        encode(AuthToken("shop", READ)),
+        encode(SyncStep2(JOURNAL, b"\0\0")),
+        encode(journal),
+    ]
     writer = [encode(AuthToken(JOURNAL, WRITE)), *stock[1:2], encode(journal), encode(AuthToken("catalog/1", WRITE))]
     mine = _recorded()
     return [
-        pack([b"slow replica", *mine[2:][:FRAMES_MAX]]), pack([b"slow reader", *stock]), pack([b"nobody", *mine[:FRAMES_MAX]]), pack([b"reader", *stock]),
-        pack([b"writer", *writer]), pack([b"replica", encode(journal), *mine[2:12]]),
-    ]  # fmt: skip
+        pack([b"slow replica", *mine[2:][:FRAMES_MAX]]),
+        pack([b"slow reader", *stock]),
+        pack([b"nobody", *mine[:FRAMES_MAX]]),
+        pack([b"reader", *stock]),
+        pack([b"writer", *writer]),
+        pack([b"replica", encode(journal), *mine[2:12]]),
+    ]
 
 
 def _mutate(data: bytes, rng: Random) -> bytes:
@@ -128,7 +139,14 @@ def _mutate(data: bytes, rng: Random) -> bytes:
         elif how == 4:
             body = envelope(*rng.choice(bodies()), rng)
             text = dump(body).decode()
-            said.insert(at, encode(Update(rng.choice((JOURNAL, "shop", "catalog/1")), lone_update(rng.getrandbits(53), "a" * 26, [text]))))
+            said.insert(
+                at,
+                encode(
+                    Update(
+                        rng.choice((JOURNAL, "shop", "catalog/1")), lone_update(rng.getrandbits(53), "a" * 26, [text])
+                    )
+                ),
+            )
         elif at < len(said):
             said[at] = _twisted(said[at], rng)
     return pack([role, *said[:FRAMES_MAX]])
@@ -140,7 +158,11 @@ def _twisted(message: bytes, rng: Random) -> bytes:
     except Refused:
         return spoil(message, rng)
     if isinstance(frame, Update | SyncStep2) and rng.random() < 0.75:
-        document = frame.document if rng.random() < 0.9 else rng.choice(("shop", "catalog/1", "journal/2026-11-24", "nothing", "journal/2026-02-31"))
+        document = (
+            frame.document
+            if rng.random() < 0.9
+            else rng.choice(("shop", "catalog/1", "journal/2026-11-24", "nothing", "journal/2026-02-31"))
+        )
         return encode(type(frame)(document, mutate_update(frame.update, rng)))
     return mutate_frame(message, rng)
 
@@ -158,10 +180,8 @@ class _Connection:
         """One message arrives; what the till has to say is heard."""
         link = self.link
         if link.mood is Mood.OPEN:
-            try:
+            with contextlib.suppress(Refused):
                 self.updates += isinstance(decode(message), Update)
-            except Refused:
-                pass
         self.now += self._step_s
         self.till.hub.received(link, message, self.now)
         self.hear()
@@ -216,7 +236,8 @@ def _check(data: bytes) -> str:
     _honest_till_goes_on(till, gate, now)
     _this_till_goes_on(till)
     closing = hostile.link.closing
-    return f"{role.decode('ascii', 'replace')[:12]} {hostile.link.mood.name} {outcome(closing) if closing else sum(a.applied for a in hostile.answered)}"
+    became = outcome(closing) if closing else sum(answer.applied for answer in hostile.answered)
+    return f"{role.decode('ascii', 'replace')[:12]} {hostile.link.mood.name} {became}"
 
 
 def _honest_till_goes_on(till: Device, gate: TokenGate, now: float) -> None:
@@ -230,7 +251,9 @@ def _honest_till_goes_on(till: Device, gate: TokenGate, now: float) -> None:
     assert honest.link.closing is None, f"the honest till's link was closed: {honest.link.closing}"
     assert [answer.applied for answer in honest.answered] == [True] * len(frames), "an honest update was refused"
     found = Reports(till.replica.store, till.replica.shop, here=till.replica.store_id).by_id(id)
-    assert [(one.status, one.entry.amount) for one in found] == [(Status.COUNTED, total)], "an honest sale is not counted"
+    assert [(one.status, one.entry.amount) for one in found] == [(Status.COUNTED, total)], (
+        "an honest sale is not counted"
+    )
 
 
 def _this_till_goes_on(till: Device) -> None:

@@ -14,19 +14,134 @@ from typing import Any
 __all__ = ["EDGES", "Pairs", "Raw", "dump", "pack", "spoil", "tree", "twist", "twist_text", "unpack", "value", "varint"]
 
 EDGES = (
-    0, 1, 2, 3, 10, 99, 100, 127, 128, 255, 256, 257, 500, 501, 1000, 16_383, 16_384, 65_535, 65_536, 10**6, 2**31 - 1,
-    2**31, 2**32 - 1, 2**32, 10**12, 10**12 + 1, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 10**30,
-)  # fmt: skip
+    0,
+    1,
+    2,
+    3,
+    10,
+    99,
+    100,
+    127,
+    128,
+    255,
+    256,
+    257,
+    500,
+    501,
+    1000,
+    16_383,
+    16_384,
+    65_535,
+    65_536,
+    10**6,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**32,
+    10**12,
+    10**12 + 1,
+    2**53 - 1,
+    2**53,
+    2**53 + 1,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    2**64,
+    10**30,
+)
 TEXTS = (
-    "", " ", "\x00", "\x7f", "\n", "\u2028", "\ufeff", "\u202e", "a", "A", "0", "-1", "1", "1.0", "1.5", "0.001", "0.0005",
-    "1e5", "1E400", "NaN", "Infinity", "-0", "00", "000000001" + "9" * 30, "9" * 17, "9" * 400, "9" * 5000, "١٢٣", "²", "Ⅷ",
-    "x" * 200, "x" * 201, "x" * 500, "é" * 200, "شاپ", "👍🏽", "🇵🇰" * 60, "e\u0301", "null", "true", "cash", "card", "account",
-    "sale", "refund", "2026-11-23", "2026-02-31", "2100-12-31", "1999-01-01", "2026-11-23T12:00:00.000+05:00", "../../etc",
-    "=1+1", "'", '"', "\\", "%00", "%s", "{}", "[]", "a" * 26, "z" * 26, "A-1-0000", "R-0000000000",
-    "00000000-0000-4000-8000-000000000000", "FFFFFFFF-FFFF-4FFF-BFFF-FFFFFFFFFFFF", "f" * 64, "0" * 24, "https://x.y/",
-    "127.0.0.1:1", "[::1]:80", "::1", "America", "Asia/Karachi", "/etc/passwd", "scrypt$AAAA$AAAA", "\ud800", "a\udfff",
-)  # fmt: skip
-NUMERALS = ("1.0", "1.5", "1e2", "1E400", "-0", "-0.0", "NaN", "-Infinity", "9" * 30, "0.1", "1e-400", "9007199254740993")
+    "",
+    " ",
+    "\x00",
+    "\x7f",
+    "\n",
+    "\u2028",
+    "\ufeff",
+    "\u202e",
+    "a",
+    "A",
+    "0",
+    "-1",
+    "1",
+    "1.0",
+    "1.5",
+    "0.001",
+    "0.0005",
+    "1e5",
+    "1E400",
+    "NaN",
+    "Infinity",
+    "-0",
+    "00",
+    "000000001" + "9" * 30,
+    "9" * 17,
+    "9" * 400,
+    "9" * 5000,
+    "١٢٣",
+    "²",
+    "Ⅷ",
+    "x" * 200,
+    "x" * 201,
+    "x" * 500,
+    "é" * 200,
+    "شاپ",
+    "👍🏽",
+    "🇵🇰" * 60,
+    "e\u0301",
+    "null",
+    "true",
+    "cash",
+    "card",
+    "account",
+    "sale",
+    "refund",
+    "2026-11-23",
+    "2026-02-31",
+    "2100-12-31",
+    "1999-01-01",
+    "2026-11-23T12:00:00.000+05:00",
+    "../../etc",
+    "=1+1",
+    "'",
+    '"',
+    "\\",
+    "%00",
+    "%s",
+    "{}",
+    "[]",
+    "a" * 26,
+    "z" * 26,
+    "A-1-0000",
+    "R-0000000000",
+    "00000000-0000-4000-8000-000000000000",
+    "FFFFFFFF-FFFF-4FFF-BFFF-FFFFFFFFFFFF",
+    "f" * 64,
+    "0" * 24,
+    "https://x.y/",
+    "127.0.0.1:1",
+    "[::1]:80",
+    "::1",
+    "America",
+    "Asia/Karachi",
+    "/etc/passwd",
+    "scrypt$AAAA$AAAA",
+    "\ud800",
+    "a\udfff",
+)
+NUMERALS = (
+    "1.0",
+    "1.5",
+    "1e2",
+    "1E400",
+    "-0",
+    "-0.0",
+    "NaN",
+    "-Infinity",
+    "9" * 30,
+    "0.1",
+    "1e-400",
+    "9007199254740993",
+)
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -49,7 +164,9 @@ def spoil(data: bytes, rng: Random, *others: bytes) -> bytes:
         elif how == 1 and at < len(out):
             out[at] = rng.choice((0, 1, 8, 0x28, 0x77, 0x7F, 0x80, 0xFF, rng.randrange(256)))
         elif how == 2:
-            out[at:at] = rng.choice((b"\0", b"\xff", b"\x80\0", rng.randbytes(rng.randrange(1, 9)), varint(rng.choice(EDGES))))
+            out[at:at] = rng.choice(
+                (b"\0", b"\xff", b"\x80\0", rng.randbytes(rng.randrange(1, 9)), varint(rng.choice(EDGES)))
+            )
         elif how == 3:
             del out[at:end]
         elif how == 4:
@@ -92,7 +209,11 @@ def twist_text(text: str, rng: Random) -> str:
     if how == 4:
         return text.swapcase()
     if how == 5 and text:
-        return text[:at] + chr(rng.choice((0, 9, 10, 32, 0x30 + rng.randrange(10), 0x7F, 0x660, 0xFEFF, 0x1F600))) + text[at + 1 :]
+        return (
+            text[:at]
+            + chr(rng.choice((0, 9, 10, 32, 0x30 + rng.randrange(10), 0x7F, 0x660, 0xFEFF, 0x1F600)))
+            + text[at + 1 :]
+        )
     if how == 6:
         return "".join(str(rng.randrange(10)) if c.isdigit() else c for c in text)
     return text * rng.choice((0, 2, 3))
@@ -203,10 +324,22 @@ def twist(found: Any, rng: Random) -> Any:
     if isinstance(found, bool) or found is None:
         return value(rng)
     if isinstance(found, int) and rng.random() < 0.7:
-        return rng.choice((
-            found + 1, found - 1, -found, found * 10, found + rng.choice(EDGES), rng.choice(EDGES), -rng.choice(EDGES), found // 2,
-            Raw(f"{found}.0"), Raw(f"{found}e0"), str(found), bool(found),
-        ))  # fmt: skip
+        return rng.choice(
+            (
+                found + 1,
+                found - 1,
+                -found,
+                found * 10,
+                found + rng.choice(EDGES),
+                rng.choice(EDGES),
+                -rng.choice(EDGES),
+                found // 2,
+                Raw(f"{found}.0"),
+                Raw(f"{found}e0"),
+                str(found),
+                bool(found),
+            )
+        )
     if isinstance(found, str) and not isinstance(found, Raw) and rng.random() < 0.8:
         return twist_text(found, rng)
     return value(rng)

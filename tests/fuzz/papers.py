@@ -1,4 +1,4 @@
-"""What opens doors, and what is typed or scanned: invitations, durations, signed statements, keys, receipts' QR codes."""
+"""What opens doors, or is typed or scanned: invitations, durations, signed statements, keys, QR codes of receipts."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _statements() -> list[tuple[Key, Statement]]:
 @cache
 def _signed() -> frozenset[str]:
     """What members signed: header and claims."""
-    doors, member, _, _ = _doors()
+    member = _doors()[1]
     return frozenset(state(key, said).rpartition(".")[0] for key, said in _statements() if key is member.key)
 
 
@@ -126,7 +126,7 @@ def _statement_seeds() -> list[bytes]:
 
 
 def _mutate_statement(data: bytes, rng: Random) -> bytes:
-    """A part of the token spoilt, as JSON mostly; signed again by a stranger now and then, or with another algorithm."""
+    """A part of the token spoilt, as JSON mostly; signed again by a stranger now and then."""
     parts = data.split(b".")
     if len(parts) != 3 or rng.random() < 0.2:
         return _twist_bytes(data, rng)
@@ -144,7 +144,7 @@ def _mutate_statement(data: bytes, rng: Random) -> bytes:
 
 def _check_statement(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
-    doors, member, stranger, _ = _doors()
+    doors, member, _stranger, _ = _doors()
     said = []
     for listener in (False, True):
         found = read_statement(text, listener=listener)
@@ -275,5 +275,7 @@ def _check_codes(data: bytes) -> str:
 
 INVITATIONS = Target("invitations", _invitation_seeds, _twist_bytes, _check_invitation, 60_000)
 STATEMENTS = Target("statements", _statement_seeds, _mutate_statement, _check_statement, 20_000)
-KEYS = Target("keys", lambda: [key_of(name).code().encode() for name in ("alif", "be")], _twist_bytes, _check_key, 8_000)
+KEYS = Target(
+    "keys", lambda: [key_of(name).code().encode() for name in ("alif", "be")], _twist_bytes, _check_key, 8_000
+)
 CODES = Target("codes", _code_seeds, _mutate_codes, _check_codes, 26_000)

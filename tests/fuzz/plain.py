@@ -48,9 +48,14 @@ def run(target: Target, inputs: int, seed: str, slate: Slate | None) -> dict[str
     assert growth < GROWTH_BYTES_MAX, f"memory grew by {growth >> 20} MiB"
     refused = sum(count for said, count in outcomes.items() if said.startswith("no: "))
     return {
-        "target": target.name, "inputs": inputs, "outcomes": len(outcomes), "refused": refused,
-        "seconds": round(time.monotonic() - began, 1), "slowest_ms": round(slowest * 1000, 1), "growth_mib": round(growth / 2**20, 1),
-    }  # fmt: skip
+        "target": target.name,
+        "inputs": inputs,
+        "outcomes": len(outcomes),
+        "refused": refused,
+        "seconds": round(time.monotonic() - began, 1),
+        "slowest_ms": round(slowest * 1000, 1),
+        "growth_mib": round(growth / 2**20, 1),
+    }
 
 
 def main() -> int:

@@ -134,7 +134,9 @@ def _paid(entry: Mapping[str, Any]) -> str | None:
     tenders = entry.get("tenders")
     if tenders is None:
         return "change" if change else None
-    if not 1 <= len(tenders) <= 20 or not all(_is(t["amount"]) and re.fullmatch("[a-z][a-z0-9_]*", t["kind"]) for t in tenders):
+    if not 1 <= len(tenders) <= 20 or not all(
+        _is(t["amount"]) and re.fullmatch("[a-z][a-z0-9_]*", t["kind"]) for t in tenders
+    ):
         return "tenders"
     return None if sum(t["amount"] for t in tenders) - change == due else "tenders less change"
 

@@ -26,7 +26,8 @@ from tests.kit import key_of
 __all__ = ["ANSWERS", "FILES", "SHARED", "shared_values"]
 
 ADAPTERS = {
-    name: FiscalSetting(name, "a" * 26, pos_id=7, qr_url="https://x.y/?n=") for name in ("fbr_ims", "fbr_di", "pra_eims")
+    name: FiscalSetting(name, "a" * 26, pos_id=7, qr_url="https://x.y/?n=")
+    for name in ("fbr_ims", "fbr_di", "pra_eims")
 }
 
 
@@ -36,19 +37,34 @@ ADAPTERS = {
 def _answer_seeds() -> list[bytes]:
     """[status, the answer]."""
     item = {"itemSNo": "1", "statusCode": "01", "errorCode": "0052", "error": "wrong HS code"}
-    ims = [{"InvoiceNumber": "123456FB1", "Code": "100", "Response": "Fiscal Invoice Number generated", "Errors": None},
-           {"InvoiceNumber": "Not Available", "Code": 104, "Response": "no", "Errors": ["a", {"b": 1}]}, {"InvoiceNumber": 123456789012345678, "Code": 100}]  # fmt: skip
-    di = [{"invoiceNumber": "7000007DI1", "dated": "2026-11-23", "validationResponse": {"statusCode": "00", "status": "Valid", "invoiceStatuses": None}},
-          {"validationResponse": {"statusCode": "01", "errorCode": "0002", "error": "bad", "invoiceStatuses": [item]}}]  # fmt: skip
+    ims = [
+        {"InvoiceNumber": "123456FB1", "Code": "100", "Response": "Fiscal Invoice Number generated", "Errors": None},
+        {"InvoiceNumber": "Not Available", "Code": 104, "Response": "no", "Errors": ["a", {"b": 1}]},
+        {"InvoiceNumber": 123456789012345678, "Code": 100},
+    ]
+    di = [
+        {
+            "invoiceNumber": "7000007DI1",
+            "dated": "2026-11-23",
+            "validationResponse": {"statusCode": "00", "status": "Valid", "invoiceStatuses": None},
+        },
+        {"validationResponse": {"statusCode": "01", "errorCode": "0002", "error": "bad", "invoiceStatuses": [item]}},
+    ]
     inquiry: list[Any] = [{"found": True, "InvoiceNumber": "1"}, {"found": False}]
-    return [json.dumps([status, said]).encode() for status in (200, 400, 500) for said in (*ims, *di, *inquiry, "text", json.dumps(ims[0]))]
+    return [
+        json.dumps([status, said]).encode()
+        for status in (200, 400, 500)
+        for said in (*ims, *di, *inquiry, "text", json.dumps(ims[0]))
+    ]
 
 
 def _mutate_answer(data: bytes, rng: Random) -> bytes:
     if rng.random() < 0.15:
         try:
             said = tree(data)[1]
-            return json.dumps([rng.choice((100, 200, 201, 204, 301, 400, 401, 404, 408, 422, 429, 500, 502, 503, 504, 599)), said]).encode()
+            return json.dumps(
+                [rng.choice((100, 200, 201, 204, 301, 400, 401, 404, 408, 422, 429, 500, 502, 503, 504, 599)), said]
+            ).encode()
         except (ValueError, IndexError, TypeError, RecursionError):
             return spoil(data, rng)
     return items_mutator(data, rng)
@@ -64,12 +80,12 @@ def _numbers(body: bytes) -> set[str]:
 
 def _check_answer(data: bytes) -> str:
     try:
-        status, said = tree(data)
+        status, _ = tree(data)
         status = status if type(status) is int and 200 <= status <= 599 else 200  # as HTTP has them
         start = data.index(b",") + 1
         body = data[start : data.rindex(b"]")]
     except (ValueError, TypeError, RecursionError):
-        status, body, said = 200, data, None
+        status, body, _said = 200, data, None
     words = []
     for name, setting in ADAPTERS.items():
         answer = read_answer(setting, status, body)
@@ -95,14 +111,54 @@ def shared_values() -> list[tuple[str, Any]]:
     """(name of a setting, a sound value), and what else is read of what others wrote."""
     seller = {"ntn": "1", "name": "n", "province": "Punjab", "address": "Lahore"}
     values: list[tuple[str, Any]] = [
-        ("tax", {"standard": {"name": "S", "mode": "printed", "rates": [{"rate": "17"}, {"from": "2023-02-14", "rate": "18", "by_tender": {"card": "5"}}]}, "food": "5"}),
-        ("tax_rounding", "receipt"), ("rounding", 100), ("scales", [{"pattern": "21.....{NNDDD}", "value": "weight"}]), ("raast", "000201"),
-        ("permissions", {"refund": "manager", "void": "supervisor"}), ("limits", {"cashier": {"discount_percent": "10", "lower_price": False, "open_items": True}}),
-        ("receipt", {"header": ["Shop", "Road"], "footer": "thanks", "languages": ["en", "ur"], "paper": 80, "logo": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=", "proof": True, "urdu_font": "naskh"}),
-        ("require_customer", True), ("low_stock", "5"), ("blind_count", False), ("cashier", {"name": "Asma", "role": "manager", "pin": "scrypt$AAAA$AAAA", "active": True, "language": "ur"}),
-        ("fiscal", {"adapter": "fbr_di", "filer": "a" * 26, "pos_id": 5, "url": "https://x.y/GetInvoiceNumberByModel", "seller": seller, "payment_modes": {"cash": 1}, "sale_types": {"standard": "Goods"}, "from_day": "2026-12-01"}),
+        (
+            "tax",
+            {
+                "standard": {
+                    "name": "S",
+                    "mode": "printed",
+                    "rates": [{"rate": "17"}, {"from": "2023-02-14", "rate": "18", "by_tender": {"card": "5"}}],
+                },
+                "food": "5",
+            },
+        ),
+        ("tax_rounding", "receipt"),
+        ("rounding", 100),
+        ("scales", [{"pattern": "21.....{NNDDD}", "value": "weight"}]),
+        ("raast", "000201"),
+        ("permissions", {"refund": "manager", "void": "supervisor"}),
+        ("limits", {"cashier": {"discount_percent": "10", "lower_price": False, "open_items": True}}),
+        (
+            "receipt",
+            {
+                "header": ["Shop", "Road"],
+                "footer": "thanks",
+                "languages": ["en", "ur"],
+                "paper": 80,
+                "logo": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=",
+                "proof": True,
+                "urdu_font": "naskh",
+            },
+        ),
+        ("require_customer", True),
+        ("low_stock", "5"),
+        ("blind_count", False),
+        ("cashier", {"name": "Asma", "role": "manager", "pin": "scrypt$AAAA$AAAA", "active": True, "language": "ur"}),
+        (
+            "fiscal",
+            {
+                "adapter": "fbr_di",
+                "filer": "a" * 26,
+                "pos_id": 5,
+                "url": "https://x.y/GetInvoiceNumberByModel",
+                "seller": seller,
+                "payment_modes": {"cash": 1},
+                "sale_types": {"standard": "Goods"},
+                "from_day": "2026-12-01",
+            },
+        ),
         ("figures", {"sales": {"count": 1, "total": 5}, "tenders": {"cash": 5}, "taxes": [], "net": 5}),
-    ]  # fmt: skip
+    ]
     return values
 
 
@@ -151,14 +207,25 @@ def _folder() -> Path:
 
 def _file_seeds() -> list[bytes]:
     settings = {
-        "shop": "a" * 26, "label": "A", "address": "", "tokens": {"f" * 64: {"role": "write", "name": "x", "author": "b" * 26}},
-        "invitations": {"e" * 64: 5}, "sync_port": 8701, "joining": {"shop": "a" * 26, "name": "n", "from": "b" * 26, "updates": [], "where": {}},
+        "shop": "a" * 26,
+        "label": "A",
+        "address": "",
+        "tokens": {"f" * 64: {"role": "write", "name": "x", "author": "b" * 26}},
+        "invitations": {"e" * 64: 5},
+        "sync_port": 8701,
+        "joining": {"shop": "a" * 26, "name": "n", "from": "b" * 26, "updates": [], "where": {}},
         "printer": {"target": "tcp://10.0.0.5:9100", "paper": 80},
-    }  # fmt: skip
+    }
     local = {"address": "http://127.0.0.1:8700", "secret": "s" * 43}
     key = _folder() / "seed"
     key_of("alif").save(key)
-    return [json.dumps(settings).encode(), json.dumps(local).encode(), b"{}", key.read_bytes(), b"posline-key-v1 " + b"00" * 32 + b" " + b"a" * 26 + b"\n"]
+    return [
+        json.dumps(settings).encode(),
+        json.dumps(local).encode(),
+        b"{}",
+        key.read_bytes(),
+        b"posline-key-v1 " + b"00" * 32 + b" " + b"a" * 26 + b"\n",
+    ]
 
 
 class _Held:

@@ -1,6 +1,6 @@
 """A till and a head office under spoilt requests: the books at the end are what was answered, and nothing else.
 
-    python -m tests.fuzz.selling --requests 300 --seed 1
+python -m tests.fuzz.selling --requests 300 --seed 1
 """
 
 from __future__ import annotations
@@ -50,7 +50,17 @@ RESET = 150  # requests after which what restricts people is taken back
 READ_AGAIN = 25  # hostile entries between two rounds of every GET
 GROWTH_BYTES_MAX = 96 << 20
 RAAST = payment_seeds()[0].decode()
-SETTING_NAMES = (*SETTINGS, "cashier:Bilal", "cashier:Zed", "fiscal", "catalogue", "relay", "catalog", "label", "low_stock")
+SETTING_NAMES = (
+    *SETTINGS,
+    "cashier:Bilal",
+    "cashier:Zed",
+    "fiscal",
+    "catalogue",
+    "relay",
+    "catalog",
+    "label",
+    "low_stock",
+)
 
 
 class Shop:
@@ -60,9 +70,19 @@ class Shop:
         self.till, self.rng, self.caller, self._secret = till, rng, caller, secret
         self.answered = Answered()
         self.places: dict[str, Any] = {
-            "day": till.day, "till": till.id, "now": till.now()[:16], "report": ["day", "product", "department", "cashier", "hour", "tender", "tax", "till", "days"],
-            "setting": "rounding", "value": 100, "customer": "", "sale": [], "refund": [], "hold": [], "shift": [], "codes": "",
-        }  # fmt: skip
+            "day": till.day,
+            "till": till.id,
+            "now": till.now()[:16],
+            "report": ["day", "product", "department", "cashier", "hour", "tender", "tax", "till", "days"],
+            "setting": "rounding",
+            "value": 100,
+            "customer": "",
+            "sale": [],
+            "refund": [],
+            "hold": [],
+            "shift": [],
+            "codes": "",
+        }
         self._last = 0
         self._recorded: list[tuple[Asked, Answer]] = []
         self.repeats = 0
@@ -72,13 +92,27 @@ class Shop:
         till = self.till
         for sku, name, price in (("TEA", "Tea", 250), ("OIL", "Oil", 1180), ("COLA", "Cola", 100)):
             body: dict[str, Any] = {"name": name, "price": price, "barcodes": ["8964000000001"] if sku == "TEA" else []}
-            await self._made("PUT /api/products/{sku:path}", f"/api/products/{sku}", body | ({"tax": "standard"} if sku == "OIL" else {}))
+            await self._made(
+                "PUT /api/products/{sku:path}",
+                f"/api/products/{sku}",
+                body | ({"tax": "standard"} if sku == "OIL" else {}),
+            )
         await put(till, "raast", RAAST)
         await self._made("PUT /api/cashiers/{name}", "/api/cashiers/Bilal", {"role": "manager", "pin": "4711"})
-        for route in ("POST /api/customers", "POST /api/shifts/open", "POST /api/sales", "POST /api/sales", "POST /api/holds", "POST /api/sales/{wanted}/refund", "POST /api/shifts/close"):
+        for route in (
+            "POST /api/customers",
+            "POST /api/shifts/open",
+            "POST /api/sales",
+            "POST /api/sales",
+            "POST /api/holds",
+            "POST /api/sales/{wanted}/refund",
+            "POST /api/shifts/close",
+        ):
             await self.call(next(call for call in TILL if call.route == route), whole=True)
         sale = till.reports.sale(self.places["sale"][0])[0]
-        self.places["codes"] = list(make_proof(sale.entry.raw, till.shop_id, till.replica.sign, receipt=sale.receipt))[0]
+        self.places["codes"] = next(
+            iter(make_proof(sale.entry.raw, till.shop_id, till.replica.sign, receipt=sale.receipt))
+        )
 
     async def _made(self, route: str, path: str, body: dict[str, Any]) -> None:
         await self.call(Call(route, path, body=body), whole=True)
@@ -90,14 +124,18 @@ class Shop:
         if whole:
             body = b"" if call.body is None else dump(filled(dict(call.body), self.places, rng))
             asked = Asked(call.method, str(filled(call.path, self.places, rng)).encode(), b"", body, local)
-            asked.query = "&".join(f"{name}={filled(text, self.places, rng)}" for name, text in call.query.items()).encode()
+            asked.query = "&".join(
+                f"{name}={filled(text, self.places, rng)}" for name, text in call.query.items()
+            ).encode()
         else:
             asked = spoilt(call, self.places, rng, headers=local)
             asked.query = asked.query.replace(b"%7Bday%7D", self.places["day"].encode())
         self.caller.routes[call.route] += 1
         answer = await self.caller.ask(asked)
         if whole:
-            assert answer.status in call.good, f"the example of {call.route} answers {answer.status}\n{asked.shown()}\n{answer.body!r}"
+            assert answer.status in call.good, (
+                f"the example of {call.route} answers {answer.status}\n{asked.shown()}\n{answer.body!r}"
+            )
         self._note(asked, answer)
         return answer
 
@@ -115,7 +153,9 @@ class Shop:
 
     def _entries(self) -> list[tuple[str, str]]:
         """(id, kind) of what was recorded since the last look: what a till signs by itself is not counted."""
-        rows = self.till.store.read.execute("SELECT n, id, kind FROM entry WHERE n > ? ORDER BY n", (self._last,)).fetchall()
+        rows = self.till.store.read.execute(
+            "SELECT n, id, kind FROM entry WHERE n > ? ORDER BY n", (self._last,)
+        ).fetchall()
         self._last = rows[-1][0] if rows else self._last
         return [(id, kind) for _, id, kind in rows if kind not in ("seal", "run")]
 
@@ -128,7 +168,9 @@ class Shop:
         recorded = self._entries()
         path = asked.path.decode()
         reads = asked.method.upper() not in ("POST", "PUT", "DELETE")
-        silent = answer.status >= 300 or reads or (answer.status == 200 and asked.method == "POST" and "/time" not in path)
+        silent = (
+            answer.status >= 300 or reads or (answer.status == 200 and asked.method == "POST" and "/time" not in path)
+        )
         assert not (silent and recorded), f"{recorded} was recorded and answered {answer.status}\n{asked.shown()}"
         if answer.status != 201 or path.startswith("/api/invite"):
             return
@@ -167,7 +209,11 @@ class Shop:
     def judge(self) -> None:
         """The books are what was answered."""
         till = self.till
-        days = {one["day"] for held in (self.answered.sales, self.answered.refunds, self.answered.voids) for one in held.values()}
+        days = {
+            one["day"]
+            for held in (self.answered.sales, self.answered.refunds, self.answered.voids)
+            for one in held.values()
+        }
         self.answered.judge([till.day_report(day) for day in sorted(days)])
         for sku, thousandths in list(self.answered.on_hand().items())[:400]:
             assert till.stock.of(sku)["on_hand"] == signed_text(thousandths), f"on hand of {sku!r} is another"
@@ -177,9 +223,13 @@ class Shop:
 
 def _figures(caller: Caller, began: float, **more: Any) -> dict[str, Any]:
     return {
-        "requests": sum(caller.statuses.values()), "routes": len(caller.routes), "statuses": dict(sorted(caller.statuses.items())),
-        "seconds": round(time.monotonic() - began, 1), "slowest_ms": round(caller.slowest_s * 1000), **more,
-    }  # fmt: skip
+        "requests": sum(caller.statuses.values()),
+        "routes": len(caller.routes),
+        "statuses": dict(sorted(caller.statuses.items())),
+        "seconds": round(time.monotonic() - began, 1),
+        "slowest_ms": round(caller.slowest_s * 1000),
+        **more,
+    }
 
 
 async def _till(folder: Path, requests: int, rng: Random, watcher: Watcher, slate: Slate | None) -> dict[str, Any]:
@@ -209,13 +259,20 @@ async def _till(folder: Path, requests: int, rng: Random, watcher: Watcher, slat
     async with open_till(folder, shop="Fuzz") as again:
         for report in reports:
             found = again.day_report(report["day"])
-            assert all(found[name] == report[name] for name in ("sales", "refunds", "voids", "net", "tenders")), "another after a restart"
+            assert all(found[name] == report[name] for name in ("sales", "refunds", "voids", "net", "tenders")), (
+                "another after a restart"
+            )
     assert growth < GROWTH_BYTES_MAX, f"memory grew by {growth >> 20} MiB"
     held = shop.answered
     return _figures(
-        shop.caller, began, sales=len(held.sales), refunds=len(held.refunds), voids=len(held.voids), repeats=shop.repeats,
+        shop.caller,
+        began,
+        sales=len(held.sales),
+        refunds=len(held.refunds),
+        voids=len(held.voids),
+        repeats=shop.repeats,
         growth_mib=round(growth / 2**20, 1),
-    )  # fmt: skip
+    )
 
 
 async def _hostile(folder: Path, entries: int, rng: Random, watcher: Watcher, slate: Slate | None) -> dict[str, Any]:
@@ -270,13 +327,20 @@ async def _read_everything(shop: Shop) -> None:
                 query = dict(call.query) | ({"format": form} if form else {})
                 await shop.call(Call(call.route, call.path, query, good=tuple(range(200, 500))), whole=True)
     for form in ("text", "html", "png", "escpos"):
-        await shop.call(Call("GET /api/receipts/{wanted}", "/api/receipts/{sale}", {"format": form}, good=tuple(range(200, 500))), whole=True)
-    await shop.call(Call("POST /api/sales", "/api/sales", body={"id": "{new}", "lines": [dict(TEA)]}, good=(201, 403)), whole=True)
+        await shop.call(
+            Call("GET /api/receipts/{wanted}", "/api/receipts/{sale}", {"format": form}, good=tuple(range(200, 500))),
+            whole=True,
+        )
+    await shop.call(
+        Call("POST /api/sales", "/api/sales", body={"id": "{new}", "lines": [dict(TEA)]}, good=(201, 403)), whole=True
+    )
 
 
 def _reckon_again(till: Till) -> None:
     """The net of each day is that of the entries that count, as their bytes say."""
-    rows = till.store.read.execute("SELECT day, raw, status FROM entry WHERE kind IN ('sale', 'refund', 'void') AND day IS NOT NULL").fetchall()
+    rows = till.store.read.execute(
+        "SELECT day, raw, status FROM entry WHERE kind IN ('sale', 'refund', 'void') AND day IS NOT NULL"
+    ).fetchall()
     nets: Counter[str] = Counter()
     for day, raw, status in rows:
         if STATUSES[status].value == "counted":
@@ -294,7 +358,13 @@ async def _office(folder: Path, requests: int, rng: Random, watcher: Watcher, sl
         await until(lambda: branch.reports.by_id(sales[-1].id))
         token = (await OFFICE_COMMANDS["token_add"](relay, {"shop": "Fuzz", "role": "read"}))["token"]
         caller = Caller(build_office(relay, []), watcher, slate)
-        places = {"shop": [branch.id, "Fuzz"], "day": till.day, "till": till.id, "sale": [s.id for s in sales] + [sales[0].receipt], "report": ["day", "product", "tax", "days"]}
+        places = {
+            "shop": [branch.id, "Fuzz"],
+            "day": till.day,
+            "till": till.id,
+            "sale": [s.id for s in sales] + [sales[0].receipt],
+            "report": ["day", "product", "tax", "days"],
+        }
         headers = [(b"authorization", f"Bearer {token}".encode())]
         for call in HEAD_OFFICE:
             path = str(filled(call.path, places, rng)).encode()
@@ -322,7 +392,11 @@ def main() -> int:
     logging.getLogger().addHandler(watcher)
     slate = Slate(asked.slate) if asked.slate else None
     cap_memory()
-    parts = {"till": (_till, asked.requests), "office": (_office, asked.requests // 6), "hostile": (_hostile, asked.requests // 6)}
+    parts = {
+        "till": (_till, asked.requests),
+        "office": (_office, asked.requests // 6),
+        "hostile": (_hostile, asked.requests // 6),
+    }
     for name, (run, count) in parts.items():
         if asked.only in (None, name):
             with tempfile.TemporaryDirectory() as folder:

@@ -86,7 +86,11 @@ def _twisted(raw: bytes, others: list[bytes], rng: Random) -> bytes:
         return spoil(raw, rng)
     if not isinstance(found, Pairs) or not found:
         return spoil(raw, rng)
-    own = [at for at, (name, _) in enumerate(found) if name in ("seen", "points", "role", "member", "key", "proof", "entries", "seq", "till", "kind")]
+    own = [
+        at
+        for at, (name, _) in enumerate(found)
+        if name in ("seen", "points", "role", "member", "key", "proof", "entries", "seq", "till", "kind")
+    ]
     at = rng.choice(own) if own and rng.random() < 0.8 else rng.randrange(len(found))
     name, item = found[at]
     borrowed = [value for other in others for n, value in _pairs(other) if n == name]
@@ -107,10 +111,16 @@ def _pairs(raw: bytes) -> Pairs:
 def _form(shop: Shop) -> object:
     members = {who: astuple(member) for who, member in shop.members.items()}
     return (
-        members, {who: astuple(m) for who, m in shop.everyone.items()},
+        members,
+        {who: astuple(m) for who, m in shop.everyone.items()},
         {who: (removal.points, removal.by) for who, removal in shop.removals.items()},
-        shop.acts, shop.unfit, shop.late, shop.accepted, {who: list(keys) for who, keys in shop.keys.items()}, shop.readers,
-    )  # fmt: skip
+        shop.acts,
+        shop.unfit,
+        shop.late,
+        shop.accepted,
+        {who: list(keys) for who, keys in shop.keys.items()},
+        shop.readers,
+    )
 
 
 def _check(data: bytes) -> str:
@@ -121,7 +131,10 @@ def _check(data: bytes) -> str:
     founder = entries[0].till
     assert founder in found.everyone and found.keys[founder], "the founder is gone"
     assert found.recovery is not None and found.recovery.author not in found.everyone
-    assert found.members.keys() | found.removals.keys() >= found.everyone.keys() and not found.members.keys() & found.removals.keys()
+    assert (
+        found.members.keys() | found.removals.keys() >= found.everyone.keys()
+        and not found.members.keys() & found.removals.keys()
+    )
     admitted = {author_id(keys[0][1]) for keys in found.keys.values()}
     assert admitted == found.keys.keys(), "an author is not named after its first key"
     sound = {entry.hash for entry in entries if entry.fault is None}
@@ -133,8 +146,14 @@ def _check(data: bytes) -> str:
             continue  # in a circle these take effect although the admission of their author may fall with it
         assert entry.till in found.everyone or entry.till == found.recovery.author, "one acts who was never admitted"
         # with a key that it had then: an act that was accepted stands, also where its author's change of key does not
-        changed = [member_key(one.body["key"]) for one in entries if one.kind == "key" and one.till == entry.till and not one.fault]
-        assert any(verify(key, entry) for key in (found.keys[entry.till][0][1], *changed)), "an act that its author did not sign"
+        changed = [
+            member_key(one.body["key"])
+            for one in entries
+            if one.kind == "key" and one.till == entry.till and not one.fault
+        ]
+        assert any(verify(key, entry) for key in (found.keys[entry.till][0][1], *changed)), (
+            "an act that its author did not sign"
+        )
     form = _form(found)
     for seed in (1, 2):
         shuffled = list(entries)
@@ -142,7 +161,8 @@ def _check(data: bytes) -> str:
         assert _form(read_shop(shuffled, shop)) == form, "it hangs on the order of arrival"
     roles = sorted({member.role for member in found.members.values()})
     assert all(role in Role for role in roles)
-    return f"{min(len(found.members), 4)} members {min(len(found.removals), 2)} gone {len(set(found.unfit.values()))} {len(set(found.late.values()))} {len(found.accepted) > 0}"
+    reasons = len(set(found.unfit.values())), len(set(found.late.values())), bool(found.accepted)
+    return f"{min(len(found.members), 4)} members {min(len(found.removals), 2)} gone {reasons}"
 
 
 def _seeds() -> list[bytes]:

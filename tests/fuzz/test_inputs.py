@@ -35,9 +35,12 @@ def test_a_bounded_share_of_spoilt_inputs_breaks_no_promise(tmp_path: Path, note
     assert [one["target"] for one in figures] == list(TARGETS)
     assert all(one["outcomes"] > 2 for one in figures), "nothing but refusals: the mutator makes nothing that is read"
     note(
-        inputs=sum(one["inputs"] for one in figures), targets=len(figures), seconds=round(time.monotonic() - began, 1),
-        slowest_ms=max(one["slowest_ms"] for one in figures), growth_mib=max(one["growth_mib"] for one in figures),
-    )  # fmt: skip
+        inputs=sum(one["inputs"] for one in figures),
+        targets=len(figures),
+        seconds=round(time.monotonic() - began, 1),
+        slowest_ms=max(one["slowest_ms"] for one in figures),
+        growth_mib=max(one["growth_mib"] for one in figures),
+    )
 
 
 def guided_figures(told: str) -> dict[str, Any]:
@@ -47,9 +50,12 @@ def guided_figures(told: str) -> dict[str, Any]:
         return int(re.findall(pattern, told)[-1])
 
     return {
-        "inputs": last(r"number_of_executed_units: (\d+)"), "peak_rss_mib": last(r"peak_rss_mb: +(\d+)"),
-        "slowest_s": last(r"slowest_unit_time_sec: +(\d+)"), "branches": last(r"DONE +cov: (\d+)"), "kept": last(r"corp: (\d+)"),
-    }  # fmt: skip
+        "inputs": last(r"number_of_executed_units: (\d+)"),
+        "peak_rss_mib": last(r"peak_rss_mb: +(\d+)"),
+        "slowest_s": last(r"slowest_unit_time_sec: +(\d+)"),
+        "branches": last(r"DONE +cov: (\d+)"),
+        "kept": last(r"corp: (\d+)"),
+    }
 
 
 @pytest.mark.skipif(not PROOF, reason="the whole count is for a proof")
@@ -63,7 +69,9 @@ def test_all_spoilt_inputs_break_no_promise(tmp_path: Path, note: Note, name: st
         figures = guided_figures(start("tests.fuzz.guided", arguments, tmp_path).told)
         assert figures["peak_rss_mib"] < RSS_MIB_MAX, "memory grows"
     else:
-        (figures,) = start("tests.fuzz.plain", ["--targets", name, "--inputs", str(INPUTS), "--seed", SEED], tmp_path).figures
+        (figures,) = start(
+            "tests.fuzz.plain", ["--targets", name, "--inputs", str(INPUTS), "--seed", SEED], tmp_path
+        ).figures
     assert figures["inputs"] >= inputs
     note(**figures, driver="atheris" if GUIDED else "plain", wall_s=round(time.monotonic() - began, 1))
 

@@ -171,14 +171,28 @@ def _item(rng: Random) -> bytes:
     if how == 7:
         return b"w" + varint(len(text), 1) + text
     if how == 8:
-        half = rng.choice((b"\xff", b"\xed\xa0\x80", b"\xc3", b"\xa9", b"\xf0\x9f", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82"))
+        half = rng.choice(
+            (b"\xff", b"\xed\xa0\x80", b"\xc3", b"\xa9", b"\xf0\x9f", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82")
+        )
         return b"w" + varint(len(half)) + half
     if how == 9:
         # undefined, null, an integer, two floats, a big integer, booleans, an object, a list, bytes; deep ones too
-        return rng.choice((
-            b"\x7f", b"\x7e", b"\x7d\x05", b"\x7c\0\0\0\0", b"\x7b" + bytes(8), b"\x7a" + bytes(8), b"\x79", b"\x78",
-            b"\x76\x01\x01aw\x01x", b"\x75\x01w\x01x", b"\x74\x02ab", b"\x75\x01" * 500 + b"\x7e",
-        ))  # fmt: skip
+        return rng.choice(
+            (
+                b"\x7f",
+                b"\x7e",
+                b"\x7d\x05",
+                b"\x7c\0\0\0\0",
+                b"\x7b" + bytes(8),
+                b"\x7a" + bytes(8),
+                b"\x79",
+                b"\x78",
+                b"\x76\x01\x01aw\x01x",
+                b"\x75\x01w\x01x",
+                b"\x74\x02ab",
+                b"\x75\x01" * 500 + b"\x7e",
+            )
+        )
     if how == 10:
         return b"w" + varint(rng.choice(EDGES)) + text
     size = rng.choice((MAX_ELEMENT_BYTES, MAX_ELEMENT_BYTES + 1))
@@ -189,8 +203,12 @@ def _place(tree: Tree, rng: Random) -> tuple[int, int]:
     """What an element might lean on: something in this update, or anything."""
     client = rng.choice(tree.clients) if tree.clients else Client(7, 0, [])
     size = sum(len(s.items) for s in client.structs)
-    clock = rng.choice((max(0, client.clock - 1), client.clock, client.clock + size, client.clock + max(0, size - 1), 0, 1))
-    return (client.client if rng.random() < 0.85 else rng.choice((1, 2, 3, *EDGES))), (clock if rng.random() < 0.9 else rng.choice(EDGES))
+    clock = rng.choice(
+        (max(0, client.clock - 1), client.clock, client.clock + size, client.clock + max(0, size - 1), 0, 1)
+    )
+    return (client.client if rng.random() < 0.85 else rng.choice((1, 2, 3, *EDGES))), (
+        clock if rng.random() < 0.9 else rng.choice(EDGES)
+    )
 
 
 def _mutate_tree(tree: Tree, rng: Random) -> None:
@@ -198,7 +216,12 @@ def _mutate_tree(tree: Tree, rng: Random) -> None:
     client = rng.choice(tree.clients) if tree.clients else None
     struct = rng.choice(client.structs) if client is not None and client.structs else None
     if how == 0:
-        tree.deletes = [(client.client if client and rng.random() < 0.7 else rng.choice(EDGES), [(rng.choice((0, 0, 1, 2**53)), rng.choice((1, 5, 0, 2**40)))])]
+        tree.deletes = [
+            (
+                client.client if client and rng.random() < 0.7 else rng.choice(EDGES),
+                [(rng.choice((0, 0, 1, 2**53)), rng.choice((1, 5, 0, 2**40)))],
+            )
+        ]
     elif how == 1:
         tree.tail = rng.choice((b"\0", b"\0\0", b"x", rng.randbytes(3)))
     elif how == 2:
@@ -208,17 +231,27 @@ def _mutate_tree(tree: Tree, rng: Random) -> None:
     elif how == 3:
         client.client = rng.choice((0, 1, 2, 3, rng.choice(EDGES), 2**53 - 1, 2**53, 2**64 - 1))
     elif how == 4:
-        client.clock = rng.choice((max(0, client.clock - 1), client.clock + 1, 0, rng.choice(EDGES), 2**53 - len(client.structs)))
+        client.clock = rng.choice(
+            (max(0, client.clock - 1), client.clock + 1, 0, rng.choice(EDGES), 2**53 - len(client.structs))
+        )
     elif how == 5:
         client.count = max(0, len(client.structs) + rng.choice((-1, 1, 1000)))
     elif how == 6:
-        tree.clients.append(Client(client.client if rng.random() < 0.4 else rng.randrange(9), rng.choice((0, client.clock)), list(client.structs)))
+        tree.clients.append(
+            Client(
+                client.client if rng.random() < 0.4 else rng.randrange(9),
+                rng.choice((0, client.clock)),
+                list(client.structs),
+            )
+        )
     elif how == 7:
         rng.shuffle(tree.clients)
     elif struct is None:
         client.structs.append(Struct(None, None, rng.choice(ROOTS).encode(), [b"w\x01x"]))
     elif how == 8:
-        struct.info = rng.choice((0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 0x28, 0x88, 0x48, 0xC8, 0x08, 0xA8, rng.randrange(256)))
+        struct.info = rng.choice(
+            (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 0x28, 0x88, 0x48, 0xC8, 0x08, 0xA8, rng.randrange(256))
+        )
     elif how == 9:
         struct.count = max(0, rng.choice((len(struct.items) - 1, len(struct.items) + 1, 0, 257, 2**31)))
     elif how == 10:
@@ -227,7 +260,19 @@ def _mutate_tree(tree: Tree, rng: Random) -> None:
         struct.right, struct.root = _place(tree, rng), None
     elif how == 12:
         struct.left = struct.right = None
-        struct.root = rng.choice((*(r.encode() for r in ROOTS), b"", b"T1", b"a" * 25, b"a" * 27, b"0" * 26, b"A" * 26, b"a" * 25 + b"\0", b"a" * 26 + b"\n"))
+        struct.root = rng.choice(
+            (
+                *(r.encode() for r in ROOTS),
+                b"",
+                b"T1",
+                b"a" * 25,
+                b"a" * 27,
+                b"0" * 26,
+                b"A" * 26,
+                b"a" * 25 + b"\0",
+                b"a" * 26 + b"\n",
+            )
+        )
     elif how == 13:
         struct.key, struct.root = rng.choice((b"k", b"", b"x" * 200)), struct.root or ROOTS[0].encode()
         struct.info = None if struct.key else 0x28
@@ -240,7 +285,11 @@ def _mutate_tree(tree: Tree, rng: Random) -> None:
     elif how == 17:
         rng.shuffle(client.structs)
     elif how == 18 and struct.items:
-        struct.items = [*struct.items[:1]] * rng.choice((0, 2, 100, 255, 256, 257)) if rng.random() < 0.2 else struct.items[1:] + struct.items[:1]
+        struct.items = (
+            [*struct.items[:1]] * rng.choice((0, 2, 100, 255, 256, 257))
+            if rng.random() < 0.2
+            else struct.items[1:] + struct.items[:1]
+        )
     else:
         struct.items.insert(rng.randrange(len(struct.items) + 1), _item(rng))
 

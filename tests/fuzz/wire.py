@@ -11,7 +11,6 @@ from dataclasses import asdict
 from random import Random
 from typing import Any
 
-
 from posline.core.base64url import base64url, from_base64url
 from posline.errors import BadRequest, Refused
 from posline.storage.records import Mark
@@ -82,11 +81,22 @@ def messages() -> list[Message]:
 def frames() -> list[Frame]:
     """One of each, and one for each message."""
     return [
-        SyncStep1(DOCUMENT, b"\0"), SyncStep2(DOCUMENT, b"\0\0"), Update(DOCUMENT, b"\0\0"), Awareness(DOCUMENT, b"\1\2"),
-        AuthToken("shop", "token", "posline/1"), AuthToken(DOCUMENT, "token"), AuthGranted("shop", "read-write"),
-        AuthRefused("shop", "no"), QueryAwareness(DOCUMENT), CloseDocument(DOCUMENT, "done"), SyncStatus(DOCUMENT, True),
-        SyncStatus("catalog/1", False), Ping(), Pong(), *(Stateless("shop", write(message)) for message in messages()),
-    ]  # fmt: skip
+        SyncStep1(DOCUMENT, b"\0"),
+        SyncStep2(DOCUMENT, b"\0\0"),
+        Update(DOCUMENT, b"\0\0"),
+        Awareness(DOCUMENT, b"\1\2"),
+        AuthToken("shop", "token", "posline/1"),
+        AuthToken(DOCUMENT, "token"),
+        AuthGranted("shop", "read-write"),
+        AuthRefused("shop", "no"),
+        QueryAwareness(DOCUMENT),
+        CloseDocument(DOCUMENT, "done"),
+        SyncStatus(DOCUMENT, True),
+        SyncStatus("catalog/1", False),
+        Ping(),
+        Pong(),
+        *(Stateless("shop", write(message)) for message in messages()),
+    ]
 
 
 # -- frames ----------------------------------------------------------------------------------------
@@ -157,7 +167,21 @@ def _fields(data: bytes) -> list[bytes | int]:
 
 def _said(frame: Frame) -> list[bytes | int]:
     """The same of a frame that was read."""
-    kinds = {Ping: 9, Pong: 10, SyncStep1: 0, SyncStep2: 0, Update: 0, Awareness: 1, AuthToken: 2, AuthRefused: 2, AuthGranted: 2, QueryAwareness: 3, Stateless: 5, CloseDocument: 7, SyncStatus: 8}  # fmt: skip
+    kinds = {
+        Ping: 9,
+        Pong: 10,
+        SyncStep1: 0,
+        SyncStep2: 0,
+        Update: 0,
+        Awareness: 1,
+        AuthToken: 2,
+        AuthRefused: 2,
+        AuthGranted: 2,
+        QueryAwareness: 3,
+        Stateless: 5,
+        CloseDocument: 7,
+        SyncStatus: 8,
+    }
     steps = {SyncStep1: [0], SyncStep2: [1], Update: [2], AuthToken: [0], AuthRefused: [1], AuthGranted: [2]}
     if isinstance(frame, Ping | Pong):
         return [kinds[type(frame)]]
@@ -279,11 +303,15 @@ def _check_body(data: bytes) -> str:
 
 
 def _body_seeds() -> list[bytes]:
-    sale = {"id": "0190aaaa-0000-7000-8000-000000000000", "by": "Asma", "lines": [{"sku": "a", "quantity": 1.5, "price": 100}]}
+    sale = {
+        "id": "0190aaaa-0000-7000-8000-000000000000",
+        "by": "Asma",
+        "lines": [{"sku": "a", "quantity": 1.5, "price": 100}],
+    }
     nested: Any = 1
     for _ in range(15):
         nested = [nested]
-    return [json.dumps(value).encode() for value in (sale, {"a": nested}, {"a": ["\\\"[{", "é\ud83d\ude00"], "": None})]
+    return [json.dumps(value).encode() for value in (sale, {"a": nested}, {"a": ['\\"[{', "é\ud83d\ude00"], "": None})]
 
 
 FRAMES = Target("frames", lambda: [encode(frame) for frame in frames()], mutate_frame, _check_frame, 150_000)
