@@ -27,6 +27,7 @@ __all__ = ["Caller", "Watcher", "spoilt"]
 
 BODY_BYTES_MAX = 8 << 20  # of an answer: a thousand sales with their lines
 SECONDS_MAX = 4.0  # of processor time, that one answer may take
+NUMERAL = ("0", "-1", "1.5", "x", "", "²", "١", "9" * 17, "9" * 30, "000000001" + "9" * 30, "1e3", "0x1", " 5", "+5")
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "BREW")
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-type", b"text/plain"),
@@ -112,7 +113,11 @@ def _query(query: Mapping[str, Any], rng: Random, broken: bool) -> bytes:
         elif how == 2:
             return bytes(byte for byte in spoil(urlencode(pairs).encode(), rng) if 0x20 < byte < 0x7F and byte != 0x23)
         else:
-            pairs[at] = (pairs[at][0], rng.choice((twist_text(pairs[at][1], rng), rng.choice(TEXTS)))[:3000])
+            numeral = pairs[at][1].isdigit() or pairs[at][0] in ("limit", "after", "amount")
+            odd = rng.choice(
+                NUMERAL if numeral and rng.random() < 0.7 else (twist_text(pairs[at][1], rng), rng.choice(TEXTS))
+            )
+            pairs[at] = (pairs[at][0], odd[:3000])
     return urlencode(
         [(name.encode("utf-8", "replace"), text.encode("utf-8", "replace")) for name, text in pairs]
     ).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Iterator
 from functools import cache
 from random import Random
 from typing import Any
@@ -241,7 +242,32 @@ def _twist_fields(found: Any, rng: Random) -> Any:
     if not own or rng.random() < 0.3:
         return twist(found, rng)
     made, at = Pairs(found), rng.choice(own)
+    if rng.random() < 0.25:  # a number that is nearly right, all else as it was
+        places = list(_numbers(found[at][1]))
+        if places:
+            made[at] = (made[at][0], _beside(made[at][1], rng.choice(places), rng.choice((-1, 1))))
+            return made
     made[at] = (made[at][0], twist(made[at][1], rng))
+    return made
+
+
+def _numbers(value: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Where whole numbers stand in a tree."""
+    if type(value) is int:
+        yield place
+    elif isinstance(value, list):
+        for n, item in enumerate(value):
+            yield from _numbers(item[1] if isinstance(value, Pairs) else item, (*place, n))
+
+
+def _beside(value: Any, place: tuple[int, ...], by: int) -> Any:
+    """The tree with the number at this place changed by so much."""
+    if not place:
+        return value + by
+    made = type(value)(value)
+    name, item = made[place[0]] if isinstance(made, Pairs) else ("", made[place[0]])
+    changed = _beside(item, place[1:], by)
+    made[place[0]] = (name, changed) if isinstance(made, Pairs) else changed
     return made
 
 

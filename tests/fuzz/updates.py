@@ -212,7 +212,7 @@ def _place(tree: Tree, rng: Random) -> tuple[int, int]:
 
 
 def _mutate_tree(tree: Tree, rng: Random) -> None:
-    how = rng.randrange(22)
+    how = rng.randrange(24)
     client = rng.choice(tree.clients) if tree.clients else None
     struct = rng.choice(client.structs) if client is not None and client.structs else None
     if how == 0:
@@ -276,6 +276,11 @@ def _mutate_tree(tree: Tree, rng: Random) -> None:
     elif how == 13:
         struct.key, struct.root = rng.choice((b"k", b"", b"x" * 200)), struct.root or ROOTS[0].encode()
         struct.info = None if struct.key else 0x28
+    elif how == 22:  # a map key that reads like a string, if one does not know what a key is
+        struct.left = struct.right = struct.info = struct.count = None
+        struct.root, struct.key, struct.items = ROOTS[0].encode(), b"w", [b"\x7e"]
+    elif how == 23:  # two halves of a character, sound only together
+        struct.items += [b"w\x01\xc3", b"w\x01\xa9"]
     elif how == 14:
         struct.is_root = rng.choice((0, 2, 127, 2**40))
     elif how == 15:
@@ -356,7 +361,7 @@ def history(rng: Random) -> list[bytes]:
 
 
 def _other_makers() -> list[bytes]:
-    """Updates of other sorts than ours, as pycrdt and Yjs write them: maps, deletions, nested types, rich text, gaps."""
+    """Updates of other sorts than ours, as pycrdt and Yjs write them: maps, deletions, nested types, gaps."""
     made: list[bytes] = []
 
     def emitted(change: str) -> None:
@@ -387,8 +392,16 @@ def _seeds() -> list[bytes]:
     rows = [Document(7), Document(8)]
     long_ = [rows[n % 2].append(ROOTS[n % 2], [f"entry {n}"]) for n in range(UPDATES_MAX)]
     full = Document(5).append(ROOTS[1], ["full"] * MAX_UPDATE_ELEMENTS)
+    both = merge([Document(n).append(ROOTS[n % 2], ["half"] * 128) for n in (3, 4)])
     largest = Document(6).append(ROOTS[2], ["l" * (MAX_ELEMENT_BYTES - 1)])
-    return [*(pack(history(rng)) for _ in range(12)), pack(long_), pack([full]), pack([largest]), *_other_makers()]
+    return [
+        *(pack(history(rng)) for _ in range(12)),
+        pack(long_),
+        pack([full]),
+        pack([both]),
+        pack([largest]),
+        *_other_makers(),
+    ]
 
 
 # -- what must hold --------------------------------------------------------------------------------
