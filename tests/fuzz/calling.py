@@ -27,7 +27,23 @@ __all__ = ["Caller", "Watcher", "spoilt"]
 
 BODY_BYTES_MAX = 8 << 20  # of an answer: a thousand sales with their lines
 SECONDS_MAX = 4.0  # of processor time, that one answer may take
-NUMERAL = ("0", "-1", "1.5", "x", "", "²", "١", "9" * 17, "9" * 30, "000000001" + "9" * 30, "1e3", "0x1", " 5", "+5")
+NUMERAL = (
+    "0",
+    "-1",
+    "1.5",
+    "x",
+    "",
+    "²",
+    "١",
+    "9" * 17,
+    "9" * 30,
+    "000000001" + "9" * 30,
+    "000000009" + "0" * 20,
+    "1e3",
+    "0x1",
+    " 5",
+    "+5",
+)
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "BREW")
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-type", b"text/plain"),
