@@ -71,6 +71,11 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.python
 	$(PIP) -e '.[bench]'
 	@touch $@ $(VENV)/.base
 
+# atheris has no wheel for every Python and machine: without it the plain driver tries the inputs of a proof
+$(VENV)/.proof: pyproject.toml $(VENV)/.dev
+	@$(PIP) --only-binary atheris -e '.[proof]' || echo 'no atheris for this Python: the plain driver fuzzes in its place' >&2
+	@touch $@
+
 # several hosts on this machine (ip, nsenter, ss), what checks the service's unit, and what joins Urdu letters; without
 # root those tests are skipped, and say so
 hosts:

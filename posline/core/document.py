@@ -26,17 +26,11 @@ class Document:
         self.client_id = client_id
         self._doc: Doc[Array[str]] = Doc(client_id=client_id)
         self._roots: dict[str, Array[str]] = {}
-        self._emitted: list[bytes] = []
-        self._subscription = self._doc.observe(self._on_event)  # kept: an observer that is not held never fires
-
-    def _on_event(self, event: TransactionEvent) -> None:
-        self._emitted.append(bytes(event.update))
 
     def load(self, updates: Iterable[bytes]) -> None:
         """Apply rows of the log, each of at most 256 elements."""
         for update in updates:
             self._apply(update)
-        self._emitted.clear()
 
     def append(self, author: str, elements: Sequence[str]) -> bytes:
         """Append to the author's array in one transaction; returns the update that brings it to others."""
@@ -45,7 +39,13 @@ class Document:
         root = self._roots.get(author)
         if root is None:
             root = self._roots[author] = self._doc.get(author, type=Array)
-        self._emitted.clear()
+        emitted: list[bytes] = []
+
+        def note(event: TransactionEvent) -> None:
+            emitted.append(bytes(event.update))
+
+        # for this transaction alone: a document that is observed is held by its observer, and never freed
+        subscription = self._doc.observe(note)
         try:
             if len(elements) == 1:
                 root.append(elements[0])
@@ -53,15 +53,16 @@ class Document:
                 root.extend(list(elements))
         except BaseException as error:  # pycrdt's PanicException is a BaseException
             raise _mismatch(error) from error
-        if len(self._emitted) != 1:
-            raise Mismatch(f"an append emitted {len(self._emitted)} updates instead of one")
-        return self._emitted.pop()
+        finally:
+            self._doc.unobserve(subscription)
+        if len(emitted) != 1:
+            raise Mismatch(f"an append emitted {len(emitted)} updates instead of one")
+        return emitted[0]
 
     def apply(self, update: bytes, read: Read) -> None:
         """Apply a received update. Raises Mismatch when the clocks do not advance by exactly what was read."""
         wanted = self.state | read.after
         self._apply(update)
-        self._emitted.clear()
         if self.state != wanted:
             raise Mismatch("the document's clocks did not advance by what the update holds")
 

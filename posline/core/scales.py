@@ -42,6 +42,7 @@ PATTERNS = (
 PATTERNS_MAX = 30
 PLACES = 12  # of an EAN-13 without its check digit
 QUANTITY_MAX = 999_999_999  # thousandths that a line can have
+TRIED_MAX = 1000  # quantities: all there are up to 100 kg; of a thousand tons it would be seconds
 VALUES = ("weight", "pieces", "price")
 _PATTERN = re.compile(r"[0-9.*C]*\{N*D*\}[0-9.*C]*")
 _EAN = re.compile(r"[0-9]{13}")
@@ -218,7 +219,7 @@ def priced_line(amount: int, price: int) -> tuple[int, int, int]:
     for near in (quantity, quantity + 1):
         if line_total(price, near) == amount:
             return near, price, 0
-    for less in range(quantity, quantity - quantity // 100 - 1, -1):
+    for less in range(quantity, quantity - min(quantity // 100, TRIED_MAX) - 1, -1):
         dearer = round_half_up(amount * THOUSAND, less)  # not below `price`: `less` is at most what the amount buys
         if line_total(dearer, less) == amount:
             return less, dearer, 0

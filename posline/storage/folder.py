@@ -106,7 +106,7 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise FolderDamaged(f"the file {path} is not whole ({error}): {remedy}") from error
     if not isinstance(found, dict):
         raise FolderDamaged(f"the file {path} is not whole: {remedy}")

@@ -69,7 +69,7 @@ async def ask_at(url: str, pin: str, question: Mapping[str, Any]) -> dict[str, A
         raise _Unreached(
             f"nobody answers at {url} ({error or type(error).__name__}): is it running, and on the same network?"
         ) from error
-    except (WebSocketException, ValueError) as error:
+    except (WebSocketException, ValueError, RecursionError) as error:
         raise AskFailed(f"what answers at {url} is no Posline ({error or type(error).__name__})") from error
     if not isinstance(answer, dict) or "refused" in answer:
         reason = answer.get("refused") if isinstance(answer, dict) else None

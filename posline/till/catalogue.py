@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def read_catalogue(path: Path) -> Iterator[Row | BadRow]:
     try:
         with _open(path) as source:
             yield from _products(source)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadRequest.of(path.name, f"cannot be read ({reason})") from error
 

@@ -89,11 +89,22 @@ class Invitation:
             other = "posline join" if found == "join" else "posline attach"
             raise BadRequest.of("link", f"is one for '{other}'")
         pin, addresses = query.get("pin", [""])[0], (parts.netloc, *query.get("at", [])[:ADDRESSES_MAX])
+        if not all(map(_dialable, addresses)):
+            raise BadRequest.of("link", "names an address that is none: ask for a whole one")
         if not pin and not all(is_loopback(address) for address in addresses):
             raise BadRequest.of("link", "names no certificate, so anybody could answer there: ask for a whole one")
         if pin and not _PIN.fullmatch(pin):
             raise BadRequest.of("link", "is not whole: the certificate's fingerprint in it is cut off")
         return cls(purpose, addresses, of, parts.fragment, pin)
+
+
+def _dialable(address: str) -> bool:
+    """Whether it is a host and a port, and nothing else."""
+    try:
+        parts = urlsplit(f"//{address}")
+        return bool(parts.hostname and parts.port) and parts.netloc == address and "@" not in address
+    except ValueError:
+        return False
 
 
 @dataclass(slots=True)
@@ -149,6 +160,6 @@ def parse_duration(text: str) -> float:
     """`90s`, `15m`, `2h`, `1d` or plain seconds, in seconds. Raises BadRequest."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
-    if not (number.isascii() and number.isdecimal() and 0 < int(number[:9]) * unit <= EXPIRES_MAX_S):
+    if not (number.isascii() and number.isdecimal() and len(number) < 10 and 0 < int(number) * unit <= EXPIRES_MAX_S):
         raise BadRequest.of("expires", f"{text!r} is no time such as 90s, 15m or 2h (at most 7d)")
     return float(int(number) * unit)

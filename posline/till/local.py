@@ -98,8 +98,8 @@ def ask(
             if running is not None:
                 try:
                     return _call(*running, name, arguments)
-                except httpx.ConnectError:
-                    pass  # it is starting, or has just gone
+                except (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL):
+                    pass  # it is starting, or has just gone; or what it left there is no address
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_POLL_S)

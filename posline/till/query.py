@@ -20,6 +20,6 @@ def limit_of(text: str | None) -> int:
     """How many to answer. Raises BadRequest."""
     if not text:
         return LIST_DEFAULT
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= LIST_MAX):
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= LIST_MAX):
         raise BadRequest.of("limit", f"is a number from 1 to {LIST_MAX}")
     return int(text)

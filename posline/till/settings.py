@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
+
 from posline.errors import FolderDamaged
 from posline.storage.folder import Folder
 from posline.trust.gate import Grant, Scope
@@ -52,8 +54,8 @@ class Settings:
         held = folder.settings
         try:
             tokens = {hash: HandedOut(**found) for hash, found in held.pop("tokens", {}).items()}
-            return cls(**held, tokens=tokens)
-        except (TypeError, AttributeError) as error:
+            return msgspec.convert(asdict(cls(**held, tokens=tokens)), cls)  # each of its kind, or the till trips later
+        except (TypeError, AttributeError, ValueError) as error:
             raise FolderDamaged(
                 f"the settings in {folder.path} are not those of a till of this version ({error}): update Posline, or "
                 "name another folder with --data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -179,3 +180,11 @@ def test_the_customer_pays_what_the_label_says(amount: int, price: int) -> None:
         assert discount <= quantity // 1000 + 1
     if amount * 1000 < price * 1000:  # under a kilogram nothing need come off
         assert discount == 0
+
+
+def test_what_a_label_over_tons_of_goods_comes_to_is_found_at_once() -> None:
+    amount, price = 678_034_677_955, 916_783  # no quantity within a hundredth costs exactly that
+    began = time.thread_time()
+    quantity, dearer, discount = priced_line(amount, price)
+    assert time.thread_time() - began < 0.3
+    assert line_total(dearer, quantity, discount) == amount and dearer >= price

@@ -217,6 +217,7 @@ async def test_what_is_not_there_is_a_problem_document_too(tmp_path: Path) -> No
             ("GET", "/api/reports/day/2026-02-31", 422),
             ("GET", "/api/reports/day/1999-01-01", 422),
             ("GET", "/api/sales?limit=0", 422),
+            ("GET", "/api/products?limit=00000000199999999999999999999", 422),
             ("GET", "/api/sales?after=x", 422),
             ("GET", "/api/sales?day=today", 422),
         ):

@@ -73,9 +73,10 @@ def test_gz_and_a_byte_order_mark_are_accepted(tmp_path: Path) -> None:
 
 
 CUT_OFF = gzip.compress(b"sku", mtime=0)[:12]
+DAMAGED = CUT_OFF[:10] + b"\xff" * 20
 
 
-@pytest.mark.parametrize("content", [b"", b"name,price\nTea,5\n", b"sku,name,price,sku\n", CUT_OFF])
+@pytest.mark.parametrize("content", [b"", b"name,price\nTea,5\n", b"sku,name,price,sku\n", CUT_OFF, DAMAGED])
 def test_a_file_that_is_no_catalogue_is_refused_as_a_whole(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BadRequest):
         read(tmp_path, content)

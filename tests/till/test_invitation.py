@@ -36,7 +36,9 @@ def test_a_link_reads_back_and_names_what_it_is_for() -> None:
     ["", "posline://", f"posline://10.0.0.1:1/join?shop=a&pin={PIN[:-1]}#t", "posline://10.0.0.1:1/join?shop=a#t",
      "posline://127.0.0.1:1/join?shop=a&at=10.0.0.1:1#t", "http://127.0.0.1:1/join?shop=a#t",
      "posline://127.0.0.1:1/join?shop=a", "posline://h:x/join?shop=a#t", "posline://127.0.0.1:1/join#t",
-     "posline://[::1/join?shop=a#t"],
+     "posline://[::1/join?shop=a#t", f"posline://h:1/join?shop=a&pin={PIN}&at=h#t",
+     f"posline://h:1/join?shop=a&pin={PIN}&at=[::1#t", f"posline://h:1/join?shop=a&pin={PIN}&at=h:1/other#t",
+     f"posline://me@h:1/join?shop=a&pin={PIN}#t", f"posline://h:1/join?shop=a&pin={PIN}&at=h:99999#t"],
 )  # fmt: skip
 def test_what_is_no_link_is_refused(text: str) -> None:
     with pytest.raises(BadRequest):
@@ -85,6 +87,6 @@ def test_an_invitation_of_another_process_is_held_by_its_hash() -> None:
 
 def test_durations() -> None:
     assert [parse_duration(t) for t in ("90", "90s", "15m", "2h", "1d")] == [90, 90, 900, 7200, 86400]
-    for text in ("", "m", "-5m", "1.5h", "0", "8d", "9" * 30):
+    for text in ("", "m", "-5m", "1.5h", "0", "8d", "9" * 30, "0" * 8 + "9" * 30, "0" * 5000 + "1"):
         with pytest.raises(BadRequest):
             parse_duration(text)
