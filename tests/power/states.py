@@ -1,0 +1,253 @@
+"""Cuts the power of a recorded till at each of its calls, and starts the program on what is left of the disk.
+
+    python -m tests.power.states RECORDING... --states N [--seed S] [--real K]
+
+Prints one JSON line. The program is loaded once; for each state a process is forked from this one, which puts the state
+on a disk in memory, opens it and looks (`tests.power.promises`). With `--real K` each K-th state is also started as the
+program that people start. PYTHONPATH says which product is tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import hashlib
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.faults.rig import sale, till
+from tests.power.acts import Act, read_acts
+from tests.power.calls import Moment, read_calls
+from tests.power.disk import VARIANTS, Disk, State, lay_out
+from tests.power.promises import Expected, broken_promises
+from tests.power.recording import DATA, environment, program
+
+__all__ = ["Cut", "cuts", "load"]
+
+HANGS_S = 60  # a start that takes longer is a broken promise
+RESTORED_EACH = 20  # of the states in which a backup is there, it is restored in one
+MEMORY = Path("/dev/shm")
+SHARES = {  # of the states, how many are made which way
+    "lost": 5, "some": 6, "torn": 3, "kept": 2, "names alone": 1, "nameless": 1, "grown": 2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A recording, read."""
+
+    folder: Path
+    before: State
+    runs: Sequence[Sequence[Moment]]
+    acts: Sequence[Act]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A state of a disk after a cut behind moment `at`, by the variant `how`, and what must hold of it."""
+
+    at: int
+    how: str
+    state: State
+    expected: Expected
+
+
+def load(folder: Path) -> Recorded:
+    """Read a recording, and check that the model of the disk ends with what lies on the real one."""
+    place = folder / "disk"
+    runs: list[list[Moment]] = []
+    told: list[dict[str, str]] = []
+    while (trace := folder / f"trace-{len(runs) + 1}").exists():
+        runs.append(read_calls(trace, place))
+        note = folder / f"{trace.name}.json"
+        told += [json.loads(note.read_text())] if note.exists() else []
+    acts = read_acts([moment for run in runs for moment in run])
+    for act, body in zip((act for act in acts if act.path == "command"), told, strict=True):
+        act.body = dict(body)
+    recorded = Recorded(folder, _tree(folder / "before"), runs, acts)
+    disk = Disk(place, recorded.before)
+    for run in runs:
+        for moment in run:
+            disk.take(moment)
+        disk.restarted()
+    held, real = dict(disk.now()), {path: c for path, c in _tree(place).items() if not path.endswith("-shm")}
+    assert held == real, f"the model and the disk differ: {[p for p in held.keys() | real if held.get(p) != real.get(p)]}"
+    return recorded
+
+
+def _tree(place: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(place)): None if path.is_dir() else path.read_bytes() for path in sorted(place.rglob("*"))
+    }
+
+
+def places(recorded: Recorded) -> list[int]:
+    """The moments behind which the disk may look otherwise than before."""
+    disk, found, at = Disk(recorded.folder / "disk", recorded.before), [], 0
+    for run in recorded.runs:
+        for moment in run:
+            if disk.take(moment):
+                found.append(at)
+            at += 1
+        disk.restarted()
+    return found
+
+
+def cuts(recorded: Recorded, wanted: int, rng: random.Random) -> Iterator[Cut]:
+    """At most `wanted` cuts, spread over all moments; each state of the disk once, unless more had been answered."""
+    where = places(recorded)
+    kinds, weights = list(SHARES), list(SHARES.values())
+    chosen = sorted((rng.choice(where), rng.choices(kinds, weights)[0]) for _ in range(wanted))
+    seen: set[tuple[str, int]] = set()
+    disk, at, index = Disk(recorded.folder / "disk", recorded.before), 0, 0
+    after = dict(zip(where, [*where[1:], 1 << 60], strict=True))
+    for run in recorded.runs:
+        for moment in run:
+            disk.take(moment)
+            while index < len(chosen) and chosen[index][0] == at:
+                how = chosen[index][1]
+                index += 1
+                state = disk.cut(VARIANTS[how](rng))
+                # until the next change the disk stays as it is, so all that was answered by then must be there
+                due = [act for act in recorded.acts if act.answered is not None and act.answered < after[at]]
+                asked = [
+                    act for act in recorded.acts
+                    if act.arrived < after[at] and (act.answered is None or act.answered >= after[at])
+                ]  # fmt: skip
+                key = _digest(state), len(due)
+                if key not in seen:
+                    seen.add(key)
+                    yield Cut(at, how, state, Expected(due, asked))
+            at += 1
+        disk.restarted()
+
+
+def _digest(state: State) -> str:
+    total = hashlib.blake2b()
+    for path, content in sorted(state.items()):
+        total.update(f"{path} {-1 if content is None else len(content)}\n".encode())
+        total.update(content or b"")
+    return total.hexdigest()
+
+
+def _in_child(cut: Cut, disk: Path) -> list[str]:
+    """Lay the state out and look at it, in a process of its own."""
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(HANGS_S)
+        try:
+            os.close(out)
+            lay_out(cut.state, disk)
+            problems = broken_promises(disk, cut.expected)
+        except BaseException as error:
+            problems = [f"{type(error).__name__}: {error}"]
+        os.write(into, json.dumps(problems)[:60_000].encode())
+        os._exit(0)
+    os.close(into)
+    with os.fdopen(out, "rb") as answer:
+        said = answer.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        return [f"the program ended with {os.waitstatus_to_exitcode(status)}"]
+    try:
+        return list(json.loads(said))
+    except ValueError:
+        return [said.decode()]
+
+
+def _really(cut: Cut, folder: Path) -> list[str]:
+    """As a person starts it: the program, its HTTP API and `posline verify`."""
+    lay_out(cut.state, folder)
+    data = folder / DATA
+    process = till(data)
+    process.environment = environment()
+    process.command_line = lambda: program(*process.arguments, "--data", str(data))  # type: ignore[method-assign]
+    sold = [act for act in cut.expected.due if (act.method, act.path) == ("POST", "/api/sales")]
+    problems: list[str] = []
+    data.parent.mkdir(exist_ok=True)
+    with process:
+        asked = [act.body for act in cut.expected.asked if (act.method, act.path) == ("POST", "/api/sales")]
+        for body in (*asked, sale()):
+            if process.post("/api/sales", body).status_code not in (200, 201):
+                problems.append(f"the real program does not ring {body}")
+        held = Counter((found["id"], found["total"], found["number"]) for found in process.sales())
+        for act in sold:
+            if held[act.id, act.answer["total"], act.answer["number"]] != 1:
+                problems.append(f"the real program does not list the sale {act.id} once")
+        if process.stop() != 0:
+            problems.append("the real program does not stop cleanly")
+    done = subprocess.run(
+        program("verify", "--data", str(data)), env=os.environ | environment(), capture_output=True, text=True, check=False
+    )
+    return problems + ([] if done.returncode == 0 else [f"posline verify: {done.stdout} {done.stderr}"])
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("recordings", nargs="+", type=Path)
+    parser.add_argument("--states", type=int, required=True)
+    parser.add_argument("--seed", default="power")
+    parser.add_argument("--real", type=int, default=0)
+    parser.add_argument("--progress", action="store_true")
+    given = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)
+    gc.freeze()
+    figures: dict[str, Any] = {}
+    for recording in given.recordings:
+        rng = random.Random(f"{given.seed} {recording.name}")
+        recorded = load(recording)
+        made: Counter[str] = Counter()
+        digests: set[str] = set()
+        broken: list[dict[str, Any]] = []
+        begun, real = time.monotonic(), 0
+        work = Path(tempfile.mkdtemp(prefix="posline-power-", dir=MEMORY if MEMORY.is_dir() else None))
+        try:
+            for number, cut in enumerate(cuts(recorded, given.states, rng), 1):
+                digests.add(_digest(cut.state))
+                made[cut.how] += 1
+                restored = number % RESTORED_EACH == 0
+                looked = dataclasses.replace(cut, expected=dataclasses.replace(cut.expected, restored=restored))
+                problems = _in_child(looked, work / "disk")
+                shutil.rmtree(work / "disk", ignore_errors=True)
+                if given.real and number % given.real == 0 and not problems and _by_itself(cut):
+                    problems = _really(cut, work / "disk")
+                    shutil.rmtree(work / "disk", ignore_errors=True)
+                    real += 1
+                if problems:
+                    broken.append({"at": cut.at, "how": cut.how, "broken": problems[:3]})
+                if given.progress and number % 100 == 0:
+                    rate = number / (time.monotonic() - begun)
+                    print(f"{recording.name}: {number}, {rate:.1f}/s, {len(broken)} broken", file=sys.stderr, flush=True)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        figures[recording.name] = {
+            "moments": sum(map(len, recorded.runs)), "places": len(places(recorded)), "cuts": sum(made.values()),
+            "states": len(digests), "acts": len([act for act in recorded.acts if act.answered is not None]),
+            "real_starts": real, "seconds": round(time.monotonic() - begun, 1), "variants": dict(made),
+            "violations": len(broken), "first": broken[:5],
+        }  # fmt: skip
+    print(json.dumps(figures))
+
+
+def _by_itself(cut: Cut) -> bool:
+    """Whether the till may be started as it is: no command was cut off."""
+    return all(act.path != "command" for act in cut.expected.asked)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
