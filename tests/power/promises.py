@@ -13,18 +13,20 @@ import json
 import sqlite3
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from posline.errors import FolderError
+from posline.errors import PoslineError
 from posline.storage.folder import Folder
 from posline.storage.verify import verify
 from posline.till.api import build_app
+from posline.till.asking import AskFailed
 from posline.till.commands import COMMANDS
+from posline.till.invitation import Invitation
 from posline.till.keeping import restore
 from posline.till.local import Local
 from posline.till.offline import join_folder, restore_folder
@@ -75,12 +77,23 @@ def _finish_commands(data: Path, expected: Expected, problems: list[str]) -> Non
                     data, Path(act.body["file"]), recovery=act.body["recovery"], invitation=None, label=""
                 )
         else:
-            problems += _joins_again(data)
+            problems += _join_again(data, act.body["link"])
 
 
-def _joins_again(data: Path) -> list[str]:
-    """Nobody answers here, but the question must come to be asked: nothing that a cut left is in its way."""
-    return []
+def _join_again(data: Path, link: str) -> Iterator[str]:
+    """Nobody answers the invitation here. So either the join had come so far that it is finished without asking, or it
+    comes to the question: nothing that the cut left is in its way."""
+    invitation = Invitation.parse(link, "join")
+    try:
+        joined = join_folder(data, invitation, "")
+    except AskFailed:
+        return
+    except PoslineError as error:
+        if "member of that shop already" not in str(error):  # then all was done but the answer
+            yield f"the join cannot be asked for again: {error!r}"
+    else:
+        if joined["shop_id"] != invitation.of:
+            yield f"it joined {joined}"
 
 
 async def _use(disk: Path, data: Path, expected: Expected, problems: list[str]) -> None:
@@ -107,6 +120,10 @@ def _same_till(till: Till, data: Path, expected: Expected, problems: list[str]) 
     """Who it had said that it is, it still is; unless it was just joining another shop."""
     joins = [act for act in expected.due if act.path == "/api/local/join"]
     said = [act for act in expected.due if act.path == "/api/status"]
+    if till.store.shops() != [till.shop_id]:
+        problems.append(f"it holds the shops {till.store.shops()} and belongs to {till.shop_id}")
+    if (joins or any(act.path == "command" for act in expected.due)) and (data / RECOVERY_FILE).exists():
+        problems.append("the recovery code of the shop that it left is still there")
     if any(act.path == "/api/local/join" for act in expected.asked):
         return  # either shop will do
     if joins and till.shop_id != joins[-1].answer["shop_id"]:
@@ -262,6 +279,3 @@ async def _go_on(till: Till, disk: Path, expected: Expected, problems: list[str]
         last = _all_there(till, [*expected.due, *again, new], problems)
         if new.answer["number"] != last:
             problems.append(f"the new sale has the number {new.answer['number']} of {last}")
-
-
-__all__ += ["FolderError", "join_folder"]

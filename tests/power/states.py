@@ -144,11 +144,18 @@ def _digest(state: State) -> str:
     return total.hexdigest()
 
 
+def _warm() -> None:
+    """Found a shop once in this process, so that no child loads a module."""
+    with tempfile.TemporaryDirectory(prefix="posline-power-") as folder:
+        broken_promises(Path(folder), Expected([], []))
+
+
 def _in_child(cut: Cut, disk: Path) -> list[str]:
     """Lay the state out and look at it, in a process of its own."""
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
+        gc.disable()
         signal.alarm(HANGS_S)
         try:
             os.close(out)
@@ -206,7 +213,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--progress", action="store_true")
     given = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
-    gc.freeze()
+    _warm()
     figures: dict[str, Any] = {}
     for recording in given.recordings:
         rng = random.Random(f"{given.seed} {recording.name}")
@@ -215,6 +222,8 @@ def main(arguments: Sequence[str]) -> None:
         digests: set[str] = set()
         broken: list[dict[str, Any]] = []
         begun, real = time.monotonic(), 0
+        gc.collect()
+        gc.freeze()  # or each child would copy what it only counts
         work = Path(tempfile.mkdtemp(prefix="posline-power-", dir=MEMORY if MEMORY.is_dir() else None))
         try:
             for number, cut in enumerate(cuts(recorded, given.states, rng), 1):
