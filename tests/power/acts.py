@@ -15,6 +15,8 @@ from tests.power.calls import Moment
 
 __all__ = ["Act", "read_acts"]
 
+ASK_STATUS = b"\x10\x04\x02"  # which a printer is asked before anything is printed
+DRAWER_BYTES = 16  # more than what opens the drawer, less than any receipt
 _END = b"\r\n\r\n"
 
 
@@ -36,6 +38,18 @@ class Act:
     def id(self) -> str:
         """The caller's id."""
         return str(self.body.get("id", ""))
+
+
+def _sent(stream: _Stream) -> Iterator[Act]:
+    """What a till sent to a fiscal service ("filed"), or to a printer ("printed"), as acts that nobody can take back."""
+    if stream.bytes.startswith(b"POST ") and b'"USIN"' in stream.bytes:
+        for first, _, _, body in stream.messages():
+            yield Act("", "filed", {"usin": json.loads(body)["USIN"]}, first, first)
+    elif stream.bytes.startswith(ASK_STATUS):
+        ends = [start for start, _ in stream.places[1:]] + [len(stream.bytes)]
+        pieces = zip(stream.places, ends, strict=True)
+        receipt = [place for (start, place), end in pieces if end - start > DRAWER_BYTES]
+        yield from (Act("", "printed", {}, place, place) for place in receipt[:1])
 
 
 @dataclass(slots=True)
@@ -83,6 +97,8 @@ def read_acts(moments: Sequence[Moment]) -> list[Act]:
                 said[call.at].add(place, call.data)
         elif call.handle == 1 and not moment.returned and call.data.startswith((b"{", b"joined ")):
             acts.append(Act("", "command", {}, 0, place, 200, call.data.decode()))
+    for name, stream in said.items():
+        acts += _sent(stream)
     for name, stream in heard.items():
         if stream.bytes[:4] not in (b"GET ", b"POST", b"PUT "):
             continue  # TLS, or another end's

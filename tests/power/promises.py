@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 
 from posline.errors import PoslineError
+from posline.storage.connection import reader
 from posline.storage.folder import Folder
 from posline.storage.verify import verify
 from posline.till.api import build_app
@@ -31,6 +32,7 @@ from posline.till.keeping import restore
 from posline.till.local import Local
 from posline.till.offline import join_folder, restore_folder
 from posline.till.opening import RECOVERY_FILE
+from posline.till.printing import DATABASE
 from posline.till.till import Till, open_till
 from posline.trust.keys import Key
 from tests.power.acts import Act
@@ -38,6 +40,7 @@ from tests.power.recording import BACKUP, DATA
 
 __all__ = ["Expected", "broken_promises"]
 
+HANGS_S = 10.0
 NUMBERED = ("sale", "refund")
 KINDS = {  # the acts that leave one entry under the caller's id
     "/api/sales": "sale", "/api/shifts/open": "shift opened", "/api/shifts/close": "shift closed", "/api/cash": "cash",
@@ -47,11 +50,12 @@ KINDS = {  # the acts that leave one entry under the caller's id
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What had been answered before the cut (`due`), in order, and what had been asked for and not answered (`asked`).
-    `verified` is whether the ledger is worked out again, `restored` whether a backup that is there is restored."""
+    """What had been answered before the cut (`due`), in order, and what had been asked for and not answered (`asked`);
+    `held` are the entries, (kind, id), that the folder held before anything was recorded. `verified` is whether the ledger is worked out again, `restored` whether a backup that is there is restored."""
 
     due: Sequence[Act]
     asked: Sequence[Act]
+    held: Sequence[tuple[str, str]] = ()
     verified: bool = True
     restored: bool = False
 
@@ -105,8 +109,10 @@ async def _use(disk: Path, data: Path, expected: Expected, problems: list[str]) 
     try:
         _same_till(till, data, expected, problems)
         _all_there(till, expected.due, problems)
+        _held_on(till, expected.held, problems)
         _settings(till, expected, problems)
         _backup(disk, expected, problems)
+        _sent(till, data, expected, problems)
         if problems:
             return
         await _go_on(till, disk, expected, problems)
@@ -188,6 +194,12 @@ def _all_there(till: Till, due: Iterable[Act], problems: list[str]) -> int:
     return len(numbers)
 
 
+def _held_on(till: Till, held: Iterable[tuple[str, str]], problems: list[str]) -> None:
+    """What was there before is there still."""
+    now = Counter((entry["kind"], entry["id"]) for _, entry in _entries(till))
+    problems += [f"the {kind} {id} is there {now[kind, id]} times" for kind, id in held if now[kind, id] != 1]
+
+
 def _sum(act: Act, held: dict[str, Any]) -> int:
     lines = act.body["lines"]
     return sum(int(line["quantity"]) * line["price"] for line in lines) if "price" in lines[0] else int(held["total"])
@@ -249,6 +261,24 @@ def _backup(disk: Path, expected: Expected, problems: list[str]) -> None:
     if expected.restored and not problems:
         with Folder(disk / "restored") as folder:
             restore(folder, file, recovery=None, label="")
+
+
+def _sent(till: Till, data: Path, expected: Expected, problems: list[str]) -> None:
+    """What left for a printer or a fiscal service is known to have left, so that it does not leave twice by itself."""
+    for act in expected.due:
+        if act.path == "filed":
+            query = "SELECT state FROM fileable WHERE usin = ?"
+            states = [state for (state,) in till.store.read.execute(query, (act.body["usin"],))]
+            if len(states) != 1 or states[0] in ("queued", "none"):
+                problems.append(f"{act.body['usin']} was sent to the fiscal service, and is {states}")
+    printed = sum(act.path == "printed" for act in expected.due)
+    if printed:
+        till.printing.settle(HANGS_S)
+        jobs = reader(str(data / DATABASE))
+        known = Counter(state for (state,) in jobs.execute("SELECT state FROM job"))
+        jobs.close()
+        if known["printed"] + known["unsure"] < printed or known["waiting"]:
+            problems.append(f"{printed} receipts went to the printer, and its jobs are {dict(known)}")
 
 
 async def _go_on(till: Till, disk: Path, expected: Expected, problems: list[str]) -> None:

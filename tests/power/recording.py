@@ -11,6 +11,8 @@ import csv
 import json
 import os
 import shutil
+import socketserver
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -23,17 +25,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlite_utils import Database
 
+from posline.storage.schema import migrations
 from tests.faults.rig import Process, sale
 from tests.power.calls import STRACE
 
-__all__ = ["DATA", "SCENARIOS", "Recorder", "environment", "program", "traced", "why_not"]
+__all__ = ["DATA", "SCENARIOS", "Recorder", "environment", "program", "record", "traced", "until", "why_not"]
 
 DATA = "shops/till"  # from the disk's root: a till's folder, whose parent is not there yet either
 BACKUP = "kept/backup.db"
 ENDED_S = 30.0
 CASHIERS = 4
 CHECKPOINT_SALES = 420  # their commits take more than 16 MiB of write-ahead log
+OLD_SALES = 80  # of the till of an older version
 PRODUCTS = 450  # three entries of an import
 
 
@@ -75,10 +80,7 @@ class _Traced(Process):
 
 def _ended(trace: Path) -> None:
     """strace writes on after the program has ended: wait until it has gone."""
-    deadline = time.monotonic() + ENDED_S
-    while _tracer_of(trace):
-        assert time.monotonic() < deadline, f"{trace} does not end"
-        threading.Event().wait(0.01)
+    until(lambda: not _tracer_of(trace), f"{trace} to end")
 
 
 def _tracer_of(trace: Path) -> bool:
@@ -166,7 +168,7 @@ class Till:
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
         answer = self._http.post(path, json={"id": str(uuid.uuid4()), **body})
-        assert answer.status_code in (200, 201), answer.text
+        assert answer.status_code in (200, 201, 202), answer.text
         return dict(answer.json())
 
     def put(self, path: str, **body: Any) -> None:
@@ -297,9 +299,64 @@ def _restored(recorder: Recorder) -> None:
 
 
 def _renewed(recorder: Recorder) -> None:
-    """A till of an older version, whose ledger is worked out again at the start, and whose tables are fewer."""
+    """A till of an older version, whose tables are fewer and whose ledger is worked out again at the start."""
     with recorder.till() as till:
         till.ring(3, CASHIERS)
+
+
+def older_version(disk: Path) -> None:
+    """Put a till on `disk` as an older version left it: without the tables that came last, under its own rules."""
+    (disk / BACKUP).parent.mkdir(parents=True)
+    (disk / DATA).parent.mkdir(parents=True)
+    with _other(disk / DATA) as till:
+        till.ring(OLD_SALES // CASHIERS, CASHIERS)
+        till.put("/api/products/old", name="Old", price=5)
+    first = sqlite3.connect(":memory:")
+    made = [migration.name for migration in migrations.pending(Database(first))]
+    migrations.apply(Database(first), stop_before=made[1])
+    known = {name for (name,) in first.execute("SELECT name FROM sqlite_master")}
+    with sqlite3.connect(disk / DATA / "posline.db") as db:
+        for name in made[1:]:
+            db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (name,))
+        db.execute("UPDATE meta SET value = '1' WHERE name = 'rules'")
+        for kind in ("index", "table"):
+            query = "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite_%' AND sql IS NOT NULL"
+            for (name,) in db.execute(query, (kind,)).fetchall():
+                there = db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone()
+                if there and name not in known:  # what a table of words keeps beside it goes with it
+                    db.execute(f'DROP {kind} "{name}"')
+    db.close()
+
+
+def _papers(recorder: Recorder) -> None:
+    """Each sale is printed and filed with a fiscal service."""
+    service = _Traced(recorder.folder / "service", environment=environment(), trace=recorder.folder / "service.none")
+    arguments = ["fiscal", "simulate", "--port", "0", "--data", str(service.data)]
+    service.command_line = lambda: program(*arguments)  # type: ignore[method-assign]
+    with service, _paper() as printer, recorder.till() as till:
+        url = service.page + "/api/IMSFiscal/GetInvoiceNumberByModel"
+        till.command("fiscal_set", value={"adapter": "fbr_ims", "pos_id": 812345, "url": url})
+        till.command("printer_set", target=printer, automatic=True)
+        first, *_ = till.ring(3)
+        till.ring(2, CASHIERS)
+        till.post("/api/print", entry=first)
+        until(lambda: not till.get("/api/print")["waiting"], "the printer")
+        until(lambda: not till.get("/api/fiscal")["counts"]["queued"], "the fiscal service")
+
+
+@contextmanager
+def _paper() -> Iterator[str]:
+    """A printer on the network that takes everything."""
+
+    class Takes(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while self.request.recv(65536):
+                pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Takes) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 @contextmanager
@@ -315,11 +372,26 @@ def _other(folder: Path) -> Iterator[Till]:
 
 def _meet(till: Till, other: Till) -> None:
     """Wait until both hold the same."""
+    report = f"/api/reports/day/{till.get('/api/status')['day']}"
+    until(lambda: till.get(report)["digest"] == other.get(report)["digest"], "the two tills to meet")
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    """Wait for `what`."""
     deadline = time.monotonic() + ENDED_S
-    day = till.get("/api/status")["day"]
-    while till.get(f"/api/reports/day/{day}")["digest"] != other.get(f"/api/reports/day/{day}")["digest"]:
-        assert time.monotonic() < deadline, "the two tills do not meet"
-        threading.Event().wait(0.05)
+    while not true():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        threading.Event().wait(0.02)
+
+
+def record(name: str, folder: Path) -> Path:
+    """Record the scenario `name` in `folder`."""
+    before = None
+    if name == "renewed":
+        before = folder.with_name(folder.name + "-before")
+        older_version(before)
+    SCENARIOS[name](Recorder(folder, before))
+    return folder
 
 
 SCENARIOS: dict[str, Callable[[Recorder], None]] = {
@@ -330,4 +402,6 @@ SCENARIOS: dict[str, Callable[[Recorder], None]] = {
     "joining": _joining,
     "joined at once": _joined_at_once,
     "restored": _restored,
+    "renewed": _renewed,
+    "papers": _papers,
 }

@@ -19,12 +19,14 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,7 @@ class Recorded:
     before: State
     runs: Sequence[Sequence[Moment]]
     acts: Sequence[Act]
+    held: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def load(folder: Path) -> Recorded:
     acts = read_acts([moment for run in runs for moment in run])
     for act, body in zip((act for act in acts if act.path == "command"), told, strict=True):
         act.body = dict(body)
-    recorded = Recorded(folder, _tree(folder / "before"), runs, acts)
+    recorded = Recorded(folder, _tree(folder / "before"), runs, acts, _held(folder / "before" / DATA))
     disk = Disk(place, recorded.before)
     for run in runs:
         for moment in run:
@@ -93,6 +96,14 @@ def _tree(place: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(place)): None if path.is_dir() else path.read_bytes() for path in sorted(place.rglob("*"))
     }
+
+
+def _held(data: Path) -> list[tuple[str, str]]:
+    """The entries of a till that has stopped."""
+    if not (data / "posline.db").exists():
+        return []
+    with closing(sqlite3.connect(f"file:{data / 'posline.db'}?mode=ro&immutable=1", uri=True)) as db:
+        return db.execute("SELECT kind, id FROM entry").fetchall()
 
 
 def places(recorded: Recorded) -> list[int]:
@@ -131,7 +142,7 @@ def cuts(recorded: Recorded, wanted: int, rng: random.Random) -> Iterator[Cut]:
                 key = _digest(state), len(due)
                 if key not in seen:
                     seen.add(key)
-                    yield Cut(at, how, state, Expected(due, asked))
+                    yield Cut(at, how, state, Expected(due, asked, recorded.held))
             at += 1
         disk.restarted()
 
