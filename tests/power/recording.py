@@ -9,18 +9,13 @@ from __future__ import annotations
 import concurrent.futures
 import csv
 import json
-import os
 import shutil
 import socketserver
 import sqlite3
-import subprocess
-import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,81 +24,16 @@ from sqlite_utils import Database
 
 from posline.storage.schema import migrations
 from tests.faults.rig import Process, sale
-from tests.power.calls import STRACE
+from tests.power.program import Running, ended, environment, till, traced, until
 
-__all__ = ["DATA", "SCENARIOS", "Recorder", "environment", "program", "record", "traced", "until", "why_not"]
+__all__ = ["BACKUP", "DATA", "SCENARIOS", "Recorder", "Till", "record"]
 
 DATA = "shops/till"  # from the disk's root: a till's folder, whose parent is not there yet either
 BACKUP = "kept/backup.db"
-ENDED_S = 30.0
 CASHIERS = 4
 CHECKPOINT_SALES = 420  # their commits take more than 16 MiB of write-ahead log
 OLD_SALES = 80  # of the till of an older version
 PRODUCTS = 450  # three entries of an import
-
-
-def why_not() -> str:
-    """Why nothing can be recorded here; "" where it can."""
-    if shutil.which("strace") is None:
-        return "there is no strace: install it"
-    tried = subprocess.run(
-        ["strace", "-D", "-f", "--seccomp-bpf", "-y", "-o", os.devnull, "true"], capture_output=True, text=True, check=False
-    )
-    return "" if tried.returncode == 0 else f"strace cannot trace here: {tried.stderr.strip()[:200]}"
-
-
-def environment() -> dict[str, str]:
-    """The environment in which the product under test is found first."""
-    source = os.environ.get("POSLINE_SOURCE")
-    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    return {"PYTHONPATH": path} if path else {}
-
-
-def program(*arguments: str) -> list[str]:
-    """`posline`, of the product under test and from no other folder."""
-    return [sys.executable, "-P", "-c", "from posline.cli import main; main()", *arguments]
-
-
-@dataclass
-class _Traced(Process):
-    """A till whose system calls are written to `trace`."""
-
-    trace: Path = Path()
-
-    def command_line(self) -> list[str]:
-        return [*STRACE, "-o", str(self.trace), *program(*self.arguments, "--data", str(self.data))]
-
-    @property
-    def log(self) -> Path:
-        return self.trace.with_suffix(".log")
-
-
-def _ended(trace: Path) -> None:
-    """strace writes on after the program has ended: wait until it has gone."""
-    until(lambda: not _tracer_of(trace), f"{trace} to end")
-
-
-def _tracer_of(trace: Path) -> bool:
-    wanted = os.fsencode(trace)
-    for words in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            given = words.read_bytes().split(b"\0")
-        except OSError:  # gone meanwhile
-            continue
-        if given[0].endswith(b"strace") and wanted in given:
-            return True
-    return False
-
-
-def traced(trace: Path, *arguments: str) -> str:
-    """Run one command of the product under strace to its end; its stdout."""
-    done = subprocess.run(
-        [*STRACE, "-o", str(trace), *program(*arguments)], env=os.environ | environment(), capture_output=True,
-        text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    _ended(trace)
-    return done.stdout
 
 
 class Recorder:
@@ -140,14 +70,13 @@ class Recorder:
     def till(self, *more: str, end: Callable[[Process], object] = Process.stop) -> Iterator[Till]:
         """A till that runs, and is stopped in the end."""
         trace = self.next_trace()
-        arguments = ["till", "--port", "0", "--sync-port", "0", "--no-discovery", *more]
-        process = _Traced(self.data, arguments=arguments, environment=environment(), trace=trace)
+        process = till(self.data, trace.with_suffix(".log"), *more, trace=trace)
         with process:
-            with Till(process) as till:
-                till.get("/api/status")
-                yield till
+            with Till(process) as counter:
+                counter.get("/api/status")
+                yield counter
             end(process)
-        _ended(trace)
+        ended(trace)
 
 
 class Till:
@@ -330,9 +259,10 @@ def older_version(disk: Path) -> None:
 
 def _papers(recorder: Recorder) -> None:
     """Each sale is printed and filed with a fiscal service."""
-    service = _Traced(recorder.folder / "service", environment=environment(), trace=recorder.folder / "service.none")
-    arguments = ["fiscal", "simulate", "--port", "0", "--data", str(service.data)]
-    service.command_line = lambda: program(*arguments)  # type: ignore[method-assign]
+    service = Running(
+        recorder.folder / "service", arguments=["fiscal", "simulate", "--port", "0"], environment=environment(),
+        log_file=recorder.folder / "service.log",
+    )  # fmt: skip
     with service, _paper() as printer, recorder.till() as till:
         url = service.page + "/api/IMSFiscal/GetInvoiceNumberByModel"
         till.command("fiscal_set", value={"adapter": "fbr_ims", "pos_id": 812345, "url": url})
@@ -362,11 +292,9 @@ def _paper() -> Iterator[str]:
 @contextmanager
 def _other(folder: Path) -> Iterator[Till]:
     """Another till, which nobody traces."""
-    arguments = ["till", "--port", "0", "--sync-port", "0", "--no-discovery", "--label", "B"]
-    process = _Traced(folder, arguments=arguments, environment=environment(), trace=folder.with_suffix(".none"))
-    process.command_line = lambda: program(*arguments, "--data", str(folder))  # type: ignore[method-assign]
-    with process, Till(process) as till:
-        yield till
+    process = till(folder, folder.with_suffix(".log"), "--label", "B")
+    with process, Till(process) as counter:
+        yield counter
         process.stop()
 
 
@@ -374,14 +302,6 @@ def _meet(till: Till, other: Till) -> None:
     """Wait until both hold the same."""
     report = f"/api/reports/day/{till.get('/api/status')['day']}"
     until(lambda: till.get(report)["digest"] == other.get(report)["digest"], "the two tills to meet")
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    """Wait for `what`."""
-    deadline = time.monotonic() + ENDED_S
-    while not true():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        threading.Event().wait(0.02)
 
 
 def record(name: str, folder: Path) -> Path:

@@ -18,7 +18,6 @@ import logging
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -28,19 +27,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.faults.rig import sale, till
+from tests.faults.rig import sale
 from tests.power.acts import Act, read_acts
+from tests.power.apart import in_child, warm
 from tests.power.calls import Moment, read_calls
 from tests.power.disk import VARIANTS, Disk, State, lay_out
+from tests.power.program import environment, program, till
 from tests.power.promises import Expected, broken_promises
-from tests.power.recording import DATA, environment, program
+from tests.power.recording import DATA
 
 __all__ = ["Cut", "cuts", "load"]
 
-HANGS_S = 60  # a start that takes longer is a broken promise
 RESTORED_EACH = 20  # of the states in which a backup is there, it is restored in one
 MEMORY = Path("/dev/shm")
 SHARES = {  # of the states, how many are made which way
@@ -155,49 +156,18 @@ def _digest(state: State) -> str:
     return total.hexdigest()
 
 
-def _warm() -> None:
-    """Found a shop once in this process, so that no child loads a module."""
-    with tempfile.TemporaryDirectory(prefix="posline-power-") as folder:
-        broken_promises(Path(folder), Expected([], []))
-
-
-def _in_child(cut: Cut, disk: Path) -> list[str]:
-    """Lay the state out and look at it, in a process of its own."""
-    out, into = os.pipe()
-    child = os.fork()
-    if child == 0:
-        gc.disable()
-        signal.alarm(HANGS_S)
-        try:
-            os.close(out)
-            lay_out(cut.state, disk)
-            problems = broken_promises(disk, cut.expected)
-        except BaseException as error:
-            problems = [f"{type(error).__name__}: {error}"]
-        os.write(into, json.dumps(problems)[:60_000].encode())
-        os._exit(0)
-    os.close(into)
-    with os.fdopen(out, "rb") as answer:
-        said = answer.read()
-    _, status = os.waitpid(child, 0)
-    if status:
-        return [f"the program ended with {os.waitstatus_to_exitcode(status)}"]
-    try:
-        return list(json.loads(said))
-    except ValueError:
-        return [said.decode()]
+def _look(cut: Cut, disk: Path) -> list[str]:
+    lay_out(cut.state, disk)
+    return broken_promises(disk, cut.expected)
 
 
 def _really(cut: Cut, folder: Path) -> list[str]:
     """As a person starts it: the program, its HTTP API and `posline verify`."""
     lay_out(cut.state, folder)
     data = folder / DATA
-    process = till(data)
-    process.environment = environment()
-    process.command_line = lambda: program(*process.arguments, "--data", str(data))  # type: ignore[method-assign]
+    process = till(data, folder.with_name("log"))
     sold = [act for act in cut.expected.due if (act.method, act.path) == ("POST", "/api/sales")]
     problems: list[str] = []
-    data.parent.mkdir(exist_ok=True)
     with process:
         asked = [act.body for act in cut.expected.asked if (act.method, act.path) == ("POST", "/api/sales")]
         for body in (*asked, sale()):
@@ -224,7 +194,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--progress", action="store_true")
     given = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
-    _warm()
+    warm()
     figures: dict[str, Any] = {}
     for recording in given.recordings:
         rng = random.Random(f"{given.seed} {recording.name}")
@@ -242,7 +212,7 @@ def main(arguments: Sequence[str]) -> None:
                 made[cut.how] += 1
                 restored = number % RESTORED_EACH == 0
                 looked = dataclasses.replace(cut, expected=dataclasses.replace(cut.expected, restored=restored))
-                problems = _in_child(looked, work / "disk")
+                problems = in_child(partial(_look, looked, work / "disk"))
                 shutil.rmtree(work / "disk", ignore_errors=True)
                 if given.real and number % given.real == 0 and not problems and _by_itself(cut):
                     problems = _really(cut, work / "disk")
