@@ -41,12 +41,12 @@ class Act:
 
 
 def _sent(stream: _Stream) -> Iterator[Act]:
-    """What a till sent to a fiscal service ("filed"), or to a printer ("printed"), as acts that nobody can take back."""
-    if stream.bytes.startswith(b"POST ") and b'"USIN"' in stream.bytes:
+    """What left for a fiscal service ("filed") or a printer ("printed"), as acts that nobody can take back."""
+    if stream.content.startswith(b"POST ") and b'"USIN"' in stream.content:
         for first, _, _, body in stream.messages():
             yield Act("", "filed", {"usin": json.loads(body)["USIN"]}, first, first)
-    elif stream.bytes.startswith(ASK_STATUS):
-        ends = [start for start, _ in stream.places[1:]] + [len(stream.bytes)]
+    elif stream.content.startswith(ASK_STATUS):
+        ends = [start for start, _ in stream.places[1:]] + [len(stream.content)]
         pieces = zip(stream.places, ends, strict=True)
         receipt = [place for (start, place), end in pieces if end - start > DRAWER_BYTES]
         yield from (Act("", "printed", {}, place, place) for place in receipt[:1])
@@ -56,12 +56,12 @@ def _sent(stream: _Stream) -> Iterator[Act]:
 class _Stream:
     """One direction of one socket."""
 
-    bytes: bytearray = field(default_factory=bytearray)
+    content: bytearray = field(default_factory=bytearray)
     places: list[tuple[int, int]] = field(default_factory=list)  # where each piece begins, and its moment
 
     def add(self, place: int, data: bytes) -> None:
-        self.places.append((len(self.bytes), place))
-        self.bytes += data
+        self.places.append((len(self.content), place))
+        self.content += data
 
     def at(self, offset: int) -> int:
         """The moment of the byte at `offset`."""
@@ -70,16 +70,16 @@ class _Stream:
     def messages(self) -> Iterator[tuple[int, int, bytes, bytes]]:
         """(moment of the first byte, moment of the last, head, body) of each HTTP message."""
         start = 0
-        while (end := self.bytes.find(_END, start)) >= 0:
-            head = bytes(self.bytes[start:end])
+        while (end := self.content.find(_END, start)) >= 0:
+            head = bytes(self.content[start:end])
             size = 0
             for line in head.split(b"\r\n")[1:]:
                 name, _, value = line.partition(b":")
                 size = int(value) if name.strip().lower() == b"content-length" else size
             after = end + len(_END) + size
-            if after > len(self.bytes):
+            if after > len(self.content):
                 return
-            yield self.at(start), self.at(after - 1), head, bytes(self.bytes[end + len(_END) : after])
+            yield self.at(start), self.at(after - 1), head, bytes(self.content[end + len(_END) : after])
             start = after
 
 
@@ -97,10 +97,10 @@ def read_acts(moments: Sequence[Moment]) -> list[Act]:
                 said[call.at].add(place, call.data)
         elif call.handle == 1 and not moment.returned and call.data.startswith((b"{", b"joined ")):
             acts.append(Act("", "command", {}, 0, place, 200, call.data.decode()))
-    for name, stream in said.items():
+    for stream in said.values():
         acts += _sent(stream)
     for name, stream in heard.items():
-        if stream.bytes[:4] not in (b"GET ", b"POST", b"PUT "):
+        if not stream.content.startswith((b"GET ", b"POST ", b"PUT ")):
             continue  # TLS, or another end's
         answers = said[name].messages() if name in said else iter(())
         for _, arrived, head, body in stream.messages():

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Call", "Moment", "STRACE", "read_calls"]
+__all__ = ["STRACE", "Call", "Moment", "read_calls"]
 
 _DISK = (
     "open,openat,creat,close,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync,sync_file_range,"
@@ -21,7 +21,8 @@ _DISK = (
 )
 _SAID = "write,writev,sendto,sendmsg,read,recvfrom"
 STRACE = (
-    "strace", "-D", "-f", "--seccomp-bpf", "-y", "-xx", "-s", "67108864", "-e", "signal=none", "-e", f"trace={_DISK},{_SAID}",
+    "strace", "-D", "-f", "--seccomp-bpf", "-y", "-xx", "-s", "67108864", "-e", "signal=none",
+    "-e", f"trace={_DISK},{_SAID}",
 )  # fmt: skip
 
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)\n?$", re.DOTALL)
@@ -134,7 +135,7 @@ def _call(name: str, arguments: str, result: int, begun: int, ended: int) -> Cal
             call.data = call.data[:result]
     else:
         folder = next((at for handle, at in handles if handle == "AT_FDCWD" or name.endswith("at")), "")
-        call.paths = [os.path.normpath(os.path.join(folder, os.fsdecode(text))) for text in texts]
+        call.paths = [os.path.normpath(Path(folder, os.fsdecode(text))) for text in texts]
     if handles and handles[0][0] != "AT_FDCWD":
         call.handle, call.at = int(handles[0][0]), handles[0][1]
     if len(handles) > 1:

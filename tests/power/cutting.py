@@ -55,7 +55,10 @@ class Cashiers:
         self._process, self._stop = process, threading.Event()
         self.answered: list[Act] = []
         self.asked: dict[int, Act] = {}  # by cashier: what is under way
-        self._threads = [threading.Thread(target=self._ring, args=(n, random.Random(f"{seed} {n}"))) for n in range(CASHIERS)]
+        self._threads = [
+            threading.Thread(target=self._ring, args=(number, random.Random(f"{seed} {number}")))
+            for number in range(CASHIERS)
+        ]
 
     def _ring(self, number: int, rng: random.Random) -> None:
         with httpx.Client(base_url=self._process.page, timeout=120, trust_env=False) as http:

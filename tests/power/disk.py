@@ -19,10 +19,11 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from tests.power.calls import Call, Moment
 
-__all__ = ["Disk", "State", "VARIANTS", "lay_out"]
+__all__ = ["VARIANTS", "Disk", "Fate", "State", "lay_out"]
 
 _UNMOVED = frozenset({"close", "sync_file_range", "read", "recvfrom", "sendto", "sendmsg"})
 SECTOR = 512  # bytes: what a disk writes wholly or not at all
@@ -204,7 +205,7 @@ class Disk:
             each.returned = True
         return False
 
-    _ACTS: dict[str, Callable[[Disk, Call, bool], bool]] = {
+    _ACTS: ClassVar[dict[str, Callable[[Disk, Call, bool], bool]]] = {
         "open": _opened, "openat": _opened, "creat": _opened, "write": _wrote, "writev": _wrote, "pwrite64": _wrote,
         "pwritev": _wrote, "pwritev2": _wrote, "sendfile": _copied, "ftruncate": _resized, "fsync": _synced,
         "fdatasync": _synced, "rename": _renamed, "renameat": _renamed, "renameat2": _renamed, "unlink": _removed,
@@ -275,7 +276,7 @@ def _cut_file(file: _File, fate: Fate) -> bytes:
     return bytes(content)
 
 
-# -- fates ---------------------------------------------------------------------------------------------------------------
+# -- fates -------------------------------------------------------------------------------------------------------------
 
 
 class Fate:

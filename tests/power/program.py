@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.faults.rig import Process
 from tests.power.calls import STRACE
 
-__all__ = ["Running", "environment", "ended", "program", "till", "traced", "until", "why_not"]
+__all__ = ["Running", "ended", "environment", "program", "till", "traced", "until", "why_not"]
 
 WAITED_S = 60.0
 

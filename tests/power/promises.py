@@ -34,6 +34,7 @@ from posline.till.offline import join_folder, restore_folder
 from posline.till.opening import RECOVERY_FILE
 from posline.till.printing import DATABASE
 from posline.till.till import Till, open_till
+from posline.trust.certificate import KEY_FILE, own_certificate
 from posline.trust.keys import Key
 from tests.power.acts import Act
 from tests.power.recording import BACKUP, DATA
@@ -50,13 +51,14 @@ KINDS = {  # the acts that leave one entry under the caller's id
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What had been answered before the cut (`due`), in order, and what had been asked for and not answered (`asked`);
-    `held` are the entries, (kind, id), that the folder held before anything was recorded. `verified` is whether the ledger is worked out again, `restored` whether a backup that is there is restored."""
+    """What had been answered before the cut (`due`), in order, and what had been asked for and not answered (`asked`).
+    `held` are the entries, (kind, id), that the folder held before anything was recorded; `tls_key` is what others
+    know it by once it was ready. With `restored` a backup that is there is restored, too."""
 
     due: Sequence[Act]
     asked: Sequence[Act]
     held: Sequence[tuple[str, str]] = ()
-    verified: bool = True
+    tls_key: bytes = b""
     restored: bool = False
 
 
@@ -116,8 +118,7 @@ async def _use(disk: Path, data: Path, expected: Expected, problems: list[str]) 
         if problems:
             return
         await _go_on(till, disk, expected, problems)
-        if expected.verified:
-            problems += [f"verify: {line}" for line in verify(till.store, till.shop_id)]
+        problems += [f"verify: {line}" for line in verify(till.store, till.shop_id)]
     finally:
         await till.close()
 
@@ -145,9 +146,15 @@ def _same_till(till: Till, data: Path, expected: Expected, problems: list[str]) 
             if founded is None or Key.from_code(code.read_text().split()[0]).id != founded.author or not public:
                 problems.append("the recovery code is not the shop's")
     rotated = [act for act in expected.due if act.path == "/api/local/key_rotate"]
-    if rotated and not any(act.path == "/api/local/key_rotate" for act in expected.asked):
-        if till.key.public.hex() != rotated[-1].answer["key"]:
-            problems.append("it signs with another key than the last one it was given")
+    rotating = any(act.path == "/api/local/key_rotate" for act in expected.asked)
+    if rotated and not rotating and till.key.public.hex() != rotated[-1].answer["key"]:
+        problems.append("it signs with another key than the last one it was given")
+    if said and expected.tls_key and (data / KEY_FILE).read_bytes() != expected.tls_key:
+        problems.append("its certificate is for another key")
+    own_certificate(data, till.id, [])  # whole, or this raises
+    tokens = sum(act.path == "/api/local/token_add" for act in expected.due)
+    if len(till.settings.tokens) < tokens:
+        problems.append(f"{tokens} tokens were given, and {len(till.settings.tokens)} are known")
 
 
 def _entries(till: Till) -> list[tuple[bytes, dict[str, Any]]]:
@@ -216,7 +223,7 @@ def _settings(till: Till, expected: Expected, problems: list[str]) -> None:
         if act.method == "PUT" and act.path.startswith("/api/settings/"):
             held: Any = till.reports.setting(act.path.rpartition("/")[2])
         elif act.method == "PUT":
-            found = till.reports.catalog.product(act.path.removeprefix("/api/products/"))
+            found = till.reports.catalog.get(act.path.removeprefix("/api/products/"))
             held = None if found is None else found["price"]
         else:
             continue

@@ -133,7 +133,7 @@ class Till:
 def _counter(recorder: Recorder) -> None:
     """A till's first start, and all that is done at a counter, once; then it stops, starts, and sells on."""
     with recorder.till("--shop", "Power") as till:
-        first, second, third = till.ring(3)
+        till.ring(3)
         till.post("/api/shifts/open", float=500)
         returned, *_ = till.ring(2, cashiers=CASHIERS)
         till.post(f"/api/sales/{returned}/refund", lines=[{"line": 1, "quantity": 1}], reason="cold")
@@ -186,6 +186,7 @@ def _catalogue(recorder: Recorder) -> None:
             till.post("/api/sales", lines=[{"sku": f"{turn}-1", "quantity": 2}])
             till.command("key_rotate")
             till.put("/api/settings/receipt", value={"header": [turn]})
+            till.command("token_add", role="read")
             till.command("backup", file=str(recorder.disk / BACKUP))
             till.ring(2, CASHIERS)
 

@@ -1,10 +1,11 @@
 """Cuts the power of a recorded till at each of its calls, and starts the program on what is left of the disk.
 
-    python -m tests.power.states RECORDING... --states N [--seed S] [--real K]
+    python -m tests.power.states RECORDING... --states N [--seed S] [--real K] [--doubt SUFFIX]
 
 Prints one JSON line. The program is loaded once; for each state a process is forked from this one, which puts the state
 on a disk in memory, opens it and looks (`tests.power.promises`). With `--real K` each K-th state is also started as the
-program that people start. PYTHONPATH says which product is tried.
+program that people start. With `--doubt` the cuts are tried once more, as if no fsync of a file whose name ends so had
+been called, until a broken promise shows that the rig can find one. PYTHONPATH says which product is tried.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from posline.trust.certificate import KEY_FILE
 from tests.faults.rig import sale
 from tests.power.acts import Act, read_acts
 from tests.power.apart import in_child, warm
@@ -40,9 +42,11 @@ from tests.power.program import environment, program, till
 from tests.power.promises import Expected, broken_promises
 from tests.power.recording import DATA
 
-__all__ = ["Cut", "cuts", "load"]
+__all__ = ["Cut", "Recorded", "attempt", "cuts", "load", "main", "places"]
 
+TOLD_EACH = 200
 RESTORED_EACH = 20  # of the states in which a backup is there, it is restored in one
+SYNCS = ("fsync", "fdatasync")
 MEMORY = Path("/dev/shm")
 SHARES = {  # of the states, how many are made which way
     "lost": 5, "some": 6, "torn": 3, "kept": 2, "names alone": 1, "nameless": 1, "grown": 2,
@@ -51,13 +55,15 @@ SHARES = {  # of the states, how many are made which way
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A recording, read."""
+    """A recording, read: what lay on the disk before, the moments of each program, the acts, the entries, (kind,
+    id), that were there before, and the key of its certificate."""
 
     folder: Path
     before: State
     runs: Sequence[Sequence[Moment]]
     acts: Sequence[Act]
     held: Sequence[tuple[str, str]]
+    tls_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +76,30 @@ class Cut:
     expected: Expected
 
 
-def load(folder: Path) -> Recorded:
-    """Read a recording, and check that the model of the disk ends with what lies on the real one."""
+def load(folder: Path, doubted: str = "") -> Recorded:
+    """Read a recording, and check that the model of the disk ends with what lies on the real one. The fsyncs of files
+    whose names end with `doubted` are left out."""
     place = folder / "disk"
     runs: list[list[Moment]] = []
     told: list[dict[str, str]] = []
     while (trace := folder / f"trace-{len(runs) + 1}").exists():
-        runs.append(read_calls(trace, place))
+        moments = read_calls(trace, place)
+        runs.append([m for m in moments if not (doubted and m.call.name in SYNCS and m.call.at.endswith(doubted))])
         note = folder / f"{trace.name}.json"
         told += [json.loads(note.read_text())] if note.exists() else []
     acts = read_acts([moment for run in runs for moment in run])
     for act, body in zip((act for act in acts if act.path == "command"), told, strict=True):
         act.body = dict(body)
-    recorded = Recorded(folder, _tree(folder / "before"), runs, acts, _held(folder / "before" / DATA))
+    held, key = _held(folder / "before" / DATA), (place / DATA / KEY_FILE).read_bytes()
+    recorded = Recorded(folder, _tree(folder / "before"), runs, acts, held, key)
     disk = Disk(place, recorded.before)
     for run in runs:
         for moment in run:
             disk.take(moment)
         disk.restarted()
-    held, real = dict(disk.now()), {path: c for path, c in _tree(place).items() if not path.endswith("-shm")}
-    assert held == real, f"the model and the disk differ: {[p for p in held.keys() | real if held.get(p) != real.get(p)]}"
+    modelled, real = dict(disk.now()), {path: c for path, c in _tree(place).items() if not path.endswith("-shm")}
+    wrong = [path for path in modelled.keys() | real if modelled.get(path, 0) != real.get(path, 0)]
+    assert not wrong, f"the model of the disk and the disk differ: {wrong}"
     return recorded
 
 
@@ -143,7 +153,7 @@ def cuts(recorded: Recorded, wanted: int, rng: random.Random) -> Iterator[Cut]:
                 key = _digest(state), len(due)
                 if key not in seen:
                     seen.add(key)
-                    yield Cut(at, how, state, Expected(due, asked, recorded.held))
+                    yield Cut(at, how, state, Expected(due, asked, recorded.held, recorded.tls_key))
             at += 1
         disk.restarted()
 
@@ -180,57 +190,82 @@ def _really(cut: Cut, folder: Path) -> list[str]:
         if process.stop() != 0:
             problems.append("the real program does not stop cleanly")
     done = subprocess.run(
-        program("verify", "--data", str(data)), env=os.environ | environment(), capture_output=True, text=True, check=False
-    )
+        program("verify", "--data", str(data)), env=os.environ | environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     return problems + ([] if done.returncode == 0 else [f"posline verify: {done.stdout} {done.stderr}"])
 
 
+@dataclass(slots=True)
+class Tried:
+    """What came of the cuts of one recording."""
+
+    made: Counter[str]
+    digests: set[str]
+    broken: list[dict[str, Any]]
+    real: int = 0
+
+    def figures(self, recorded: Recorded, seconds: float) -> dict[str, Any]:
+        """As they are printed."""
+        return {
+            "calls": sum(map(len, recorded.runs)) // 2, "changes": len(places(recorded)),
+            "answers": sum(act.answered is not None for act in recorded.acts), "cuts": sum(self.made.values()),
+            "states": len(self.digests), "variants": dict(self.made), "real_starts": self.real,
+            "seconds": round(seconds, 1), "violations": len(self.broken), "first": self.broken[:5],
+        }  # fmt: skip
+
+
+def attempt(recorded: Recorded, states: int, seed: str, *, real: int = 0, until_broken: bool = False) -> Tried:
+    """Try so many cuts of a recording."""
+    tried = Tried(Counter(), set(), [])
+    gc.collect()
+    gc.freeze()  # or each child would copy what it only counts
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="posline-power-", dir=MEMORY if MEMORY.is_dir() else None) as work:
+        disk = Path(work) / "disk"
+        for number, cut in enumerate(cuts(recorded, states, random.Random(seed)), 1):
+            tried.digests.add(_digest(cut.state))
+            tried.made[cut.how] += 1
+            restored = number % RESTORED_EACH == 0
+            looked = dataclasses.replace(cut, expected=dataclasses.replace(cut.expected, restored=restored))
+            problems = in_child(partial(_look, looked, disk))
+            shutil.rmtree(disk, ignore_errors=True)
+            if real and number % real == 0 and not problems and _by_itself(cut):
+                problems = _really(cut, disk)
+                shutil.rmtree(disk, ignore_errors=True)
+                tried.real += 1
+            if problems:
+                tried.broken.append({"at": cut.at, "how": cut.how, "broken": problems[:3]})
+                if until_broken:
+                    break
+            if number % TOLD_EACH == 0:
+                rate, found = number / (time.monotonic() - begun), len(tried.broken)
+                print(f"{recorded.folder.name}: {number}, {rate:.1f}/s, {found} broken", file=sys.stderr, flush=True)
+    return tried
+
+
 def main(arguments: Sequence[str]) -> None:
+    """See the module."""
     parser = argparse.ArgumentParser()
     parser.add_argument("recordings", nargs="+", type=Path)
     parser.add_argument("--states", type=int, required=True)
     parser.add_argument("--seed", default="power")
     parser.add_argument("--real", type=int, default=0)
-    parser.add_argument("--progress", action="store_true")
+    parser.add_argument("--doubt", default="")
     given = parser.parse_args(arguments)
     logging.disable(logging.CRITICAL)
     warm()
     figures: dict[str, Any] = {}
     for recording in given.recordings:
-        rng = random.Random(f"{given.seed} {recording.name}")
+        seed, begun = f"{given.seed} {recording.name}", time.monotonic()
         recorded = load(recording)
-        made: Counter[str] = Counter()
-        digests: set[str] = set()
-        broken: list[dict[str, Any]] = []
-        begun, real = time.monotonic(), 0
-        gc.collect()
-        gc.freeze()  # or each child would copy what it only counts
-        work = Path(tempfile.mkdtemp(prefix="posline-power-", dir=MEMORY if MEMORY.is_dir() else None))
-        try:
-            for number, cut in enumerate(cuts(recorded, given.states, rng), 1):
-                digests.add(_digest(cut.state))
-                made[cut.how] += 1
-                restored = number % RESTORED_EACH == 0
-                looked = dataclasses.replace(cut, expected=dataclasses.replace(cut.expected, restored=restored))
-                problems = in_child(partial(_look, looked, work / "disk"))
-                shutil.rmtree(work / "disk", ignore_errors=True)
-                if given.real and number % given.real == 0 and not problems and _by_itself(cut):
-                    problems = _really(cut, work / "disk")
-                    shutil.rmtree(work / "disk", ignore_errors=True)
-                    real += 1
-                if problems:
-                    broken.append({"at": cut.at, "how": cut.how, "broken": problems[:3]})
-                if given.progress and number % 100 == 0:
-                    rate = number / (time.monotonic() - begun)
-                    print(f"{recording.name}: {number}, {rate:.1f}/s, {len(broken)} broken", file=sys.stderr, flush=True)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        figures[recording.name] = {
-            "moments": sum(map(len, recorded.runs)), "places": len(places(recorded)), "cuts": sum(made.values()),
-            "states": len(digests), "acts": len([act for act in recorded.acts if act.answered is not None]),
-            "real_starts": real, "seconds": round(time.monotonic() - begun, 1), "variants": dict(made),
-            "violations": len(broken), "first": broken[:5],
-        }  # fmt: skip
+        tried = attempt(recorded, given.states, seed, real=given.real)
+        figures[recording.name] = tried.figures(recorded, time.monotonic() - begun)
+        if given.doubt:
+            doubted = attempt(load(recording, given.doubt), given.states, seed, until_broken=True)
+            figures[recording.name]["doubted"] = {
+                "cuts": sum(doubted.made.values()), "violations": len(doubted.broken), "first": doubted.broken,
+            }  # fmt: skip
     print(json.dumps(figures))
 
 
