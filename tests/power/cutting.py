@@ -131,6 +131,8 @@ class Rig:
             cashiers = Cashiers(process, f"{self._rng.random()}")
             with cashiers.at_work():
                 for _ in range(cuts - 1):
+                    before = len(cashiers.answered)
+                    until(lambda: len(cashiers.answered) > before, "an answer")  # noqa: B023
                     threading.Event().wait(self._rng.uniform(*LOAD_S))
                     self._cut(image, process, cashiers.answered, cashiers.asked.values())
             self.answered += len(cashiers.answered)

@@ -18,6 +18,7 @@ from pathlib import Path
 __all__ = ["Image", "why_no_image"]
 
 SIZE_MIB = 48
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # where mkfs lies, also for those who have no such path
 PIECE_BYTES = 65536  # left out where it is empty
 
 
@@ -26,7 +27,7 @@ def why_no_image() -> str:
     if os.name != "posix" or os.geteuid() != 0:
         return "mounting a file system takes root"
     for needed in ("mkfs.ext4", "mount", "umount"):
-        if shutil.which(needed) is None:
+        if shutil.which(needed, path=PATH) is None:
             return f"there is no {needed}: install e2fsprogs and mount"
     return "" if Path("/dev/loop-control").exists() else "there are no loop devices here"
 
@@ -86,6 +87,6 @@ def _mounted(file: Path, place: Path, options: str) -> Iterator[Path]:
 
 
 def _run(*words: str) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"PATH": PATH})
     if done.returncode:
         raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
