@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["UNFINISHED", "make_folder", "sync_folder", "write_atomically"]
 
-UNFINISHED = ".unfinished"  # behind a file's name while it is written; a cut may leave it half, and no file is called so
+UNFINISHED = ".unfinished"  # behind a file's name while it is written: a cut may leave half of it
 
 
 def sync_folder(folder: Path) -> None:

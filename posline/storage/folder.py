@@ -105,8 +105,8 @@ class Folder:
 
 
 def _make_names_durable(folder: Path) -> None:
-    """Whoever made the folder, a person or a first start that was killed, may not have fsynced its name; what is written
-    in there would go with it when the power does."""
+    """Whoever made the folder, a person or a first start that was killed, may not have fsynced its name; what is
+    written in there would go with it when the power does."""
     for above in folder.parents:
         with suppress(OSError):  # not ours to open: then it was there before us
             sync_folder(above)

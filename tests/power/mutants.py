@@ -51,11 +51,6 @@ MUTANTS = {  # scenario -> what a recording of it must find
     ),
     "counter": (
         _mutant(
-            "a backup is not fsynced", "what bears a backup's name is whole",
-            "posline/till/keeping.py",
-            "        with fresh.open(\"rb+\") as written:\n            os.fsync(written.fileno())\n", "",
-        ),
-        _mutant(
             "a backup is made under its own name", "what bears a backup's name is whole",
             "posline/till/keeping.py", 'fresh = target.with_name(target.name + ".new")', "fresh = target",
         ),

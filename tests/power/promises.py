@@ -14,6 +14,7 @@ import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,11 @@ from posline.till.till import Till, open_till
 from posline.trust.certificate import KEY_FILE, own_certificate
 from posline.trust.keys import Key
 from tests.power.acts import Act
+from tests.power.program import until
 from tests.power.recording import BACKUP, DATA
 
 __all__ = ["Expected", "broken_promises"]
 
-HANGS_S = 10.0
 NUMBERED = ("sale", "refund")
 KINDS = {  # the acts that leave one entry under the caller's id
     "/api/sales": "sale", "/api/shifts/open": "shift opened", "/api/shifts/close": "shift closed", "/api/cash": "cash",
@@ -218,7 +219,8 @@ def _settings(till: Till, expected: Expected, problems: list[str]) -> None:
     for act in (*expected.due, *expected.asked):
         if act.method == "PUT":
             value = act.body["value"] if act.path.startswith("/api/settings/") else act.body["price"]
-            wanted[act.path] = [*(wanted.get(act.path, ()) if act.answer is None else ()), value]
+            under_way = any(act is other for other in expected.asked)
+            wanted[act.path] = [*(wanted.get(act.path, ()) if under_way else ()), value]
     for act in expected.due:
         if act.method == "PUT" and act.path.startswith("/api/settings/"):
             held: Any = till.reports.setting(act.path.rpartition("/")[2])
@@ -280,12 +282,14 @@ def _sent(till: Till, data: Path, expected: Expected, problems: list[str]) -> No
                 problems.append(f"{act.body['usin']} was sent to the fiscal service, and is {states}")
     printed = sum(act.path == "printed" for act in expected.due)
     if printed:
-        till.printing.settle(HANGS_S)
-        jobs = reader(str(data / DATABASE))
-        known = Counter(state for (state,) in jobs.execute("SELECT state FROM job"))
-        jobs.close()
-        if known["printed"] + known["unsure"] < printed or known["waiting"]:
-            problems.append(f"{printed} receipts went to the printer, and its jobs are {dict(known)}")
+        with closing(reader(str(data / DATABASE))) as jobs:
+
+            def known() -> Counter[str]:
+                return Counter(state for (state,) in jobs.execute("SELECT state FROM job"))
+
+            until(lambda: not known()["waiting"] + known()["sending"], "the printing queue's start")  # a thread's
+            if known()["printed"] + known()["unsure"] < printed:
+                problems.append(f"{printed} receipts went to the printer, and its jobs are {dict(known())}")
 
 
 async def _go_on(till: Till, disk: Path, expected: Expected, problems: list[str]) -> None:

@@ -45,6 +45,7 @@ from tests.power.recording import DATA
 __all__ = ["Cut", "Recorded", "attempt", "cuts", "load", "main", "places"]
 
 TOLD_EACH = 200
+RETRIES = 4  # where a state is known already, another one is looked for
 RESTORED_EACH = 20  # of the states in which a backup is there, it is restored in one
 SYNCS = ("fsync", "fdatasync")
 MEMORY = Path("/dev/shm")
@@ -143,17 +144,20 @@ def cuts(recorded: Recorded, wanted: int, rng: random.Random) -> Iterator[Cut]:
             while index < len(chosen) and chosen[index][0] == at:
                 how = chosen[index][1]
                 index += 1
-                state = disk.cut(VARIANTS[how](rng))
                 # until the next change the disk stays as it is, so all that was answered by then must be there
                 due = [act for act in recorded.acts if act.answered is not None and act.answered < after[at]]
                 asked = [
                     act for act in recorded.acts
                     if act.arrived < after[at] and (act.answered is None or act.answered >= after[at])
                 ]  # fmt: skip
-                key = _digest(state), len(due)
-                if key not in seen:
-                    seen.add(key)
-                    yield Cut(at, how, state, Expected(due, asked, recorded.held, recorded.tls_key))
+                for turn in range(1 + RETRIES):
+                    state = disk.cut(VARIANTS[how if turn == 0 else "some"](rng))
+                    key = _digest(state), len(due)
+                    if key not in seen:
+                        seen.add(key)
+                        expected = Expected(due, asked, recorded.held, recorded.tls_key)
+                        yield Cut(at, how if turn == 0 else "some", state, expected)
+                        break
             at += 1
         disk.restarted()
 

@@ -25,9 +25,9 @@ from tests.power.program import why_not
 from tests.power.recording import SCENARIOS, record
 from tests.proof import PROOF, Note, share
 
-STATES = {  # in a proof; most of them where most is written. Some of the disks are the same, and count once
-    "counter": 3600, "checkpoint": 3400, "catalogue": 1800, "joining": 1600, "papers": 1500, "joined at once": 1000,
-    "restored": 900, "renewed": 900,
+STATES = {  # in a proof; most of them where most is written; where no other disk is found, it counts once
+    "counter": 2300, "checkpoint": 2400, "catalogue": 1500, "joining": 1400, "papers": 1200, "joined at once": 900,
+    "restored": 800, "renewed": 900,
 }  # fmt: skip
 BOUNDED_STATES = 40
 REAL_EACH = 100  # of the states, one is started as people start it
@@ -70,7 +70,7 @@ def test_a_cut_at_any_call_breaks_no_promise(scenario: str, tmp_path: Path, note
     found = run("tests.power.states", str(folder), *counts, "--doubt=-wal")[scenario]
     note(**found)
     assert not found["violations"], found["first"]
-    assert found["states"] > 0.6 * states, "most states differ"
+    assert found["states"] > 0.7 * states, "most states differ"
     assert found["doubted"]["violations"], "without its log's fsyncs it would lose sales, and that must be seen"
 
 

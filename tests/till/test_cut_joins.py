@@ -1,4 +1,4 @@
-"""A join whose power was cut: what the disk may then hold is in nobody's way, and nothing of the old shop comes back."""
+"""A join whose power was cut: what the disk then holds is in nobody's way, and nothing of the old shop comes back."""
 
 from __future__ import annotations
 
