@@ -22,7 +22,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,6 +30,7 @@ from typing import Any
 
 import httpx
 
+from posline.storage.files import sync_folder
 from tests.faults.rig import Process, sale
 from tests.power.acts import Act
 from tests.power.apart import in_child, warm
@@ -89,7 +90,7 @@ class Cashiers:
             yield
         finally:
             self._stop.set()
-            self._process.kill()
+            self._process.kill()  # a cashier may wait for an answer
             for thread in self._threads:
                 thread.join(30)
 
@@ -120,21 +121,25 @@ class Rig:
         image = Image(folder, self._options)
         with image.mount() as place:
             (place / Path(BACKUP).parent).mkdir()
-            os.sync()
+            sync_folder(place)
             process = till(place / DATA, folder / "log")
             starting = threading.Thread(target=process.start)
             starting.start()
-            until(lambda: process._child is not None, "the till")
-            threading.Event().wait(self._rng.uniform(*FIRST_START_S))
-            self._cut(image, process, [], [])
-            starting.join()
-            cashiers = Cashiers(process, f"{self._rng.random()}")
-            with cashiers.at_work():
-                for _ in range(cuts - 1):
-                    before = len(cashiers.answered)
-                    until(lambda: len(cashiers.answered) > before, "an answer")  # noqa: B023
-                    threading.Event().wait(self._rng.uniform(*LOAD_S))
-                    self._cut(image, process, cashiers.answered, cashiers.asked.values())
+            try:
+                until(lambda: process._child is not None, "the till")
+                threading.Event().wait(self._rng.uniform(*FIRST_START_S))
+                self._cut(image, process, [], [])
+                starting.join()
+                cashiers = Cashiers(process, f"{self._rng.random()}")
+                with cashiers.at_work():
+                    for _ in range(cuts - 1):
+                        before = len(cashiers.answered)
+                        until(lambda: len(cashiers.answered) > before, "an answer")  # noqa: B023
+                        threading.Event().wait(self._rng.uniform(*LOAD_S))
+                        self._cut(image, process, cashiers.answered, cashiers.asked.values())
+            finally:
+                if process.running:
+                    process.kill()
             self.answered += len(cashiers.answered)
 
     def _cut(self, image: Image, process: Process, answered: Sequence[Act], asked: Any) -> None:
@@ -156,8 +161,9 @@ class Rig:
 
 def _looking(asked: Connection) -> None:
     """Forked before any thread is there: answer each state with what is broken in it."""
-    while (given := asked.recv()) is not None:
-        asked.send(in_child(partial(broken_promises, *given)))
+    with suppress(EOFError):  # the rig has ended
+        while True:
+            asked.send(in_child(partial(broken_promises, *asked.recv())))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -171,14 +177,16 @@ def main(arguments: Sequence[str]) -> None:
     here, there = multiprocessing.Pipe()
     looking = os.fork()
     if looking == 0:
+        here.close()
         _looking(there)
         os._exit(0)
+    there.close()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="posline-power-", dir=MEMORY if MEMORY.is_dir() else None) as work:
         rig = Rig(Path(work), given.options, here, random.Random(given.seed))
         while rig.cuts < given.cuts:
             rig.shop(min(CUTS_A_SHOP, given.cuts - rig.cuts))
-    here.send(None)
+    here.close()
     os.waitpid(looking, 0)
     print(json.dumps({
         "cuts": rig.cuts, "answered": rig.answered, "options": given.options or "data=ordered",
