@@ -32,10 +32,6 @@ MUTANTS = {  # scenario -> what a recording of it must find
             "posline/storage/connection.py", "PRAGMA journal_mode=WAL", "PRAGMA journal_mode=MEMORY",
         ),
         _mutant(
-            "a new folder's name is not fsynced", "the folder of a shop is there after a cut",
-            "posline/storage/files.py", "    sync_folder(folder.parent)\n", "",
-        ),
-        _mutant(
             "folders are not fsynced", "a name that was made is there after a cut",
             "posline/storage/files.py", 'if os.name == "nt":  # Windows', 'if os.name != "none":  # Windows',
         ),
