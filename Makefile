@@ -76,11 +76,13 @@ $(VENV)/.proof: pyproject.toml $(VENV)/.dev
 	@$(PIP) --only-binary atheris -e '.[proof]' || echo 'no atheris for this Python: the plain driver fuzzes in its place' >&2
 	@touch $@
 
-# several hosts on this machine (ip, nsenter, ss), what checks the service's unit, and what joins Urdu letters; without
-# root those tests are skipped, and say so
+# several hosts on this machine (ip, nsenter, ss), what checks the service's unit, what joins Urdu letters, and what power
+# cuts are tried with (strace, ext4); without root those tests are skipped, and say so
 hosts:
 	@missing=""; command -v ip >/dev/null || missing="iproute2"; command -v nsenter >/dev/null || missing="$$missing util-linux"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing="$$missing e2fsprogs"; \
 	[ ! -x /sbin/ldconfig ] || /sbin/ldconfig -p | grep -q libfribidi || missing="$$missing libfribidi0"; \
 	if [ -n "$$missing" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["make_folder", "sync_folder", "write_atomically"]
+__all__ = ["UNFINISHED", "make_folder", "sync_folder", "write_atomically"]
+
+UNFINISHED = ".unfinished"  # behind a file's name while it is written: a cut may leave half of it
 
 
 def sync_folder(folder: Path) -> None:
@@ -30,7 +32,7 @@ def make_folder(folder: Path) -> None:
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Replace `path` by `content`: after a cut at any point there is the old file or the new one, whole."""
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(path.name + UNFINISHED)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         os.fchmod(handle, mode) if hasattr(os, "fchmod") else None

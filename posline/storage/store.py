@@ -10,8 +10,8 @@ Knows nothing of links, clocks or sockets.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,20 @@ class Store:
         if self.read is not self._db:
             self.read.close()
         self._db.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Store]:
+        """This store as of one moment, only to be read, while others go on writing; nothing is known of it from memory.
+        What is written meanwhile stays in the write-ahead log until the end."""
+        if self.path == ":memory:":  # whoever reads it writes it, too
+            yield self
+            return
+        connection = reader(self.path)
+        try:
+            connection.execute("BEGIN")
+            yield Store(self.path, connection, connection, feed=False)
+        finally:
+            connection.close()
 
     # -- small settings ----------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """`posline verify`: work everything out again from the log, and name every difference.
 
-Reads only; may run beside a till that is selling. What it checks, in order: the file, the log, the documents, the
-ledger's statuses, the digests, the numbers.
+Reads only; may run beside a till that is selling, and sees the file as of one moment. What it checks, in order: the
+file, the log, the documents, the ledger's statuses, the digests, the numbers.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ ANY_CLIENT = 1  # a document that is only read needs no client id of its own
 
 def verify(store: Store, shop: str) -> Iterator[str]:
     """Every problem found in one shop, in words. An empty answer means that all is well."""
+    with store.snapshot() as still:
+        yield from _verify(still, shop)
+
+
+def _verify(store: Store, shop: str) -> Iterator[str]:
     warning = sqlite_warning()
     if warning:
         yield warning

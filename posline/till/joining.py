@@ -42,6 +42,8 @@ async def request_membership(
     the folder belongs to a shop already.
     """
     settings = Settings.load(folder)
+    if settings.joining is not None and settings.joining["shop"] == invitation.of:
+        return str(settings.joining.get("label", ""))  # it was answered, and then came a cut
     key = _key_for(folder, settings, invitation, store)
     question = {"token": invitation.token, "key": base64url(key.public), "label": label, "succeeds": succeeds}
     asked, answer = await ask_first(invitation.urls, invitation.pin, question)
@@ -54,6 +56,7 @@ async def request_membership(
         "from": inviter,
         "updates": answer["updates"],
         "where": where,
+        "label": str(answer["label"]),
     }
     settings.save(folder)
     return str(answer["label"])

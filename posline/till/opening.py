@@ -324,7 +324,9 @@ def finish_joining(folder: Folder, settings: Settings) -> None:
         for suffix in ("", "-wal", "-shm"):
             (folder.path / (folder.database.name + suffix)).unlink(missing_ok=True)
         (folder.path / RECOVERY_FILE).unlink(missing_ok=True)
+        sync_folder(folder.path)  # the key says that the old shop is gone: after a cut it must not be there again
         fresh.replace(folder.key)
+        sync_folder(folder.path)
     store = open_store(folder)
     try:
         key = Key.load(folder.key)
