@@ -11,12 +11,17 @@ from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
+from posline.errors import DiskFailed, DiskFull, FolderDamaged, PoslineError
+
 __all__ = [
     "Connection",
     "Error",
     "OperationalError",
     "Readers",
     "connect",
+    "failure",
+    "is_damage",
+    "is_failure",
     "is_full",
     "reader",
     "sqlite_warning",
@@ -119,6 +124,31 @@ def reader(path: str, cache_kib: int = CACHE_KIB) -> Connection:
 def is_full(error: BaseException) -> bool:
     """Whether `error` says that there is no room: the commit was rolled back whole and may be tried again."""
     return "full" in str(error).lower() or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether `error` says that the file is not what SQLite wrote: a page is wrong, or it is no database at all."""
+    return _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the file or its disk can no longer be believed after `error`: who meets it ends, and starts afresh."""
+    return is_damage(error) or _name(error).startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
+
+
+def failure(error: BaseException, path: str) -> PoslineError:
+    """What a file that cannot be opened is told people as."""
+    if is_full(error):
+        return DiskFull("there is no room on the disk: free some and start again")
+    if is_damage(error):
+        return FolderDamaged(
+            f"the database {path} is damaged ({error}): start the till, which saves what can be read and goes on"
+        )
+    return DiskFailed(f"the database {path} cannot be used ({error})")
+
+
+def _name(error: BaseException) -> str:
+    return str(getattr(error, "sqlite_errorname", "") or "") if isinstance(error, Error) else ""
 
 
 def _quoted(path: str) -> str:

@@ -6,6 +6,7 @@
     settings.json   the shop's id and token, peers' addresses
     fiscal-token    the token of a fiscal service, mode 0600; no backup holds it
     local.json      while a till runs: its local address and the secret that its commands present
+    doubted         a process met an error in the database, so that the next one looks through all of it first
 
 Knows nothing of what the settings mean.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -92,6 +94,35 @@ class Folder:
     def withdraw_local(self) -> None:
         """The process is going: commands must not look for it any more."""
         (self.path / "local.json").unlink(missing_ok=True)
+        sync_folder(self.path)
+
+    def left_running(self) -> bool:
+        """Whether the process that had the folder last did not end cleanly."""
+        return (self.path / "local.json").exists()
+
+    def forget_local(self) -> None:
+        """No process runs on the folder but this one, which has looked after what another one left."""
+        if self.left_running():
+            self.withdraw_local()
+
+    def doubt(self, why: str) -> None:
+        """Have the next process look through the database first. Where the disk does not even take this, that one
+        finds out by itself."""
+        with suppress(OSError):
+            write_atomically(self.path / "doubted", why.encode())
+
+    def doubted(self) -> str | None:
+        """Why the database is to be looked through; None where it is not."""
+        try:
+            return (self.path / "doubted").read_text(errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return str(error.strerror)
+
+    def trust(self) -> None:
+        """The database was looked through."""
+        (self.path / "doubted").unlink(missing_ok=True)
         sync_folder(self.path)
 
     @staticmethod

@@ -18,8 +18,8 @@ from typing import Any
 from posline.core.entry import Entry, decode
 from posline.core.members import Member, Shop, read_shop
 from posline.core.update import decode_state, encode_state
-from posline.errors import CommitFailed, DiskFull, FolderDamaged
-from posline.storage.connection import Connection, Error, Readers, connect, is_full, reader
+from posline.errors import CommitFailed, DiskFull
+from posline.storage.connection import Connection, Error, Readers, connect, failure, is_full, reader
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
@@ -61,7 +61,8 @@ class Store:
     def open(cls, path: Path | str, *, feed: bool = False) -> Store:
         """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk.
 
-        Raises FolderDamaged when the file is no whole database, CommitFailed when there is no room to open it.
+        Raises FolderDamaged when the file is no whole database, DiskFull when there is no room to open it, DiskFailed
+        when the disk gives an error.
         """
         name = str(path)
         try:
@@ -71,12 +72,7 @@ class Store:
             Effects(writer).bring_up_to_date()
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
         except Error as error:
-            if is_full(error):
-                raise DiskFull("there is no room on the disk: free some and start again") from error
-            raise FolderDamaged(
-                f"the database {name} cannot be opened ({error}): put it on a sound disk, or restore the last backup "
-                "as a new till; what this till had shared comes back from the others"
-            ) from error
+            raise failure(error, name) from error
 
     def close(self) -> None:
         """Close both connections; what was committed stays."""
@@ -341,6 +337,27 @@ class Store:
                     " AND run = ?3 AND own = 0 AND vouched = 1) WHERE shop = ?1 AND author = ?2",
                     (key, author, run),
                 )
+
+    def adopt(self, shop: str, author: str) -> None:
+        """What others brought back of the chain of `author`, whose disk lost it, is this disk's own again: go on behind
+        it. Must not run beside `commit`."""
+        key = self._shops.get(shop)
+
+        def write() -> None:
+            self._db.execute(
+                "UPDATE entry SET own = 1 WHERE shop = ? AND author = ? AND own = 0 AND status <= 1", (key, author)
+            )
+            self._db.execute(
+                "INSERT INTO mark (shop, author, run, seq, hash, number, foreign_seq, foreign_number)"
+                " SELECT shop, author, run, whole, whole_hash, (SELECT coalesce(max(number), 0) FROM entry"
+                " WHERE shop = ?1 AND author = ?2 AND own = 1), 0, 0 FROM run WHERE shop = ?1 AND author = ?2 AND begun"
+                " ORDER BY whole DESC LIMIT 1 ON CONFLICT (shop, author) DO UPDATE SET run = excluded.run,"
+                " seq = excluded.seq, hash = excluded.hash, number = max(number, excluded.number)"
+                " WHERE excluded.seq > seq",
+                (key, author),
+            )
+
+        self._transact(write)
 
     def haves(self, shop: str, author: str, run: int) -> dict[str, Mark]:
         """How far each store said it holds a run; only those whose hash is ours at that number, since a light must not

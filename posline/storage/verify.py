@@ -15,7 +15,7 @@ from posline.core.entry import Entry, decode
 from posline.core.status import Status, Verdict, judge
 from posline.core.update import StateVector, decode_state, read_update
 from posline.errors import PoslineError
-from posline.storage.connection import sqlite_warning
+from posline.storage.connection import Error, sqlite_warning
 from posline.storage.ledger import STATUSES
 from posline.storage.product_index import differences
 from posline.storage.renewal import differing_tables
@@ -30,6 +30,13 @@ ANY_CLIENT = 1  # a document that is only read needs no client id of its own
 
 def verify(store: Store, shop: str) -> Iterator[str]:
     """Every problem found in one shop, in words. An empty answer means that all is well."""
+    try:
+        yield from _problems(store, shop)
+    except Error as error:  # what is behind a page that can't be read can't be worked out
+        yield f"the database file is damaged: {error}; stop the till and start it again, which saves what can be read"
+
+
+def _problems(store: Store, shop: str) -> Iterator[str]:
     warning = sqlite_warning()
     if warning:
         yield warning

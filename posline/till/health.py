@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from posline.core.members import Role
 from posline.till.membership import alarm_of_removal
+from posline.till.salvaging import Mishap
 from posline.trust.doors import REMOVED
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ ALARMS: Mapping[str, Advice] = {
         "The last commit failed, so a sale was refused or is still asked for.",
         "Free some room on this machine's disk; repeat the sale. If room is not the trouble, replace the disk: "
         "'posline backup' first.",
+    ),
+    "damage": Advice(
+        "A file of this till was damaged. What could be read of it was saved, and the till goes on; the damaged file "
+        "is kept beside the new one.",
+        "Look for the alarm 'gap' once the other devices were linked: it names what is still missing. Have the disk "
+        "looked at, since it may go on failing. Then 'posline damage --seen' ends this alarm.",
     ),
     "removed": Advice(
         "A manager removed this till from the shop.",
@@ -170,6 +177,7 @@ class Watch:
     def __init__(self, till: Till) -> None:
         self._till = till
         self.refusals = Refusals()
+        self.mishap = Mishap.load(till.folder)
         self._seen: dict[str, str] = dict(till.store.get_meta(SEEN) or {})
         self._kept_ms = 0
         self._behind: dict[str, tuple[int, int]] = {}  # device -> when asked, how far behind
@@ -256,6 +264,7 @@ class Watch:
             found.append(removed)
         if (printer := till.printing.alarm()) is not None:
             found.append(printer)
+        found += self.mishap.alarms()
         found += till.reports.alarms() + till.shifts.alarms() + self._gap_alarms() + till.fiscal.alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]

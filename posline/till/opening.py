@@ -27,6 +27,7 @@ from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.sync.places import Places, Source
 from posline.till.machine import kernel_synchronised, monotonic_ms, wall_ms
+from posline.till.salvaging import Mishap, check_database, set_aside
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
@@ -53,6 +54,10 @@ CURRENCY, ZONE, DAY_START = "PKR", "Asia/Karachi", "04:00"
 SHOP, LABEL = "Shop", "A"
 RECOVERY_FILE = "recovery-code"
 _FOUNDING_KINDS = ("run", "founding", "seal", "setting")
+_OTHER_KEY = (
+    "the key file {path} is not the one that this till signed with: put back the copy you kept of it, or make a backup "
+    "with 'posline backup' and restore it as a new till"
+)
 _RECOVERY_TEXT = (
     "{code}\n\n"
     "This is the shop's recovery code. With it anybody can admit a till to the shop: write it down, keep it away from\n"
@@ -93,12 +98,15 @@ class Opened:
     recovery: str | None = None
 
 
-def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None) -> Opened:
-    """Open the folder's shop, or found one there. With `founding` None an empty folder is refused.
+def open_folder(
+    folder: Folder, clockwork: Clockwork, founding: Founding | None, *, mend: bool = False
+) -> Opened:
+    """Open the folder's shop, or found one there. With `founding` None an empty folder is refused. With `mend`, what is
+    damaged is set aside, and a new one made of what can be read.
 
-    Raises FolderError, FolderDamaged, CommitFailed.
+    Raises FolderError, FolderDamaged, CommitFailed, DiskFailed.
     """
-    settings = Settings.load(folder)
+    settings = _settings(folder, mend=mend)
     if settings.joining is not None:
         finish_joining(folder, settings)
     store: Store | None = None
@@ -117,10 +125,13 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
                 )
             Key(secrets.token_bytes(KEY_SEED_BYTES)).save(folder.key)
         key = Key.load(folder.key)
+        _check_author(folder, settings, key)
+        check_database(folder, settings.shop, key.id, mend=mend)
         store = open_store(folder)
         if (warning := sqlite_warning()) is not None:
             log.warning("%s", warning)
-        if not settings.shop:
+        named = settings.shop
+        if not named:
             if store.shops():
                 settings.shop = store.shops()[0]  # the founding was committed, and then came the cut
             elif founding is None:
@@ -130,8 +141,11 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
             else:
                 replica, recovery = _found(folder, store, key, clockwork, founding)
                 settings.shop = replica.shop
-            settings.save(folder)
         key = _finish_rotation(folder, store, settings.shop, key)
+        _check_key(folder, store, settings.shop, key)
+        if not named or (mend and not settings.author):
+            settings.author = key.id
+            settings.save(folder)
         replica = replica or open_replica(store, settings.shop, key, clockwork)
         if not replica.label:  # not admitted yet, and sells all the same
             replica.relabel(settings.label or LABEL)
@@ -140,6 +154,34 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
         if store is not None:
             store.close()
         raise
+
+
+def _settings(folder: Folder, *, mend: bool) -> Settings:
+    """The folder's settings. Where they are not whole but its database is there, which knows the shop, they begin anew
+    rather than keep a till from selling."""
+    try:
+        folder.settings  # noqa: B018  # raises where it cannot be read
+    except FolderDamaged as error:
+        if isinstance(error.__cause__, OSError) or not mend or not folder.database.exists():
+            raise
+        kept = set_aside(folder.path / "settings.json")
+        Mishap.load(folder).add(
+            f"the file settings.json was not whole, and is kept as {kept.name}: set up the printer anew, and hand out "
+            "new tokens to programs"
+        )
+    return Settings.load(folder)
+
+
+def _check_author(folder: Folder, settings: Settings, key: Key) -> None:
+    """A key that lost a letter is another key, and its till would be a stranger in its own shop."""
+    if settings.author and settings.author != key.id:
+        raise FolderDamaged(_OTHER_KEY.format(path=folder.key))
+
+
+def _check_key(folder: Folder, store: Store, shop: str, key: Key) -> None:
+    known = store.authority(shop).keys.get(key.id)
+    if known and key.public not in [public for _, public in known]:
+        raise FolderDamaged(_OTHER_KEY.format(path=folder.key))
 
 
 def next_key(folder: Folder) -> Path:
@@ -336,7 +378,7 @@ def finish_joining(folder: Folder, settings: Settings) -> None:
         store.commit([])
     finally:
         store.close()
-    settings.shop = joining["shop"]
+    settings.shop, settings.author = joining["shop"], key.id
     settings.joining = None
     settings.save(folder)
     log.info("joined the shop %s", json.dumps(joining["name"]))
