@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from posline.core.entry import Entry, decode
+from posline.core.kinds import NUMBERED
 from posline.core.update import strings_of
 from posline.errors import Refused
 from posline.storage.connection import Connection, connect
@@ -225,24 +226,21 @@ class Remains:
 
     def own(self) -> OwnMark | None:
         """How far this disk wrote; None where nothing of it is left."""
-        tip = None
-        row = self._db.execute(
-            "SELECT document, raw FROM element WHERE author = ? AND own = 1 AND sure = 1 ORDER BY seq DESC LIMIT 1",
-            (self._author,),
-        ).fetchone()
+        tip: tuple[int, int, bytes] | None = None
         number = 0
-        if row is not None:
-            entry = decode("", row[1])
-            tip = entry.run, entry.seq, entry.hash
-            for (raw,) in self._db.execute(
-                "SELECT raw FROM element WHERE author = ? AND own = 1 AND sure = 1", (self._author,)
-            ):
-                number = max(number, decode("", raw).number or 0)
+        for (raw,) in self._db.execute(
+            "SELECT raw FROM element WHERE author = ? AND own = 1 AND sure = 1", (self._author,)
+        ):
+            entry = decode("", raw)  # of no document, but its place in the chain and its number stand in it
+            if tip is None or entry.seq > tip[1]:
+                tip = entry.run, entry.seq, entry.hash
+            if entry.kind in NUMBERED and isinstance(last := entry.body.get("number"), int):
+                number = max(number, last)
         marks = [m for m in self._marks if tip is None or tip[1] <= m[1] <= tip[1] + JUMP_MAX]
         if marks:
             run, seq, hash, last = max(marks, key=lambda mark: mark[1])
-            return OwnMark(run, seq, hash, max(number, last), True)
-        return None if tip is None else OwnMark(*tip, number, False)
+            return OwnMark(run, seq, hash, max(number, last), certain=True)
+        return None if tip is None else OwnMark(*tip, number, certain=False)
 
     def own_hashes(self) -> Iterator[bytes]:
         """Of what this disk wrote itself."""

@@ -159,6 +159,14 @@ async def recover_till(till: Till, arguments: Mapping[str, Any]) -> Any:
     return await recover(till, arguments["code"])
 
 
+async def damage(till: Till, arguments: Mapping[str, Any]) -> Any:
+    """What was found damaged and what became of it; with `seen` it is no alarm any more."""
+    told = [alarm["detail"] for alarm in till.watch.mishap.alarms()]
+    if arguments.get("seen"):
+        till.watch.mishap.seen()
+    return {"damage": told}
+
+
 async def key_rotate(till: Till, arguments: Mapping[str, Any]) -> Any:
     """Give this till a new key."""
     return await rotate(till)
@@ -180,6 +188,7 @@ COMMANDS: dict[str, Command] = {
     "accept": accept_entries,
     "role": change_role,
     "key_rotate": key_rotate,
+    "damage": damage,
     "recover": recover_till,
     "set_time": say_time,
     "redate": move_entries,
@@ -189,8 +198,8 @@ COMMANDS: dict[str, Command] = {
     **REPORT_COMMANDS,
     **EXPORT_COMMANDS,
 }
-# those that write nothing: where no till runs they open the folder for reading, and found no shop in an empty one
+# those that write no entry: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({
-    "status", "report_shift", "verify", "catalogue_export", "backup", "receipt", "printer_show",
+    "status", "damage", "report_shift", "verify", "catalogue_export", "backup", "receipt", "printer_show",
     *COUNTER_READING, *FISCAL_READING, *REPORT_COMMANDS, *EXPORT_COMMANDS,
 })  # fmt: skip

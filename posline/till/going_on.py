@@ -8,20 +8,25 @@ goes on from nothing: what it lost then still counts where it turns up, and is n
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
 
+from posline.core.kinds import MAX_POINTS
 from posline.core.members import Role
-from posline.till.salvaging import UNSURE
+from posline.storage.ledger import DISPUTED, HELD
+from posline.till.anchor import Anchor
+from posline.till.salvaging import PLACES, SALVAGED, UNSURE
 
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["PATIENCE_S", "begin", "give_up", "hear_others"]
+__all__ = ["PATIENCE_S", "anchor_of", "begin", "give_up", "hear_others"]
 
 log = logging.getLogger("posline.till")
 
+AIRY = (DISPUTED, HELD)
 PATIENCE_S = 15.0  # for another device to answer, once after a damage: to find it, to link, to take what is missing
 
 
@@ -36,6 +41,7 @@ async def begin(till: Till) -> None:
     """Begin this process's first run; where the last one's end is not known, only when the others were heard."""
     if not till.replica.founding:
         return
+    await asyncio.to_thread(anchor_of(till).save, till.folder.path)
     till.replica.unsure = bool(till.store.get_meta(UNSURE)) and bool(_others(till))
     if not till.replica.unsure:
         await _begin(till)
@@ -64,6 +70,27 @@ async def _begin(till: Till) -> None:
         till.store.set_meta(UNSURE, None)
     till.replica.begin()
     await till.engine.durable(*till.replica.staged)
+    if till.store.get_meta(SALVAGED):
+        await _stand_by_own(till)
+        till.store.set_meta(SALVAGED, None)
+
+
+async def _stand_by_own(till: Till) -> None:
+    """Where an entry is lost, those before it hang in the air, and would be out of the totals until it comes back. This
+    disk wrote them, so a till that may accept entries accepts them."""
+    own = till.store.members(till.shop_id).get(till.id)
+    query = f"SELECT lower(hex(hash)) FROM entry WHERE shop = ? AND author = ? AND own = 1 AND status IN {AIRY}"
+    found = till.store.read.execute(query, (till.store.shop_key(till.shop_id), till.id)).fetchall()
+    if own is not None and own.role is Role.MANAGER:
+        for start in range(0, len(found), MAX_POINTS):
+            hashes = [hash for (hash,) in found[start : start + MAX_POINTS]]
+            await till.write("accept", {"entries": hashes}, document="shop")
+
+
+def anchor_of(till: Till) -> Anchor:
+    """What is to be kept beside the database."""
+    elements = sorted(entry.raw.decode() for entry in till.store.acts(till.shop_id))
+    return Anchor(till.shop_id, tuple(elements), str(till.store.get_meta(PLACES) or ""))
 
 
 def _others(till: Till) -> list[str]:

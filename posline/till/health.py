@@ -5,6 +5,7 @@ Everything here is for people: no decision hangs on it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from posline.core.members import Role
+from posline.till.going_on import anchor_of
 from posline.till.membership import alarm_of_removal
-from posline.till.salvaging import Mishap
+from posline.till.salvaging import PLACES, Mishap
 from posline.trust.doors import REMOVED
 
 if TYPE_CHECKING:
@@ -180,6 +182,7 @@ class Watch:
         self.mishap = Mishap.load(till.folder)
         self._seen: dict[str, str] = dict(till.store.get_meta(SEEN) or {})
         self._kept_ms = 0
+        self._anchored: tuple[int, str] | None = None  # the state of what was last kept beside the database
         self._behind: dict[str, tuple[int, int]] = {}  # device -> when asked, how far behind
         self._gaps: list[tuple[str, int, list[list[int]]]] = []
         self._lacking: dict[tuple[str, int], int] = {}  # author and first number of a gap -> since when
@@ -242,7 +245,11 @@ class Watch:
         return asked[1]
 
     def keep(self) -> None:
-        """Keep when each device was last linked, for the time after a restart."""
+        """Keep who belongs to the shop, and when each device was last linked, for the time after a restart."""
+        state = self._till.replica.head("shop").n, str(self._till.store.get_meta(PLACES))
+        if state != self._anchored:
+            self._anchored = state
+            asyncio.get_running_loop().run_in_executor(None, anchor_of(self._till).save, self._till.folder.path)
         now_ms = self._till.clockwork.monotonic_ms()
         fresh = {p.store: p.last_seen for p in self._till.engine.peers(self._till.shop_id) if p.last_seen}
         gone = any(self._seen.get(p.store, "") < (p.last_seen or "") and not p.connected

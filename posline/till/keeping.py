@@ -22,7 +22,8 @@ from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.sync.places import Places, Source
-from posline.till.opening import KEY_SEED_BYTES, PLACES, Clockwork, open_replica
+from posline.till.opening import KEY_SEED_BYTES, Clockwork, open_replica
+from posline.till.salvaging import PLACES
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 

@@ -27,7 +27,7 @@ from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.sync.places import Places, Source
 from posline.till.machine import kernel_synchronised, monotonic_ms, wall_ms
-from posline.till.salvaging import Mishap, check_database, set_aside
+from posline.till.salvaging import PLACES, Mishap, check_database, set_aside
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
@@ -48,7 +48,6 @@ log = logging.getLogger("posline.till")
 
 KEY_SEED_BYTES = 32
 FLOOR = "clock floor"
-PLACES = "places"  # where the shop's members were last known to listen
 LOOKED_THROUGH = 20_000  # entries, at a start, for one with a clock that was believed: some 0.1 s
 CURRENCY, ZONE, DAY_START = "PKR", "Asia/Karachi", "04:00"
 SHOP, LABEL = "Shop", "A"

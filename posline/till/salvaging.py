@@ -11,11 +11,12 @@ it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +30,15 @@ from posline.storage.folder import Folder
 from posline.storage.remains import LogRow, OwnMark, Remains
 from posline.storage.soundness import Damage, examine, write_again
 from posline.storage.store import Store
+from posline.till.anchor import Anchor
 
-__all__ = ["UNSURE", "Mishap", "check_database", "set_aside"]
+__all__ = ["PLACES", "SALVAGED", "UNSURE", "Mishap", "check_database", "set_aside"]
 
 log = logging.getLogger("posline.till")
 
-UNSURE = "unsure"  # the setting that says that what this disk wrote last is not known
+SALVAGED = "salvaged"  # the setting that says that this file was built so, and no till began on it yet
+UNSURE = "unsure"  # ... and that what this disk wrote last is not known
+PLACES = "places"  # ... where the shop's members were last known to listen
 BATCH = 256  # updates in one commit
 ROUNDS_MAX = 4  # over the rows of a document that lean on others
 SIDES = ("", "-wal")
@@ -134,10 +138,12 @@ def _salvage(folder: Folder, shop: str, author: str, damage: Damage, note: Misha
     for suffix in ("", "-wal", "-shm"):
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     fresh.touch(mode=0o600)
+    anchor = Anchor.load(folder.path)
     try:
         with Remains(folder.database, shop, author) as remains:
             remains.sort()
-            count = _build(fresh, shop or remains.shop, author, remains)
+            shop = shop or remains.shop or anchor.shop
+            count = _build(fresh, shop, author, remains, anchor)
             if not count:
                 raise FolderDamaged(
                     f"the database {folder.database} is damaged ({damage.why}), and not one entry can be read from it: "
@@ -159,7 +165,7 @@ def _salvage(folder: Folder, shop: str, author: str, damage: Damage, note: Misha
     _swap(folder, note)
 
 
-def _build(fresh: Path, shop: str, author: str, remains: Remains) -> int:
+def _build(fresh: Path, shop: str, author: str, remains: Remains, anchor: Anchor) -> int:
     """Put all that is confirmed into a new file; how many entries that is, 0 where the shop's founding is not among
     them."""
     store = Store.open(fresh)
@@ -171,10 +177,13 @@ def _build(fresh: Path, shop: str, author: str, remains: Remains) -> int:
             if is_document(name):
                 _take_rows(replica, name, remains.rows(key))
                 _commit(replica, least=1)
-                _take_elements(replica, name, remains, key)
-                _commit(replica, least=1)
-            if name == "shop" and store.authority(shop).founding is None:
-                return 0
+                _take_elements(replica, name, remains.elements(key))
+        if anchor.shop == shop:
+            pairs = ((hashlib.sha256(text.encode()).digest(), text) for text in anchor.elements)
+            _take_elements(replica, "shop", pairs)
+            if anchor.places:
+                store.set_meta(PLACES, anchor.places)
+                store.commit([])
         if store.authority(shop).founding is None:
             return 0
         row = store.read.execute("SELECT count(*) FROM entry").fetchone()
@@ -209,7 +218,7 @@ def _take_rows(replica: Replica, name: str, rows: Any) -> None:
         waiting = left
 
 
-def _take_elements(replica: Replica, name: str, remains: Remains, key: int) -> None:
+def _take_elements(replica: Replica, name: str, elements: Iterable[tuple[bytes, str]]) -> None:
     """Elements of which no row could be taken are appended once more, as to a peer that lost them."""
     store, shop = replica.store, replica.shop
     texts: list[str] = []
@@ -220,12 +229,13 @@ def _take_elements(replica: Replica, name: str, remains: Remains, key: int) -> N
             texts.clear()
             _commit(replica, least=BATCH // 8)
 
-    for hash, text in remains.elements(key):
+    for hash, text in elements:
         if not store.entries_by_hash(shop, name, [hash]):
             texts.append(text)
             if len(texts) >= BATCH:
                 append()
     append()
+    _commit(replica, least=1)
 
 
 def _commit(replica: Replica, *, least: int) -> None:
@@ -265,7 +275,7 @@ def _keep_local(fresh: Path, author: str, remains: Remains, own: OwnMark | None,
             ((shop, m.author, m.run, store, m.seq, m.hash) for store, m in remains.haves() if store != author),
         )
         settings = [(name, value) for name, value in remains.settings() if _is_json(value)]
-        settings += [] if certain else [(UNSURE, "true")]
+        settings += [(SALVAGED, "true")] + ([] if certain else [(UNSURE, "true")])
         db.executemany("INSERT OR REPLACE INTO meta (name, value) VALUES (?,?)", settings)
         db.execute("COMMIT")
     finally:

@@ -38,7 +38,7 @@ from posline.till.health import Watch
 from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
-from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.opening import FLOOR, Clockwork, Founding, Opened, close_store, open_folder
 from posline.till.page_catalogue import news_of
 from posline.till.people import People
 from posline.till.printing import Printing
@@ -48,6 +48,7 @@ from posline.till.refunding import asked, refund, show_refund, void
 from posline.till.restoring import Restoring
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
+from posline.till.salvaging import PLACES
 from posline.till.settings import Settings
 from posline.till.shifts import Shifts
 from posline.till.stock import Stock
@@ -139,8 +140,7 @@ class Till:
         self.recording = Recording(self)
         self.printing, self.restoring = Printing(self), Restoring(self)
         self.shifts = Shifts(self)
-        self.terms = TermsNow(self)
-        self.fiscal = Fiscal(self)
+        self.terms, self.fiscal = TermsNow(self), Fiscal(self)
         self.people = People(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
