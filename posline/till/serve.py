@@ -93,14 +93,18 @@ async def run_till(options: TillOptions) -> None:
             sync = await till.listen(options.host, options.sync_port)
             local = Local(till, COMMANDS)
             page = Listener(build_app(till, local), host=LOOPBACK, port=options.port)
+            asks_first = till.replica.unsure
+            if not asks_first:
+                await page.start()
             try:
                 till.links.remember_port()
                 for peer in options.peers:
                     await till.connect(peer)
                 if options.discovery:
                     await till.discover()
-                await hear_others(till)
-                await page.start()
+                if asks_first:
+                    await hear_others(till)
+                    await page.start()
                 till.fiscal.start()
                 folder.announce_local(page.url, local.secret)
                 print(f"ready page={page.url} sync={sync.removesuffix('/sync')}", flush=True)
