@@ -61,8 +61,10 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
         raise failure(error, str(database)) from error
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        came = _claim(database)
-        if (lost := _lost(log, claim, 0 if came is None else came[1], ran=ran)) is not None:
+        came = _claim(database) if log.there else (b"", 0)
+        if came is None:
+            raise DiskFailed(f"the index beside the log of {database} cannot be read")
+        if (lost := _lost(log, claim, came[1], ran=ran)) is not None:
             return Damage(lost, lost=True)
         if doubted or ((ran or log.there) and database.stat().st_size <= QUICK_BYTES):
             check = "integrity_check" if doubted else "quick_check"

@@ -197,7 +197,8 @@ class Engine:
                 batch = self._take()
                 if not batch and not (self.store.noted and (notes or self.now() - self._noted_s >= NOTES_S)):
                     return
-                await self._commit(batch)
+                if not await self._commit(batch) and not batch:
+                    return
 
     def _take(self) -> list[Staged]:
         batch: list[Staged] = []
@@ -206,7 +207,8 @@ class Engine:
                 batch += replica.staged[: max(1, BATCH_UPDATES - len(batch))]
         return batch
 
-    async def _commit(self, batch: list[Staged]) -> None:
+    async def _commit(self, batch: list[Staged]) -> bool:
+        """Whether it stands."""
         began = self.now()
         inline = (len(batch) <= INLINE_UPDATES and self._fast_s < INLINE_S) or self.store.path == ":memory:"
         try:
@@ -217,16 +219,18 @@ class Engine:
                 commit = await loop.run_in_executor(self._thread, self.store.commit, batch)
         except CommitFailed as error:
             log.error("%s", error)
+            self._noted_s = self.now()  # notes that find no room wait: tried again at once, they would keep all busy
             self._failed(batch, error)
-            return
+            return False
         except Exception as error:
             self._fatal(error)
-            return
+            return False
         took = self.now() - began
         if len(batch) <= INLINE_UPDATES:
             self._fast_s = took if not inline else 0.8 * self._fast_s + 0.2 * took
         self._noted_s = self._busy_s = self.now()
         self._release(batch, commit)
+        return True
 
     def _release(self, batch: list[Staged], commit: Commit) -> None:
         by_shop: dict[str, list[Staged]] = {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from posline.core.kinds import MAX_POINTS
 from posline.core.members import Role
+from posline.errors import DiskFailed, OutcomeUnknown
 from posline.storage.ledger import DISPUTED, HELD
 from posline.till.anchor import Anchor
 from posline.till.salvaging import PLACES, SALVAGED, UNSURE
@@ -69,7 +70,10 @@ async def _begin(till: Till) -> None:
     if till.store.get_meta(UNSURE):
         till.store.set_meta(UNSURE, None)
     till.replica.begin()
-    await till.engine.durable(*till.replica.staged)
+    try:
+        await till.engine.durable(*till.replica.staged)
+    except OutcomeUnknown as error:
+        raise DiskFailed(error.reason) if till.broken.is_set() else error from error
     if till.store.get_meta(SALVAGED):
         await _stand_by_own(till)
         till.store.set_meta(SALVAGED, None)

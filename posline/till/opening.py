@@ -20,7 +20,7 @@ from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
 from posline.replica import Random, Replica, found
-from posline.storage.connection import sqlite_warning
+from posline.storage.connection import failure, is_failure, sqlite_warning
 from posline.storage.files import sync_folder, write_atomically
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
@@ -149,7 +149,9 @@ def open_folder(
         if not replica.label:  # not admitted yet, and sells all the same
             replica.relabel(settings.label or LABEL)
         return Opened(folder, settings, key, store, replica, recovery)
-    except BaseException:
+    except BaseException as error:
+        if is_failure(error):  # closing it would write to it once more
+            raise failure(error, str(folder.database)) from error
         if store is not None:
             store.close()
         raise

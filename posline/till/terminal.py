@@ -101,7 +101,8 @@ def main(app: typer.Typer, program: str, arguments: Sequence[str] | None = None)
     except KeyboardInterrupt:
         sys.exit(130)
     except (OSError, Error) as error:
-        fail(program, f"{error}: the disk, or another file that is needed, gave an error")
+        print(f"{program}: {visible(str(error))}: the disk gave an error", file=sys.stderr, flush=True)
+        os._exit(1)
     sys.exit(0)
 
 
