@@ -25,6 +25,8 @@ from posline.storage.files import make_folder, sync_folder, write_atomically
 
 __all__ = ["Folder"]
 
+SURE = "damaged: "
+
 
 class Folder:
     """A data folder, owned by this process from `Folder(path)` until `close()`."""
@@ -105,20 +107,22 @@ class Folder:
         if self.left_running():
             self.withdraw_local()
 
-    def doubt(self, why: str) -> None:
-        """Have the next process look through the database first. Where the disk does not even take this, that one
-        finds out by itself."""
+    def doubt(self, why: str, *, sure: bool = False) -> None:
+        """Have the next process look through the database first, or, where it is `sure`, build it anew. Where the disk
+        does not even take this, that one finds out by itself."""
         with suppress(OSError):
-            write_atomically(self.path / "doubted", why.encode())
+            write_atomically(self.path / "doubted", (SURE * sure + why).encode())
 
-    def doubted(self) -> str | None:
-        """Why the database is to be looked through; None where it is not."""
+    def doubted(self) -> tuple[str, bool] | None:
+        """Why the database is to be looked through, and whether it is damaged for sure; None where it is sound as far
+        as is known."""
         try:
-            return (self.path / "doubted").read_text(errors="replace")
+            why = (self.path / "doubted").read_text(errors="replace")
         except FileNotFoundError:
             return None
         except OSError as error:
-            return str(error.strerror)
+            return str(error.strerror), False
+        return why.removeprefix(SURE), why.startswith(SURE)
 
     def trust(self) -> None:
         """The database was looked through."""

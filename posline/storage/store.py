@@ -19,7 +19,7 @@ from posline.core.entry import Entry, decode
 from posline.core.members import Member, Shop, read_shop
 from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull
-from posline.storage.connection import Connection, Error, Readers, connect, failure, is_full, reader
+from posline.storage.connection import CHECKPOINT_PAGES, Connection, Error, Readers, connect, failure, is_full, reader
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
@@ -33,6 +33,7 @@ REMEMBERED = 64  # commits of a document whose state and digest are kept, so tha
 HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the most
 DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
 SQUASH_ROWS = 256  # rows looked at in one squashing transaction
+COMMIT_FRAMES, UPDATE_FRAMES = 14, 3  # pages that a commit and each update in it write, about
 READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
 
 
@@ -50,6 +51,7 @@ class Store:
         self._authorities: dict[str, tuple[int, Shop]] = {}
         self._sums: dict[str, dict[str, int]] = {}
         self._ledger = Ledger(writer, feed=feed)
+        self._frames = 0  # of the write-ahead log, about
         self._notes: dict[str, Any] = {}
         self._haves: dict[tuple[str, str, int, str], Mark] = {}  # shop, author, run, store
         for key, id in writer.execute("SELECT key, id FROM shop"):
@@ -70,6 +72,7 @@ class Store:
             migrate(writer)
             renew(writer, feed=feed)
             Effects(writer).bring_up_to_date()
+            writer.execute("PRAGMA wal_autocheckpoint=0")  # see `_checkpoint`
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
         except Error as error:
             raise failure(error, name) from error
@@ -241,8 +244,22 @@ class Store:
             sums = self.sums(shop)
             sums[name] = head.sum
         self._heads.update(heads)
+        self._checkpoint(len(batch))
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
         return Commit(list(batch), changes, heads)
+
+    def _checkpoint(self, updates: int) -> None:
+        """Bring the write-ahead log into the database when it has grown. SQLite would do so by itself, and say nothing
+        where the disk fails it."""
+        self._frames += COMMIT_FRAMES + UPDATE_FRAMES * updates
+        if self._frames < CHECKPOINT_PAGES or self.path == ":memory:":
+            return
+        self._frames = 0
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except Error as error:
+            if not is_full(error):
+                raise
 
     def _transact(self, work: Any) -> None:
         """Run `work` in one transaction. A disk that is full leaves everything as it was."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from posline.core.kinds import MAX_POINTS
 from posline.core.members import Role
 from posline.errors import DiskFailed, OutcomeUnknown
+from posline.storage.connection import is_altered
 from posline.storage.ledger import DISPUTED, HELD
 from posline.till.anchor import Anchor
 from posline.till.salvaging import PLACES, SALVAGED, UNSURE
@@ -34,7 +35,7 @@ PATIENCE_S = 15.0  # for another device to answer, once after a damage: to find 
 def give_up(till: Till, error: BaseException) -> None:
     """The disk failed in a way after which nothing that was opened on it can be believed: the process is to end, and
     the next one looks through the database before it goes on."""
-    till.folder.doubt(str(error))
+    till.folder.doubt(str(error), sure=is_altered(error))
     till.broken.set()
 
 

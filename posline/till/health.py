@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from posline.core.members import Role
+from posline.storage.connection import is_altered, is_damage
+from posline.storage.scrub import Scrub
 from posline.till.going_on import anchor_of
 from posline.till.membership import alarm_of_removal
 from posline.till.salvaging import PLACES, Mishap
@@ -180,6 +182,9 @@ class Watch:
         self._till = till
         self.refusals = Refusals()
         self.mishap = Mishap.load(till.folder)
+        self._scrub, self._scrubbing = Scrub(), asyncio.Lock()
+        self._altered: str | None = None
+        self._working: set[asyncio.Task[int]] = set()
         self._seen: dict[str, str] = dict(till.store.get_meta(SEEN) or {})
         self._kept_ms = 0
         self._anchored: tuple[int, str] | None = None  # the state of what was last kept beside the database
@@ -272,6 +277,9 @@ class Watch:
         if (printer := till.printing.alarm()) is not None:
             found.append(printer)
         found += self.mishap.alarms()
+        if self._altered is not None:
+            detail = f"{self._altered}: start the till again, which builds its database anew from what is sound"
+            found.append({"kind": "damage", "detail": detail})
         found += till.reports.alarms() + till.shifts.alarms() + self._gap_alarms() + till.fiscal.alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]
@@ -282,6 +290,23 @@ class Watch:
         self._gaps = self._till.reports.gaps()
         lacking = {(author, first) for author, _, ranges in self._gaps for first, _ in ranges}
         self._lacking = {place: self._lacking.get(place, now_ms) for place in lacking}
+        if not self._scrubbing.locked():
+            work = asyncio.create_task(self.scrub())
+            self._working.add(work)
+            work.add_done_callback(self._working.discard)
+
+    async def scrub(self) -> int:
+        """Look at the next rows of the database for what changed by itself; how many they were."""
+        async with self._scrubbing:
+            try:
+                return await asyncio.to_thread(self._scrub.step, self._till.store)
+            except Exception as error:
+                if is_damage(error):  # it sells on, and is mended at the next start
+                    self._altered = self._altered or f"something on the disk changed by itself ({error})"
+                    self._till.folder.doubt(str(error), sure=is_altered(error))
+                elif not self._till.suspect(error):
+                    log.debug("looking through the database: %s", error)
+                return 0
 
     def _gap_alarms(self) -> list[dict[str, Any]]:
         """Numbers that have been missing for a while; where the till does not run nothing is on its way."""

@@ -11,7 +11,6 @@ import logging
 import random
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -223,10 +222,11 @@ def close_store(store: Store) -> None:
     """Close the file; what was noted on the side is written first if there is room."""
     try:
         if store.noted:
-            with suppress(Exception):
-                store.commit([])
-    finally:
-        store.close()
+            store.commit([])
+    except Exception as error:
+        if is_failure(error):  # closing it would write to it once more
+            raise failure(error, store.path) from error
+    store.close()
 
 
 def open_replica(store: Store, shop: str, key: Key, clockwork: Clockwork) -> Replica:

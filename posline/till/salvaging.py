@@ -93,6 +93,8 @@ def check_database(folder: Folder, shop: str, author: str, *, mend: bool) -> Non
         _swap(folder, note)
     doubted = folder.doubted()
     damage = _damage(folder, shop, doubted=doubted is not None)
+    if damage is None and doubted is not None and doubted[1]:
+        damage = Damage(doubted[0])
     if damage is not None:
         if not mend:
             raise FolderDamaged(
