@@ -96,6 +96,8 @@ class _Day:
         # who was removed closes nothing any more; when that was no clock can say, so its day is not asked for either
         waiting = (tills.keys() & authority.members.keys()) - drawerless - {close["till"] for close in closes}
         figures = takings.figures()
+        if sum(till.total for till in tills.values()) != figures["sales"]["total"]:
+            raise altered(f"the amounts of {self._day} are not those of its sales")
         return {
             "day": self._day,
             "currency": currency,

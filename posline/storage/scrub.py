@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from posline.core.entry import decode
 from posline.core.update import strings_of
 from posline.errors import Refused
 from posline.storage.connection import altered
@@ -35,10 +36,14 @@ class Scrub:
 
     def _entries(self, store: Store) -> int:
         rows = store.read.execute(
-            "SELECT n, hash, raw FROM entry WHERE n > ? ORDER BY n LIMIT ?", (self.entry, ENTRIES)
+            "SELECT e.n, d.name, e.hash, e.raw, e.id, e.kind, e.author, e.run, e.seq, e.amount, e.number FROM entry e"
+            " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n > ? ORDER BY e.n LIMIT ?",
+            (self.entry, ENTRIES),
         ).fetchall()
-        for n, hash, raw in rows:
-            if hashlib.sha256(raw).digest() != hash:
+        for n, name, hash, raw, *said in rows:
+            entry = decode(name, raw)
+            written = [entry.id, entry.kind, entry.till, entry.run, entry.seq, entry.amount, entry.number]
+            if entry.hash != hash or (entry.placed and said != written):
                 raise altered(f"entry {n} of the ledger is not what was written")
         self.entry = rows[-1][0] if rows else 0
         return len(rows)

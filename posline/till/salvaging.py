@@ -14,9 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -299,7 +298,11 @@ def _fresh(folder: Folder) -> Path:
     return folder.database.with_name(folder.database.name + ".new")
 
 
-def _swap(folder: Folder, note: Mishap, rename: Callable[[Path, Path], None] = os.replace) -> None:
+def _rename(old: Path, new: Path) -> None:
+    old.replace(new)
+
+
+def _swap(folder: Folder, note: Mishap) -> None:
     """Set the damaged files aside and put the new one in their place; every step may have been done already."""
     database, fresh, stamp = folder.database, _fresh(folder), note.swap["stamp"]
     kept = [database.with_name(f"{database.name}.damaged-{stamp}{suffix}") for suffix in SIDES]
@@ -307,10 +310,10 @@ def _swap(folder: Folder, note: Mishap, rename: Callable[[Path, Path], None] = o
         for suffix, aside in zip(SIDES, kept, strict=True):
             old = database.with_name(database.name + suffix)
             if old.exists():
-                rename(old, aside)
+                _rename(old, aside)
         sync_folder(folder.path)  # the old log must be gone from beside the new file before that is there
         database.with_name(database.name + "-shm").unlink(missing_ok=True)
-        rename(fresh, database)
+        _rename(fresh, database)
         sync_folder(folder.path)
     why, saved = note.swap["why"], note.swap["saved"]
     text = f"the database was damaged ({why}); {saved}, and the damaged file is kept as {kept[0].name}"

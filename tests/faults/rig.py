@@ -17,13 +17,15 @@ from typing import Any, Self
 
 import httpx
 
+SOURCE = os.environ.get("POSLINE_SOURCE", "")  # the folder of the product under test, where it is not this one
 READY_S = 60.0
 STOP_S = 20.0
 
 
 def command(module: str = "posline.cli") -> list[str]:
     """How to run a command of this project with this Python."""
-    return [sys.executable, "-c", f"from {module} import main; main()"]
+    alone = ["-P"] if SOURCE else []  # not what lies in the folder that the tests run in
+    return [sys.executable, *alone, "-c", f"from {module} import main; main()"]
 
 
 def run(*arguments: str, module: str = "posline.cli", expect: int | None = 0) -> str:
@@ -36,7 +38,8 @@ def run(*arguments: str, module: str = "posline.cli", expect: int | None = 0) ->
 
 
 def _quiet() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("POSLINE_DATA")}
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("POSLINE_DATA")}
+    return quiet | ({"PYTHONPATH": SOURCE} if SOURCE else {})
 
 
 def sale(id: str | None = None, price: int = 100, quantity: object = 1) -> dict[str, Any]:
