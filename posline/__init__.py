@@ -26,6 +26,7 @@ from posline.errors import (
     OutcomeUnknown,
     PoslineError,
     Refused,
+    Unloadable,
 )
 from posline.till.changes import Change
 from posline.till.opening import Clockwork
@@ -62,5 +63,6 @@ __all__ = [
     "Sale",
     "Tender",
     "Till",
+    "Unloadable",
     "open_till",
 ]

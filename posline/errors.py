@@ -13,6 +13,7 @@
     ├── OutcomeUnknown    the till is going down: repeat the same id (503)
     ├── BadEntry          we were about to write an entry that our own rules refuse
     ├── Mismatch          a document did not do what the reader said it would
+    │   └── Unloadable    ... since a row of its log is not what was written
     ├── FolderError       the data folder cannot be used
     │   ├── FolderLocked  another till owns it
     │   └── FolderDamaged it is not whole
@@ -48,6 +49,7 @@ __all__ = [
     "OutcomeUnknown",
     "PoslineError",
     "Refused",
+    "Unloadable",
 ]
 
 
@@ -173,6 +175,10 @@ class BadEntry(PoslineError):
 
 class Mismatch(PoslineError):
     """A document did not do what the reader foretold; it must be reloaded under a fresh client id."""
+
+
+class Unloadable(Mismatch):
+    """A row of a document's log is not what was written."""
 
 
 class FolderError(PoslineError):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pycrdt import Array, Doc, TransactionEvent
 
 from posline.core.update import EMPTY, MAX_UPDATE_ELEMENTS, Read, StateVector, decode_state
-from posline.errors import Mismatch
+from posline.errors import Mismatch, Unloadable
 
 __all__ = ["Document", "lone_update"]
 
@@ -33,9 +33,12 @@ class Document:
         self._emitted.append(bytes(event.update))
 
     def load(self, updates: Iterable[bytes]) -> None:
-        """Apply rows of the log, each of at most 256 elements."""
+        """Apply rows of the log, each of at most 256 elements. Raises Unloadable."""
         for update in updates:
-            self._apply(update)
+            try:
+                self._apply(update)
+            except Mismatch as error:
+                raise Unloadable(f"a document cannot be loaded: {error}") from error
         self._emitted.clear()
 
     def append(self, author: str, elements: Sequence[str]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
-from posline.errors import DiskFailed, DiskFull, FolderDamaged, PoslineError
+from posline.errors import DiskFailed, DiskFull, FolderDamaged, PoslineError, Unloadable
 
 __all__ = [
     "CHECKPOINT_PAGES",
@@ -135,7 +135,7 @@ def is_full(error: BaseException) -> bool:
 
 def is_damage(error: BaseException) -> bool:
     """Whether `error` says that the file is not what SQLite wrote: a page is wrong, or it is no database at all."""
-    return _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    return is_altered(error) or _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 class _Refused(sqlite3.DatabaseError):
@@ -158,7 +158,9 @@ def altered(what: str) -> Exception:
 
 def is_altered(error: BaseException) -> bool:
     """Whether `error` is one that SQLite itself would not find by looking through the file."""
-    return isinstance(error, _Altered)
+    if isinstance(error, _Altered | Unloadable):
+        return True
+    return isinstance(error, Error) and str(error).startswith(("Could not decode to UTF-8", "malformed JSON"))
 
 
 def is_failure(error: BaseException) -> bool:

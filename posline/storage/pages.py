@@ -45,6 +45,7 @@ class Wal:
     sound: int
     commits: int
     beyond: int
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,9 @@ class Pages:
         self._handle = _open(database)
         self._log = _open(database.with_name(database.name + "-wal"))
         self._frames: dict[int, list[tuple[int, int]]] = {}  # page -> (order, where it stands), ascending
-        self.wal = read_wal(self._log, on_frame=self._found)
         self.unreadable = 0  # pages that the disk did not give
+        self.wal = read_wal(self._log, on_frame=self._found)
+        self.unreadable += self.wal.unreadable
 
     def close(self) -> None:
         """Let go of both files."""
@@ -145,7 +147,7 @@ class Pages:
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
-    except OSError:
+    except FileNotFoundError:
         return -1
 
 
@@ -153,10 +155,11 @@ def read_wal(handle: int, on_frame: object = None) -> Wal:
     """Read the log behind an open handle (-1: there is none). `on_frame(order, page, where its image stands)` is told
     of the frames of all commits that can be read, the ones behind a break too."""
     told = on_frame if callable(on_frame) else None
+    unreadable = 0
     try:
         header = os.pread(handle, WAL_HEADER_BYTES, 0) if handle >= 0 else b""
     except OSError:
-        header = b""
+        header, unreadable = b"", 1
     size = os.fstat(handle).st_size if handle >= 0 else 0
     whole = len(header) == WAL_HEADER_BYTES and struct.unpack_from(">I", header)[0] in WAL_MAGIC
     salts = header[16:24] if whole else b""
@@ -170,7 +173,7 @@ def read_wal(handle: int, on_frame: object = None) -> Wal:
         try:
             bytes_ = os.pread(handle, FRAME_HEADER_BYTES + PAGE_BYTES, at)
         except OSError:
-            bytes_ = b""
+            bytes_, unreadable = b"", unreadable + 1
         frame += 1
         at += FRAME_HEADER_BYTES + PAGE_BYTES
         if len(bytes_) < FRAME_HEADER_BYTES + PAGE_BYTES:
@@ -198,7 +201,7 @@ def read_wal(handle: int, on_frame: object = None) -> Wal:
             else:
                 beyond += len(waiting)
             waiting.clear()
-    return Wal(salts, sound, commits, beyond)
+    return Wal(salts, sound, commits, beyond, unreadable)
 
 
 def _checksum(data: bytes, sums: tuple[int, int], words: str) -> tuple[int, int]:

@@ -10,6 +10,7 @@ The damaged file itself is only read.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import re
 from collections.abc import Iterator
@@ -99,11 +100,13 @@ class Remains:
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def sort(self) -> None:
-        """Look through all pages, and confirm what is found."""
+        """Look through all pages, and confirm what is found. Raises OSError where the disk does not give one."""
         for image in self._pages.images():
             for row in self._pages.rows(image):
                 with contextlib.suppress(UnicodeError, OverflowError):
                     self._take(row)
+        if self._pages.unreadable:  # a disk that gives nothing now may do so in a moment: nothing is given up for that
+            raise OSError(errno.EIO, f"{self._pages.unreadable} pages cannot be read")
         self._name_documents()
         self._take_logs()
         self._confirm()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posline.errors import DiskFailed
-from posline.storage.connection import Error, failure, is_damage, reader
+from posline.storage.connection import Connection, Error, failure, is_damage, reader
 from posline.storage.pages import FRAME_HEADER_BYTES, PAGE_BYTES, WAL_HEADER_BYTES, WAL_MAGIC
 
 __all__ = ["Damage", "examine", "write_again"]
@@ -68,10 +68,8 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
             return Damage(lost, lost=True)
         if doubted or ((ran or log.there) and database.stat().st_size <= QUICK_BYTES):
             check = "integrity_check" if doubted else "quick_check"
-            rows = connection.execute(f"PRAGMA {check}({PROBLEMS_MAX})").fetchall()
-            found = [str(line).splitlines()[0] for (line,) in rows if line != "ok"]
-            if found:
-                return Damage("; ".join(found))
+            if _problems(connection, check) and (found := _problems(connection, check)):
+                return Damage("; ".join(found))  # twice: SQLite takes a read that failed for a wrong page
     except Error as error:
         if is_damage(error) or doubted:  # an error that is still there at the next start is there for good
             return Damage(str(error))
@@ -79,6 +77,11 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
     finally:
         connection.close()
     return None
+
+
+def _problems(connection: Connection, check: str) -> list[str]:
+    rows = connection.execute(f"PRAGMA {check}({PROBLEMS_MAX})").fetchall()
+    return [str(line).splitlines()[-1] for (line,) in rows if line != "ok"]
 
 
 def _lost(log: _Log, claim: tuple[bytes, int] | None, recovered: int, *, ran: bool) -> str | None:

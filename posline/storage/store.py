@@ -18,8 +18,18 @@ from typing import Any
 from posline.core.entry import Entry, decode
 from posline.core.members import Member, Shop, read_shop
 from posline.core.update import decode_state, encode_state
-from posline.errors import CommitFailed, DiskFull
-from posline.storage.connection import CHECKPOINT_PAGES, Connection, Error, Readers, connect, failure, is_full, reader
+from posline.errors import CommitFailed, DiskFull, Refused
+from posline.storage.connection import (
+    CHECKPOINT_PAGES,
+    Connection,
+    Error,
+    Readers,
+    altered,
+    connect,
+    failure,
+    is_full,
+    reader,
+)
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
@@ -185,7 +195,10 @@ class Store:
         found: list[Row] = []
         size = 0
         for n, before, state, data, origin in rows:
-            found.append(Row(n, decode_state(before), decode_state(state), data, origin))
+            try:
+                found.append(Row(n, decode_state(before), decode_state(state), data, origin))
+            except (Refused, TypeError) as error:
+                raise altered(f"row {n} of {document} is not what was written") from error
             size += len(data)
             if size >= READ_BYTES:
                 rows.close()

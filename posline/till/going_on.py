@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from posline.core.kinds import MAX_POINTS
 from posline.core.members import Role
 from posline.errors import DiskFailed, OutcomeUnknown
-from posline.storage.connection import is_altered
+from posline.storage.connection import is_altered, is_damage
 from posline.storage.ledger import DISPUTED, HELD
 from posline.till.anchor import Anchor
 from posline.till.salvaging import PLACES, SALVAGED, UNSURE
@@ -44,6 +44,7 @@ async def begin(till: Till) -> None:
     if not till.replica.founding:
         return
     await asyncio.to_thread(anchor_of(till).save, till.folder.path)
+    till.engine.on_commit(lambda commit: till.watch.anchor() if (till.shop_id, "shop") in commit.documents else None)
     till.replica.unsure = bool(till.store.get_meta(UNSURE)) and bool(_others(till))
     if not till.replica.unsure:
         await _begin(till)
@@ -70,7 +71,13 @@ async def hear_others(till: Till, patience_s: float = PATIENCE_S) -> None:
 async def _begin(till: Till) -> None:
     if till.store.get_meta(UNSURE):
         till.store.set_meta(UNSURE, None)
-    till.replica.begin()
+    try:
+        till.replica.begin()
+    except Exception as error:  # today's journal is loaded here
+        if is_damage(error):
+            give_up(till, error)
+            raise DiskFailed(f"the database is damaged ({error}), and is built anew at the next start") from error
+        raise
     try:
         await till.engine.durable(*till.replica.staged)
     except OutcomeUnknown as error:

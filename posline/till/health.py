@@ -249,12 +249,16 @@ class Watch:
             asked = self._behind[author] = now_ms, self._till.reports.behind(author)
         return asked[1]
 
-    def keep(self) -> None:
-        """Keep who belongs to the shop, and when each device was last linked, for the time after a restart."""
+    def anchor(self) -> None:
+        """Keep beside the database who belongs to the shop and where they listen, where that changed."""
         state = self._till.replica.head("shop").n, str(self._till.store.get_meta(PLACES))
         if state != self._anchored:
             self._anchored = state
             asyncio.get_running_loop().run_in_executor(None, anchor_of(self._till).save, self._till.folder.path)
+
+    def keep(self) -> None:
+        """Keep who belongs to the shop, and when each device was last linked, for the time after a restart."""
+        self.anchor()
         now_ms = self._till.clockwork.monotonic_ms()
         fresh = {p.store: p.last_seen for p in self._till.engine.peers(self._till.shop_id) if p.last_seen}
         gone = any(self._seen.get(p.store, "") < (p.last_seen or "") and not p.connected

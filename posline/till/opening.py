@@ -19,7 +19,7 @@ from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
 from posline.replica import Random, Replica, found
-from posline.storage.connection import failure, is_failure, sqlite_warning
+from posline.storage.connection import failure, is_damage, is_failure, sqlite_warning
 from posline.storage.files import sync_folder, write_atomically
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
@@ -104,6 +104,17 @@ def open_folder(
 
     Raises FolderError, FolderDamaged, CommitFailed, DiskFailed.
     """
+    try:
+        return _open(folder, clockwork, founding, mend=mend)
+    except Exception as error:
+        found = error.__cause__ or error
+        if not mend or not is_damage(found):
+            raise
+        folder.doubt(str(found), sure=True)  # met in opening it: then it is there
+    return _open(folder, clockwork, founding, mend=mend)
+
+
+def _open(folder: Folder, clockwork: Clockwork, founding: Founding | None, *, mend: bool) -> Opened:
     settings = _settings(folder, mend=mend)
     if settings.joining is not None:
         finish_joining(folder, settings)
@@ -149,10 +160,12 @@ def open_folder(
             replica.relabel(settings.label or LABEL)
         return Opened(folder, settings, key, store, replica, recovery)
     except BaseException as error:
-        if is_failure(error):  # closing it would write to it once more
+        if is_failure(error) and not is_damage(error):  # closing it would write to it once more
             raise failure(error, str(folder.database)) from error
         if store is not None:
             store.close()
+        if is_damage(error):
+            raise failure(error, str(folder.database)) from error
         raise
 
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from posline.errors import BadRequest, DiskFailed, FieldError, PoslineError
+from posline.errors import BadRequest, DiskFailed, FieldError, PoslineError, Unloadable
 from posline.storage.connection import Error
 
 __all__ = ["Forbidden", "TooLarge", "Unauthorised", "exception_handlers", "json_answer", "problem", "problem_of"]
@@ -101,6 +101,7 @@ def exception_handlers(
         return problem(500, _TITLES[500], "an error of ours, written to the log; repeating the same id is safe")
 
     return {
+        Unloadable: on_anything,
         PoslineError: _on_posline_error,
         HTTPException: _on_http_exception,
         Error: on_anything,

@@ -112,8 +112,12 @@ async def run_till(options: TillOptions) -> None:
                 await until_stopped(till.broken)
                 log.info("stopping")
             finally:
-                if not till.broken.is_set():  # else it stays, and says that this process did not end cleanly
-                    folder.withdraw_local()
                 till.hush()
+                if not till.broken.is_set():  # else it stays, and says that this process did not end cleanly
+                    try:
+                        folder.withdraw_local()
+                    except OSError as error:
+                        till.broken.set()
+                        raise DiskFailed(f"{folder.path} does not let a file go ({error.strerror})") from error
                 await page.stop()
     sys.stdout.flush()
