@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posline.errors import DiskFailed
-from posline.storage.connection import Connection, Error, failure, is_damage, reader
+from posline.storage.connection import Error, failure, is_damage, reader
 from posline.storage.pages import FRAME_HEADER_BYTES, PAGE_BYTES, WAL_HEADER_BYTES, WAL_MAGIC
 
 __all__ = ["Damage", "examine", "write_again"]
@@ -55,6 +55,15 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
     log, claim = _read_log(database), _claim(database)
     if log.there:
         write_again(database.with_name(database.name + "-wal"))
+    found = _look(database, log, claim, ran=ran, doubted=doubted)
+    if found is not None and not found.lost:  # again: SQLite may take a read that failed for a page that is wrong
+        found = _look(database, log, claim, ran=ran, doubted=doubted)
+    return found
+
+
+def _look(
+    database: Path, log: _Log, claim: tuple[bytes, int] | None, *, ran: bool, doubted: bool
+) -> Damage | None:
     try:
         connection = reader(str(database))
     except Error as error:
@@ -68,8 +77,9 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
             return Damage(lost, lost=True)
         if doubted or ((ran or log.there) and database.stat().st_size <= QUICK_BYTES):
             check = "integrity_check" if doubted else "quick_check"
-            if _problems(connection, check) and (found := _problems(connection, check)):
-                return Damage("; ".join(found))  # twice: SQLite takes a read that failed for a wrong page
+            rows = connection.execute(f"PRAGMA {check}({PROBLEMS_MAX})").fetchall()
+            if found := [str(line).splitlines()[-1] for (line,) in rows if line != "ok"]:
+                return Damage("; ".join(found))
     except Error as error:
         if is_damage(error) or doubted:  # an error that is still there at the next start is there for good
             return Damage(str(error))
@@ -77,11 +87,6 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
     finally:
         connection.close()
     return None
-
-
-def _problems(connection: Connection, check: str) -> list[str]:
-    rows = connection.execute(f"PRAGMA {check}({PROBLEMS_MAX})").fetchall()
-    return [str(line).splitlines()[-1] for (line,) in rows if line != "ok"]
 
 
 def _lost(log: _Log, claim: tuple[bytes, int] | None, recovered: int, *, ran: bool) -> str | None:
