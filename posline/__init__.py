@@ -12,6 +12,7 @@ from posline.errors import (
     BadRequest,
     CommitFailed,
     Conflict,
+    DiskFailed,
     DiskFull,
     FieldError,
     FolderDamaged,
@@ -25,6 +26,7 @@ from posline.errors import (
     OutcomeUnknown,
     PoslineError,
     Refused,
+    Unloadable,
 )
 from posline.till.changes import Change
 from posline.till.opening import Clockwork
@@ -40,6 +42,7 @@ __all__ = [
     "Clockwork",
     "CommitFailed",
     "Conflict",
+    "DiskFailed",
     "DiskFull",
     "Durable",
     "FieldError",
@@ -60,5 +63,6 @@ __all__ = [
     "Sale",
     "Tender",
     "Till",
+    "Unloadable",
     "open_till",
 ]

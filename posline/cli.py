@@ -148,6 +148,16 @@ def verify(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def damage(
+    context: typer.Context,
+    seen: Annotated[bool, typer.Option("--seen", help="Somebody looked after it: it is no alarm any more.")] = False,
+) -> None:
+    """What of this till's data was found damaged, what was saved, and where the damaged file is kept."""
+    found = _ask(context, "damage", {"seen": seen})
+    print_json(found) if context.obj.json else print_lines(f"{line}\n" for line in found["damage"])
+
+
 add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 
 

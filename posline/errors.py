@@ -9,9 +9,11 @@
     ├── NotPossible       as things stand it cannot be done: nothing is left to refund, a shift is open (409)
     ├── CommitFailed      the disk did not take it: nothing was recorded
     │   └── DiskFull      ... because there is no room (507)
+    ├── DiskFailed        the disk gave an error: the process ends, and is started afresh (503)
     ├── OutcomeUnknown    the till is going down: repeat the same id (503)
     ├── BadEntry          we were about to write an entry that our own rules refuse
     ├── Mismatch          a document did not do what the reader said it would
+    │   └── Unloadable    ... since a row of its log is not what was written
     ├── FolderError       the data folder cannot be used
     │   ├── FolderLocked  another till owns it
     │   └── FolderDamaged it is not whole
@@ -33,6 +35,7 @@ __all__ = [
     "BadRequest",
     "CommitFailed",
     "Conflict",
+    "DiskFailed",
     "DiskFull",
     "FieldError",
     "FolderDamaged",
@@ -46,6 +49,7 @@ __all__ = [
     "OutcomeUnknown",
     "PoslineError",
     "Refused",
+    "Unloadable",
 ]
 
 
@@ -140,6 +144,20 @@ class DiskFull(CommitFailed):
     title = "No room on disk"
 
 
+class DiskFailed(PoslineError):
+    """The disk gave an error, so that what was opened on it can no longer be believed: the process ends, and whoever
+    runs it starts it afresh."""
+
+    status = 503
+    title = "The disk failed"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the disk failed: {reason}. Start again; if it ends again, put the data folder on a sound disk"
+        )
+
+
 class OutcomeUnknown(PoslineError):
     """The till is going down and cannot tell whether the commit stands: repeat the same id once it is back."""
 
@@ -157,6 +175,10 @@ class BadEntry(PoslineError):
 
 class Mismatch(PoslineError):
     """A document did not do what the reader foretold; it must be reloaded under a fresh client id."""
+
+
+class Unloadable(Mismatch):
+    """A row of a document's log is not what was written."""
 
 
 class FolderError(PoslineError):

@@ -110,6 +110,8 @@ class Replica(Committed):
         self.store_id = author.id if author is not None else store_id or ""
         self.alarms: dict[str, Alarm] = {}
         self.staged: list[Staged] = []
+        self.unsure = False  # what this disk wrote last is not known: whoever set it says so before the first run
+        self.in_step: set[str] = set()  # stores that held just what is here, once
         self._random, self._keep = random, documents
         self._monotonic = monotonic_ms or (lambda: 0)
         self._open: dict[str, Document] = {}
@@ -193,9 +195,10 @@ class Replica(Committed):
         if written is not None:
             self._seq = max(self._seq, written.foreign_seq)
             self._number = max(self._number, written.foreign_number)
-        after = None
-        if self._last is not None:
-            after = {"run": self._last[0], "seq": self._last[1], "hash": self._last[2].hex()}
+        if self.unsure:  # to go on from what is here would cut off what is not, and that may have been confirmed
+            self._last, self.unsure = None, False
+        last = self._last
+        after = None if last is None else {"run": last[0], "seq": last[1], "hash": last[2].hex()}
         self._run, self._run_day = self._random.getrandbits(CLIENT_BITS) or 1, day
         self._new_run = False
         self._append("run", {"after": after, "label": self.label}, reading, day)
@@ -543,6 +546,7 @@ class Replica(Committed):
 
     def equal_with(self, store_id: str) -> None:
         """A peer's committed digest over everything equals ours: it holds what we hold."""
+        self.in_step.add(store_id)
         self.store.have(self.shop, store_id, self.store.all_marks(self.shop, unless=store_id))
 
 

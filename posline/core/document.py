@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pycrdt import Array, Doc, TransactionEvent
 
 from posline.core.update import EMPTY, MAX_UPDATE_ELEMENTS, Read, StateVector, decode_state
-from posline.errors import Mismatch
+from posline.errors import Mismatch, Unloadable
 
 __all__ = ["Document", "lone_update"]
 
@@ -28,9 +28,12 @@ class Document:
         self._roots: dict[str, Array[str]] = {}
 
     def load(self, updates: Iterable[bytes]) -> None:
-        """Apply rows of the log, each of at most 256 elements."""
+        """Apply rows of the log, each of at most 256 elements. Raises Unloadable."""
         for update in updates:
-            self._apply(update)
+            try:
+                self._apply(update)
+            except Mismatch as error:
+                raise Unloadable(f"a document cannot be loaded: {error}") from error
 
     def append(self, author: str, elements: Sequence[str]) -> bytes:
         """Append to the author's array in one transaction; returns the update that brings it to others."""

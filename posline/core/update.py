@@ -35,6 +35,7 @@ __all__ = [
     "encode_state",
     "merge",
     "read_update",
+    "strings_of",
 ]
 
 StateVector = dict[int, int]
@@ -103,6 +104,15 @@ def clip(update: bytes, state: Mapping[int, int]) -> bytes:
 def merge(updates: Sequence[bytes]) -> bytes:
     """Several updates as one; their structs stay as they are."""
     return bytes(merge_updates(*updates))
+
+
+def strings_of(update: bytes) -> list[bytes]:
+    """Every string in an update, whatever is known. Raises Refused where it is not written as one that may pass."""
+    try:
+        clients = _clients(update)
+    except IndexError:
+        raise Refused("the update is cut off") from None
+    return [string for _, structs in clients.values() for struct in structs for string in struct.strings]
 
 
 def read_update(update: bytes, known: Mapping[int, int]) -> Read:

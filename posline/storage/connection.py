@@ -11,12 +11,20 @@ from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
+from posline.errors import DiskFailed, DiskFull, FolderDamaged, PoslineError, Unloadable
+
 __all__ = [
+    "CHECKPOINT_PAGES",
     "Connection",
     "Error",
     "OperationalError",
     "Readers",
+    "altered",
     "connect",
+    "failure",
+    "is_altered",
+    "is_damage",
+    "is_failure",
     "is_full",
     "reader",
     "sqlite_warning",
@@ -55,9 +63,13 @@ def sqlite_warning() -> str | None:
 def connect(path: str) -> Connection:
     """The one writing connection. Transactions are begun and ended by hand."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute("PRAGMA page_size=4096")
+    # readers never wait for the writer, and one fsync a commit; where the disk refuses it, SQLite stays as it was and
+    # raises nothing
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode not in ("wal", "memory"):
+        raise _Refused(f"the disk did not take the write-ahead log: the file stays in mode {mode}")
     for setting in (
-        "PRAGMA page_size=4096",
-        "PRAGMA journal_mode=WAL",  # readers never wait for the writer, and one fsync a commit
         "PRAGMA synchronous=FULL",  # that fsync: a receipt is shown only behind it
         f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}",
         f"PRAGMA busy_timeout={BUSY_MS}",
@@ -119,6 +131,56 @@ def reader(path: str, cache_kib: int = CACHE_KIB) -> Connection:
 def is_full(error: BaseException) -> bool:
     """Whether `error` says that there is no room: the commit was rolled back whole and may be tried again."""
     return "full" in str(error).lower() or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether `error` says that the file is not what SQLite wrote: a page is wrong, or it is no database at all."""
+    return is_altered(error) or _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+class _Refused(sqlite3.DatabaseError):
+    """A setting that SQLite did not take."""
+
+    sqlite_errorname = "SQLITE_IOERR"
+
+
+class _Altered(sqlite3.DatabaseError):
+    """A row is not what was written, which SQLite cannot see."""
+
+    sqlite_errorname = "SQLITE_CORRUPT_ROW"
+
+
+def altered(what: str) -> Exception:
+    """The error of a row that changed by itself: whoever meets it ends, and the file is built anew."""
+    error: Exception = _Altered(what)
+    return error
+
+
+def is_altered(error: BaseException) -> bool:
+    """Whether `error` is one that SQLite itself would not find by looking through the file."""
+    if isinstance(error, _Altered | Unloadable):
+        return True
+    return isinstance(error, Error) and str(error).startswith(("Could not decode to UTF-8", "malformed JSON"))
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the file or its disk can no longer be believed after `error`: who meets it ends, and starts afresh."""
+    return is_damage(error) or _name(error).startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY"))
+
+
+def failure(error: BaseException, path: str) -> PoslineError:
+    """What a file that cannot be opened is told people as."""
+    if is_full(error):
+        return DiskFull("there is no room on the disk: free some and start again")
+    if is_damage(error):
+        return FolderDamaged(
+            f"the database {path} is damaged ({error}): start the till, which saves what can be read and goes on"
+        )
+    return DiskFailed(f"the database {path} cannot be used ({error})")
+
+
+def _name(error: BaseException) -> str:
+    return str(getattr(error, "sqlite_errorname", "") or "") if isinstance(error, Error) else ""
 
 
 def _quoted(path: str) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from posline.core.drawer import MONEY_KINDS, Takings
 from posline.core.kinds import KINDS
 from posline.core.members import Role
+from posline.storage.connection import altered
 from posline.storage.ledger import COUNTED, DISPUTED, DUPLICATE, HELD, INVALID, STATUSES, in_pieces
 from posline.storage.store import Store
 
@@ -64,6 +65,8 @@ class _Day:
                 newer += kind not in KINDS
                 if kind not in MONEY_KINDS:
                     continue
+                if hashlib.sha256(raw).digest() != hash:
+                    raise altered(f"the {kind} {id} is not what was written")
                 body = _body(raw)
                 takings.add(kind, body)
                 if kind == "sale":
@@ -93,6 +96,8 @@ class _Day:
         # who was removed closes nothing any more; when that was no clock can say, so its day is not asked for either
         waiting = (tills.keys() & authority.members.keys()) - drawerless - {close["till"] for close in closes}
         figures = takings.figures()
+        if sum(till.total for till in tills.values()) != figures["sales"]["total"]:
+            raise altered(f"the amounts of {self._day} are not those of its sales")
         return {
             "day": self._day,
             "currency": currency,

@@ -6,6 +6,7 @@
     settings.json   the shop's id and token, peers' addresses
     fiscal-token    the token of a fiscal service, mode 0600; no backup holds it
     local.json      while a till runs: its local address and the secret that its commands present
+    doubted         a process met an error in the database, so that the next one looks through all of it first
 
 Knows nothing of what the settings mean.
 """
@@ -23,6 +24,8 @@ from posline.errors import FolderDamaged, FolderError, FolderLocked
 from posline.storage.files import make_folder, sync_folder, write_atomically
 
 __all__ = ["Folder"]
+
+SURE = "damaged: "
 
 
 class Folder:
@@ -95,6 +98,37 @@ class Folder:
     def withdraw_local(self) -> None:
         """The process is going: commands must not look for it any more."""
         (self.path / "local.json").unlink(missing_ok=True)
+        sync_folder(self.path)
+
+    def left_running(self) -> bool:
+        """Whether the process that had the folder last did not end cleanly."""
+        return (self.path / "local.json").exists()
+
+    def forget_local(self) -> None:
+        """No process runs on the folder but this one, which has looked after what another one left."""
+        if self.left_running():
+            self.withdraw_local()
+
+    def doubt(self, why: str, *, sure: bool = False) -> None:
+        """Have the next process look through the database first, or, where it is `sure`, build it anew. Where the disk
+        does not even take this, that one finds out by itself."""
+        with suppress(OSError):
+            write_atomically(self.path / "doubted", (SURE * sure + why).encode())
+
+    def doubted(self) -> tuple[str, bool] | None:
+        """Why the database is to be looked through, and whether it is damaged for sure; None where it is sound as far
+        as is known."""
+        try:
+            why = (self.path / "doubted").read_text(errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return str(error.strerror), False
+        return why.removeprefix(SURE), why.startswith(SURE)
+
+    def trust(self) -> None:
+        """The database was looked through."""
+        (self.path / "doubted").unlink(missing_ok=True)
         sync_folder(self.path)
 
     @staticmethod

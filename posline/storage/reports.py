@@ -14,6 +14,7 @@ from posline.core.entry import Entry, decode
 from posline.core.members import Role
 from posline.core.numbers import parse_receipt, parse_reference, receipt, valid_label
 from posline.core.status import Status
+from posline.storage.connection import altered
 from posline.storage.day import day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.products import Products
@@ -74,7 +75,7 @@ SELECT coalesce(sum(r.whole - max(coalesce(h.seq, 0), (
 FROM run r LEFT JOIN have h ON h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.store = ?2
 WHERE r.shop = ?1 AND r.author <> ?2 AND r.whole > 0 AND (h.seq IS NULL OR h.seq < r.whole)"""
 
-_COLUMNS = "e.n, d.name, e.raw, e.status, e.reason, e.day, e.vouched, e.kept"
+_COLUMNS = "e.n, d.name, e.raw, e.status, e.reason, e.day, e.vouched, e.kept, e.hash"
 _FROM = " FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ?"
 
 
@@ -204,9 +205,9 @@ class Reports:
 
     def _recorded(self, query: str, *values: object) -> list[Recorded]:
         return [
-            Recorded(n, decode(name, raw), STATUSES[status], reason or "", day or "", bool(vouched),
+            Recorded(n, _entry(name, raw, hash), STATUSES[status], reason or "", day or "", bool(vouched),
                      kept.hex() if kept is not None else None)
-            for n, name, raw, status, reason, day, vouched, kept in self._read.execute(
+            for n, name, raw, status, reason, day, vouched, kept, hash in self._read.execute(
                 "SELECT " + query, (self._key, *values)
             )
         ]  # fmt: skip
@@ -412,3 +413,11 @@ def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:
         else:
             joined.append([first, last])
     return joined
+
+
+def _entry(document: str, raw: bytes, hash: bytes) -> Entry:
+    """The entry of a row. Raises the database's error where its bytes are not those that were written."""
+    entry = decode(document, raw)
+    if entry.hash != hash:
+        raise altered(f"an entry of {document} is not what was written")
+    return entry

@@ -6,6 +6,7 @@ is read from committed rows. Knows nothing of requests.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import msgspec
 from posline.core.drawer import MONEY_KINDS, Takings, money_in
 from posline.core.entry import Entry
 from posline.core.ranges import Numbers
+from posline.storage.connection import altered
 from posline.storage.ledger import DUPLICATE
 from posline.storage.records import Staged
 from posline.storage.store import Store
@@ -200,6 +202,8 @@ class TillShifts:
                     " AND seq BETWEEN ? AND ? AND status <= ? ORDER BY seq, hash",
                     (self._key, self._author, run, first, last, DUPLICATE),
                 ):
+                    if hashlib.sha256(raw).digest() != hash:
+                        raise altered(f"a {kind} is not what was written")
                     yield hash, run, seq, kind, _body(raw)
 
     def duplicates(self, numbers: Numbers) -> list[dict[str, Any]]:

@@ -18,8 +18,18 @@ from typing import Any
 from posline.core.entry import Entry, decode
 from posline.core.members import Member, Shop, read_shop
 from posline.core.update import decode_state, encode_state
-from posline.errors import CommitFailed, DiskFull, FolderDamaged
-from posline.storage.connection import Connection, Error, Readers, connect, is_full, reader
+from posline.errors import CommitFailed, DiskFull, Refused
+from posline.storage.connection import (
+    CHECKPOINT_PAGES,
+    Connection,
+    Error,
+    Readers,
+    altered,
+    connect,
+    failure,
+    is_full,
+    reader,
+)
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
@@ -33,6 +43,7 @@ REMEMBERED = 64  # commits of a document whose state and digest are kept, so tha
 HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the most
 DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
 SQUASH_ROWS = 256  # rows looked at in one squashing transaction
+COMMIT_FRAMES, UPDATE_FRAMES = 14, 3  # pages that a commit and each update in it write, about
 READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
 
 
@@ -50,6 +61,7 @@ class Store:
         self._authorities: dict[str, tuple[int, Shop]] = {}
         self._sums: dict[str, dict[str, int]] = {}
         self._ledger = Ledger(writer, feed=feed)
+        self._frames = 0  # of the write-ahead log, about
         self._notes: dict[str, Any] = {}
         self._haves: dict[tuple[str, str, int, str], Mark] = {}  # shop, author, run, store
         for key, id in writer.execute("SELECT key, id FROM shop"):
@@ -61,7 +73,8 @@ class Store:
     def open(cls, path: Path | str, *, feed: bool = False) -> Store:
         """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk.
 
-        Raises FolderDamaged when the file is no whole database, CommitFailed when there is no room to open it.
+        Raises FolderDamaged when the file is no whole database, DiskFull when there is no room to open it, DiskFailed
+        when the disk gives an error.
         """
         name = str(path)
         try:
@@ -69,14 +82,10 @@ class Store:
             migrate(writer)
             renew(writer, feed=feed)
             Effects(writer).bring_up_to_date()
+            writer.execute("PRAGMA wal_autocheckpoint=0")  # see `_checkpoint`
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
         except Error as error:
-            if is_full(error):
-                raise DiskFull("there is no room on the disk: free some and start again") from error
-            raise FolderDamaged(
-                f"the database {name} cannot be opened ({error}): put it on a sound disk, or restore the last backup "
-                "as a new till; what this till had shared comes back from the others"
-            ) from error
+            raise failure(error, name) from error
 
     def close(self) -> None:
         """Close both connections; what was committed stays."""
@@ -200,7 +209,10 @@ class Store:
         found: list[Row] = []
         size = 0
         for n, before, state, data, origin in rows:
-            found.append(Row(n, decode_state(before), decode_state(state), data, origin))
+            try:
+                found.append(Row(n, decode_state(before), decode_state(state), data, origin))
+            except (Refused, TypeError) as error:
+                raise altered(f"row {n} of {document} is not what was written") from error
             size += len(data)
             if size >= READ_BYTES:
                 rows.close()
@@ -259,8 +271,22 @@ class Store:
             sums = self.sums(shop)
             sums[name] = head.sum
         self._heads.update(heads)
+        self._checkpoint(len(batch))
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
         return Commit(list(batch), changes, heads)
+
+    def _checkpoint(self, updates: int) -> None:
+        """Bring the write-ahead log into the database when it has grown. SQLite would do so by itself, and say nothing
+        where the disk fails it."""
+        self._frames += COMMIT_FRAMES + UPDATE_FRAMES * updates
+        if self._frames < CHECKPOINT_PAGES or self.path == ":memory:":
+            return
+        self._frames = 0
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except Error as error:
+            if not is_full(error):
+                raise
 
     def _transact(self, work: Any) -> None:
         """Run `work` in one transaction. A disk that is full leaves everything as it was."""
@@ -355,6 +381,27 @@ class Store:
                     " AND run = ?3 AND own = 0 AND vouched = 1) WHERE shop = ?1 AND author = ?2",
                     (key, author, run),
                 )
+
+    def adopt(self, shop: str, author: str) -> None:
+        """What others brought back of the chain of `author`, whose disk lost it, is this disk's own again: go on behind
+        it. Must not run beside `commit`."""
+        key = self._shops.get(shop)
+
+        def write() -> None:
+            self._db.execute(
+                "UPDATE entry SET own = 1 WHERE shop = ? AND author = ? AND own = 0 AND status <= 1", (key, author)
+            )
+            self._db.execute(
+                "INSERT INTO mark (shop, author, run, seq, hash, number, foreign_seq, foreign_number)"
+                " SELECT shop, author, run, whole, whole_hash, (SELECT coalesce(max(number), 0) FROM entry"
+                " WHERE shop = ?1 AND author = ?2 AND own = 1), 0, 0 FROM run WHERE shop = ?1 AND author = ?2 AND begun"
+                " ORDER BY whole DESC LIMIT 1 ON CONFLICT (shop, author) DO UPDATE SET run = excluded.run,"
+                " seq = excluded.seq, hash = excluded.hash, number = max(number, excluded.number)"
+                " WHERE excluded.seq > seq",
+                (key, author),
+            )
+
+        self._transact(write)
 
     def haves(self, shop: str, author: str, run: int) -> dict[str, Mark]:
         """How far each store said it holds a run; only those whose hash is ours at that number, since a light must not

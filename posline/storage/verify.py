@@ -15,44 +15,52 @@ from posline.core.entry import Entry, decode
 from posline.core.status import Status, Verdict, judge
 from posline.core.update import StateVector, decode_state, read_update
 from posline.errors import PoslineError
-from posline.storage.connection import sqlite_warning
+from posline.storage.connection import Error, sqlite_warning
 from posline.storage.ledger import STATUSES
 from posline.storage.product_index import differences
 from posline.storage.renewal import differing_tables
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 
-__all__ = ["verify"]
+__all__ = ["Harm", "verify"]
 
 PRODUCTS_TOLD = 20  # of a catalogue, where the index is wrong
 ANY_CLIENT = 1  # a document that is only read needs no client id of its own
 
 
+class Harm(str):
+    """A problem that no till can have written: the file is not what it was."""
+
+
 def verify(store: Store, shop: str) -> Iterator[str]:
-    """Every problem found in one shop, in words. An empty answer means that all is well."""
-    with store.snapshot() as still:
-        yield from _verify(still, shop)
+    """Every problem found in one shop, in words; a `Harm` where it is of the file and not of what tills did. An empty
+    answer means that all is well."""
+    try:
+        with store.snapshot() as still:
+            yield from _problems(still, shop)
+    except Error as error:  # what is behind a page that can't be read can't be worked out
+        yield Harm(f"the database file is damaged: {error}")
 
 
-def _verify(store: Store, shop: str) -> Iterator[str]:
+def _problems(store: Store, shop: str) -> Iterator[str]:
     warning = sqlite_warning()
     if warning:
         yield warning
     for (line,) in store.read.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield f"the database file is damaged: {line}"
+            yield Harm(f"the database file is damaged: {line}")
     elements: dict[tuple[str, bytes], Entry] = {}
     for document in store.documents(shop):
         yield from _document(store, shop, document, elements)
     yield from _ledger(store, shop, judge(elements.values(), shop), elements)
     for table in differing_tables(store.read):
-        yield f"the table {table} is not what the entries make it"
+        yield Harm(f"the table {table} is not what the entries make it")
     key = store.shop_key(shop)
     for document in store.documents(shop):
         place = store.document_key(shop, document)
         if document.startswith("catalog/") and key is not None and place is not None:
             for sku in islice(differences(store.read, key, place), PRODUCTS_TOLD):
-                yield f"{document}: product {sku} is not found as its current edit says"
+                yield Harm(f"{document}: product {sku} is not found as its current edit says")
     yield from _reports(store, shop)
 
 
@@ -70,25 +78,25 @@ def _document(store: Store, shop: str, name: str, elements: dict[tuple[str, byte
             read = read_update(update, state)
             document.load([update])
         except PoslineError as error:
-            yield f"{name}: row {n} of the log cannot be read: {error}"
+            yield Harm(f"{name}: row {n} of the log cannot be read: {error}")
             continue
         if decode_state(after) != read.after or decode_state(before) != read.before:
-            yield f"{name}: row {n} of the log does not bring what is recorded for it"
+            yield Harm(f"{name}: row {n} of the log does not bring what is recorded for it")
         state |= read.after
         for raw in read.elements:
             entry = decode(name, raw)
             held[entry.hash] = entry
     head = store.head(shop, name)
     if head.state != state or document.state != state:
-        yield f"{name}: the state vector does not match the log"
+        yield Harm(f"{name}: the state vector does not match the log")
     if (head.count, head.sum) != (len(held), sum(int.from_bytes(h, "big") for h in held) % (1 << 256)):
-        yield f"{name}: the digest does not match the log's {len(held)} elements"
+        yield Harm(f"{name}: the digest does not match the log's {len(held)} elements")
     authors: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for hash, entry in held.items():
         count, total = authors[entry.till]
         authors[entry.till] = count + 1, (total + int.from_bytes(hash, "big")) % (1 << 256)
     if store.authors(shop, name) != {a: (count, f"{total:064x}") for a, (count, total) in authors.items()}:
-        yield f"{name}: the digests of its authors do not match the log"
+        yield Harm(f"{name}: the digests of its authors do not match the log")
     elements.update({(name, hash): entry for hash, entry in held.items()})
 
 
@@ -109,22 +117,22 @@ def _ledger(
         place = name, hash
         seen.add(place)
         if place not in elements:
-            yield f"{name}: the ledger has an entry {hash.hex()[:16]} that the log does not"
+            yield Harm(f"{name}: the ledger has an entry {hash.hex()[:16]} that the log does not")
             continue
         entry, verdict = elements[place], verdicts[place]
         called = f"{name}: {entry.kind or 'element'} {entry.id or hash.hex()[:16]}"
         if raw != entry.raw or amount != entry.amount:
-            yield f"{called} is recorded otherwise than the log has it"
+            yield Harm(f"{called} is recorded otherwise than the log has it")
         if STATUSES[status] is not verdict.status or kept != verdict.kept:
-            yield f"{called} is {STATUSES[status]} in the ledger and {verdict.status} by the rules"
+            yield Harm(f"{called} is {STATUSES[status]} in the ledger and {verdict.status} by the rules")
         elif bool(vouched) != verdict.vouched:
-            yield f"{called} is {'' if vouched else 'not '}vouched for in the ledger, by the rules the other way"
+            yield Harm(f"{called} is {'' if vouched else 'not '}vouched for in the ledger, by the rules the other way")
         if verdict.status is Status.INVALID:
             yield f"{called} is invalid: {verdict.reason}"
         elif verdict.status in (Status.DISPUTED, Status.HELD):
             yield f"{called} is {verdict.status} (amount {entry.amount}): {verdict.reason}"
     for name, hash in elements.keys() - seen:
-        yield f"{name}: the ledger lacks the entry {hash.hex()[:16]}"
+        yield Harm(f"{name}: the ledger lacks the entry {hash.hex()[:16]}")
 
 
 def _reports(store: Store, shop: str) -> Iterator[str]:
@@ -139,6 +147,6 @@ def _reports(store: Store, shop: str) -> Iterator[str]:
                     yield f"{day}: till {till['label']} lacks {what} number {span}"
         totals = sum(till["total"] for till in report["tills"])
         if totals != report["sales"]["total"]:
-            yield f"{day}: the tills sum to {totals}, the day to {report['sales']['total']}"
+            yield Harm(f"{day}: the tills sum to {totals}, the day to {report['sales']['total']}")
     for author, run, seq in reports.forks():
         yield f"till {author} went on twice from entry {seq} of run {run}: its data folder was copied or restored"

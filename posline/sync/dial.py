@@ -192,7 +192,8 @@ class Dialler:
             self.why = in_words(error, url)
         except Exception as error:
             self.why = str(error) or type(error).__name__
-            log.exception("a link to %s failed", url)
+            if not self._engine.suspect(error):
+                log.exception("a link to %s failed", url)
         return False, False
 
     async def _link(self, url: str, introduce: bool) -> tuple[bool, str]:

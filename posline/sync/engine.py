@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute
 
 from posline.errors import CommitFailed, OutcomeUnknown
 from posline.replica import Random, Replica
+from posline.storage.connection import is_failure
 from posline.storage.records import Commit, Staged
 from posline.storage.store import Store
 from posline.sync.accept import accept_routes
@@ -196,7 +197,8 @@ class Engine:
                 batch = self._take()
                 if not batch and not (self.store.noted and (notes or self.now() - self._noted_s >= NOTES_S)):
                     return
-                await self._commit(batch)
+                if not await self._commit(batch) and not batch:
+                    return
 
     def _take(self) -> list[Staged]:
         batch: list[Staged] = []
@@ -205,7 +207,8 @@ class Engine:
                 batch += replica.staged[: max(1, BATCH_UPDATES - len(batch))]
         return batch
 
-    async def _commit(self, batch: list[Staged]) -> None:
+    async def _commit(self, batch: list[Staged]) -> bool:
+        """Whether it stands."""
         began = self.now()
         inline = (len(batch) <= INLINE_UPDATES and self._fast_s < INLINE_S) or self.store.path == ":memory:"
         try:
@@ -216,16 +219,18 @@ class Engine:
                 commit = await loop.run_in_executor(self._thread, self.store.commit, batch)
         except CommitFailed as error:
             log.error("%s", error)
+            self._noted_s = self.now()  # notes that find no room wait: tried again at once, they would keep all busy
             self._failed(batch, error)
-            return
+            return False
         except Exception as error:
             self._fatal(error)
-            return
+            return False
         took = self.now() - began
         if len(batch) <= INLINE_UPDATES:
             self._fast_s = took if not inline else 0.8 * self._fast_s + 0.2 * took
         self._noted_s = self._busy_s = self.now()
         self._release(batch, commit)
+        return True
 
     def _release(self, batch: list[Staged], commit: Commit) -> None:
         by_shop: dict[str, list[Staged]] = {}
@@ -244,15 +249,17 @@ class Engine:
                 future.set_result(None)
         try:
             self.hub.released(batch, commit)
-        except Exception:  # what was committed stands; a link that is lost over it comes back and compares
-            log.exception("telling the links of a commit failed")
-            self._close_links("something went wrong: sync again")
+        except Exception as error:  # what was committed stands; a link that is lost over it comes back and compares
+            if not self.suspect(error):
+                log.exception("telling the links of a commit failed")
+                self._close_links("something went wrong: sync again")
         self.room.set()
         for listener in self._listeners:
             try:
                 listener(commit)
-            except Exception:
-                log.exception("a listener to commits failed")
+            except Exception as error:
+                if not self.suspect(error):
+                    log.exception("a listener to commits failed")
 
     def _failed(self, batch: list[Staged], error: CommitFailed) -> None:
         """Nothing of the batch was written; what was staged behind it leans on it and goes too."""
@@ -272,7 +279,25 @@ class Engine:
         self.hub.failed(shops)
         self.room.set()
 
+    async def between_commits(self, work: Callable[[], None]) -> None:
+        """Run `work`, which writes to the store, on the commits' thread while none runs."""
+        async with self._committing:
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            except Exception as error:
+                self.suspect(error)
+                raise
+
+    def suspect(self, error: BaseException) -> bool:
+        """Whether an error that was met in reading means that the file can no longer be believed; then this ends."""
+        if not is_failure(error):
+            return False
+        self._fatal(error)
+        return True
+
     def _fatal(self, error: BaseException) -> None:
+        if self._broken is not None:
+            return
         log.critical(
             "the database failed (%s: %s): this process must end and start afresh", type(error).__name__, error
         )
@@ -311,12 +336,12 @@ class Engine:
             if any(replica.staged for replica in self.hub.replicas):
                 self.poke()
 
-    @staticmethod
-    def _tick(what: Callable[[], None]) -> None:
+    def _tick(self, what: Callable[[], None]) -> None:
         try:
             what()
-        except Exception:
-            log.exception("a tick failed; the next one goes on")
+        except Exception as error:
+            if not self.suspect(error):
+                log.exception("a tick failed; the next one goes on")
 
     async def _squash_loop(self) -> None:
         """Join the log's rows when nothing else is to be done, or when there are very many: one short transaction at a

@@ -63,7 +63,7 @@ async def run_link(
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception) and not isinstance(result, OSError):
+            if isinstance(result, Exception) and not isinstance(result, OSError) and not engine.suspect(result):
                 log.error("a link failed", exc_info=result)
         engine.hub.disconnect(link, engine.now())
         engine.left.set()

@@ -76,7 +76,7 @@ def build_app(till: Till, local: Local | None = None) -> Starlette:
         routes.append(local.route())
     # the guard first: nothing of a request from elsewhere is looked at
     middleware = [Middleware(LoopbackGuard), Middleware(Addressed, till), Middleware(SessionReader, till)]
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=exception_handlers())
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=exception_handlers(till.suspect))
 
 
 class _Api:

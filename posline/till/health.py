@@ -5,6 +5,7 @@ Everything here is for people: no decision hangs on it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,7 +14,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from posline.core.members import Role
+from posline.storage.connection import is_altered, is_damage
+from posline.storage.scrub import Scrub
+from posline.till.going_on import anchor_of
 from posline.till.membership import alarm_of_removal
+from posline.till.salvaging import PLACES, Mishap
 from posline.trust.doors import REMOVED
 
 if TYPE_CHECKING:
@@ -46,6 +51,12 @@ ALARMS: Mapping[str, Advice] = {
         "The last commit failed, so a sale was refused or is still asked for.",
         "Free some room on this machine's disk; repeat the sale. If room is not the trouble, replace the disk: "
         "'posline backup' first.",
+    ),
+    "damage": Advice(
+        "A file of this till was damaged. What could be read of it was saved, and the till goes on; the damaged file "
+        "is kept beside the new one.",
+        "Look for the alarm 'gap' once the other devices were linked: it names what is still missing. Have the disk "
+        "looked at, since it may go on failing. Then 'posline damage --seen' ends this alarm.",
     ),
     "removed": Advice(
         "A manager removed this till from the shop.",
@@ -170,8 +181,13 @@ class Watch:
     def __init__(self, till: Till) -> None:
         self._till = till
         self.refusals = Refusals()
+        self.mishap = Mishap.load(till.folder)
+        self._scrub, self._scrubbing = Scrub(), asyncio.Lock()
+        self._altered: str | None = None
+        self._working: set[asyncio.Task[int]] = set()
         self._seen: dict[str, str] = dict(till.store.get_meta(SEEN) or {})
         self._kept_ms = 0
+        self._anchored: tuple[int, str] | None = None  # the state of what was last kept beside the database
         self._behind: dict[str, tuple[int, int]] = {}  # device -> when asked, how far behind
         self._gaps: list[tuple[str, int, list[list[int]]]] = []
         self._lacking: dict[tuple[str, int], int] = {}  # author and first number of a gap -> since when
@@ -233,8 +249,16 @@ class Watch:
             asked = self._behind[author] = now_ms, self._till.reports.behind(author)
         return asked[1]
 
+    def anchor(self) -> None:
+        """Keep beside the database who belongs to the shop and where they listen, where that changed."""
+        state = self._till.replica.head("shop").n, str(self._till.store.get_meta(PLACES))
+        if state != self._anchored:
+            self._anchored = state
+            asyncio.get_running_loop().run_in_executor(None, anchor_of(self._till).save, self._till.folder.path)
+
     def keep(self) -> None:
-        """Keep when each device was last linked, for the time after a restart."""
+        """Keep who belongs to the shop, and when each device was last linked, for the time after a restart."""
+        self.anchor()
         now_ms = self._till.clockwork.monotonic_ms()
         fresh = {p.store: p.last_seen for p in self._till.engine.peers(self._till.shop_id) if p.last_seen}
         gone = any(self._seen.get(p.store, "") < (p.last_seen or "") and not p.connected
@@ -256,6 +280,10 @@ class Watch:
             found.append(removed)
         if (printer := till.printing.alarm()) is not None:
             found.append(printer)
+        found += self.mishap.alarms()
+        if self._altered is not None:
+            detail = f"{self._altered}: start the till again, which builds its database anew from what is sound"
+            found.append({"kind": "damage", "detail": detail})
         found += till.reports.alarms() + till.shifts.alarms() + self._gap_alarms() + till.fiscal.alarms()
         urgency = list(ALARMS)
         return [named(alarm) for alarm in sorted(found, key=lambda alarm: urgency.index(alarm["kind"]))]
@@ -266,6 +294,23 @@ class Watch:
         self._gaps = self._till.reports.gaps()
         lacking = {(author, first) for author, _, ranges in self._gaps for first, _ in ranges}
         self._lacking = {place: self._lacking.get(place, now_ms) for place in lacking}
+        if not self._scrubbing.locked():
+            work = asyncio.create_task(self.scrub())
+            self._working.add(work)
+            work.add_done_callback(self._working.discard)
+
+    async def scrub(self) -> int:
+        """Look at the next rows of the database for what changed by itself; how many they were."""
+        async with self._scrubbing:
+            try:
+                return await asyncio.to_thread(self._scrub.step, self._till.store)
+            except Exception as error:
+                if is_damage(error):  # it sells on, and is mended at the next start
+                    self._altered = self._altered or f"something on the disk changed by itself ({error})"
+                    self._till.folder.doubt(str(error), sure=is_altered(error))
+                elif not self._till.suspect(error):
+                    log.debug("looking through the database: %s", error)
+                return 0
 
     def _gap_alarms(self) -> list[dict[str, Any]]:
         """Numbers that have been missing for a while; where the till does not run nothing is on its way."""

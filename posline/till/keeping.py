@@ -10,19 +10,22 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posline.core.base64url import base64url
 from posline.core.members import Role
 from posline.core.numbers import author_id, next_label, valid_label
-from posline.errors import BadRequest, FolderDamaged, FolderError, PoslineError
+from posline.errors import BadRequest, DiskFailed, DiskFull, FolderDamaged, FolderError, PoslineError
+from posline.storage.connection import Error, is_damage
 from posline.storage.files import make_folder, sync_folder
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.sync.places import Places, Source
-from posline.till.opening import KEY_SEED_BYTES, PLACES, Clockwork, open_replica
+from posline.till.opening import KEY_SEED_BYTES, Clockwork, open_replica
+from posline.till.salvaging import PLACES
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
@@ -41,8 +44,8 @@ def backup(till: Till, target: Path) -> dict[str, Any]:
     if target.exists() and not (target.is_file() and _is_database(target)):
         raise BadRequest.of("file", f"{target} is no backup, and is not overwritten")
     fresh = target.with_name(target.name + ".new")
-    fresh.unlink(missing_ok=True)
     try:
+        fresh.unlink(missing_ok=True)
         fresh.touch(mode=0o600)
         till.store.backup(fresh)
         copy = Store.open(fresh)
@@ -65,9 +68,14 @@ def backup(till: Till, target: Path) -> dict[str, Any]:
         sync_folder(target.parent.absolute())
     except OSError as error:
         raise BadRequest.of("file", f"{target} cannot be written ({error.strerror})") from error
+    except (Error, DiskFailed, DiskFull) as error:
+        if is_damage(error):  # what is read, and not what is written: the till's own file
+            raise
+        raise BadRequest.of("file", f"{target} cannot be written ({error})") from error
     finally:
         for suffix in ("", "-wal", "-shm"):
-            fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+            with suppress(OSError):
+                fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     return {"file": str(target), "bytes": size, "shop": till.shop, "till": till.label}
 
 

@@ -22,8 +22,8 @@ from posline.sync.places import is_loopback, read_address
 from posline.till.admitting import Admitting
 from posline.till.asking import answering
 from posline.till.listener import Listener
-from posline.till.opening import PLACES
 from posline.till.problems import exception_handlers
+from posline.till.salvaging import PLACES
 from posline.trust.certificate import Certificate, own_certificate
 from posline.trust.doors import MemberDoors
 from posline.trust.gate import Grant, token_hash

@@ -11,7 +11,6 @@ import logging
 import random
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,13 +19,14 @@ from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
 from posline.replica import Random, Replica, found
-from posline.storage.connection import sqlite_warning
+from posline.storage.connection import failure, is_damage, is_failure, sqlite_warning
 from posline.storage.files import sync_folder, write_atomically
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.sync.places import Places, Source
 from posline.till.machine import kernel_synchronised, monotonic_ms, wall_ms
+from posline.till.salvaging import PLACES, Mishap, check_database, set_aside
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
@@ -47,12 +47,15 @@ log = logging.getLogger("posline.till")
 
 KEY_SEED_BYTES = 32
 FLOOR = "clock floor"
-PLACES = "places"  # where the shop's members were last known to listen
 LOOKED_THROUGH = 20_000  # entries, at a start, for one with a clock that was believed: some 0.1 s
 CURRENCY, ZONE, DAY_START = "PKR", "Asia/Karachi", "04:00"
 SHOP, LABEL = "Shop", "A"
 RECOVERY_FILE = "recovery-code"
 _FOUNDING_KINDS = ("run", "founding", "seal", "setting")
+_OTHER_KEY = (
+    "the key file {path} is not the one that this till signed with: put back the copy you kept of it, or make a backup "
+    "with 'posline backup' and restore it as a new till"
+)
 _RECOVERY_TEXT = (
     "{code}\n\n"
     "This is the shop's recovery code. With it anybody can admit a till to the shop: write it down, keep it away from\n"
@@ -93,12 +96,26 @@ class Opened:
     recovery: str | None = None
 
 
-def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None) -> Opened:
-    """Open the folder's shop, or found one there. With `founding` None an empty folder is refused.
+def open_folder(
+    folder: Folder, clockwork: Clockwork, founding: Founding | None, *, mend: bool = False
+) -> Opened:
+    """Open the folder's shop, or found one there. With `founding` None an empty folder is refused. With `mend`, what is
+    damaged is set aside, and a new one made of what can be read.
 
-    Raises FolderError, FolderDamaged, CommitFailed.
+    Raises FolderError, FolderDamaged, CommitFailed, DiskFailed.
     """
-    settings = Settings.load(folder)
+    try:
+        return _open(folder, clockwork, founding, mend=mend)
+    except Exception as error:
+        found = error.__cause__ or error
+        if not mend or not is_damage(found):
+            raise
+        folder.doubt(str(found), sure=True)  # met in opening it: then it is there
+    return _open(folder, clockwork, founding, mend=mend)
+
+
+def _open(folder: Folder, clockwork: Clockwork, founding: Founding | None, *, mend: bool) -> Opened:
+    settings = _settings(folder, mend=mend)
     if settings.joining is not None:
         finish_joining(folder, settings)
     store: Store | None = None
@@ -117,10 +134,13 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
                 )
             Key(secrets.token_bytes(KEY_SEED_BYTES)).save(folder.key)
         key = Key.load(folder.key)
+        _check_author(folder, settings, key)
+        check_database(folder, settings.shop, key.id, mend=mend)
         store = open_store(folder)
         if (warning := sqlite_warning()) is not None:
             log.warning("%s", warning)
-        if not settings.shop:
+        named = settings.shop
+        if not named:
             if store.shops():
                 settings.shop = store.shops()[0]  # the founding was committed, and then came the cut
             elif founding is None:
@@ -130,16 +150,51 @@ def open_folder(folder: Folder, clockwork: Clockwork, founding: Founding | None)
             else:
                 replica, recovery = _found(folder, store, key, clockwork, founding)
                 settings.shop = replica.shop
-            settings.save(folder)
         key = _finish_rotation(folder, store, settings.shop, key)
+        _check_key(folder, store, settings.shop, key)
+        if not named or (mend and not settings.author):
+            settings.author = key.id
+            settings.save(folder)
         replica = replica or open_replica(store, settings.shop, key, clockwork)
         if not replica.label:  # not admitted yet, and sells all the same
             replica.relabel(settings.label or LABEL)
         return Opened(folder, settings, key, store, replica, recovery)
-    except BaseException:
+    except BaseException as error:
+        if is_failure(error) and not is_damage(error):  # closing it would write to it once more
+            raise failure(error, str(folder.database)) from error
         if store is not None:
             store.close()
+        if is_damage(error):
+            raise failure(error, str(folder.database)) from error
         raise
+
+
+def _settings(folder: Folder, *, mend: bool) -> Settings:
+    """The folder's settings. Where they are not whole but its database is there, which knows the shop, they begin anew
+    rather than keep a till from selling."""
+    try:
+        folder.settings  # noqa: B018  # raises where it cannot be read
+    except FolderDamaged as error:
+        if isinstance(error.__cause__, OSError) or not mend or not folder.database.exists():
+            raise
+        kept = set_aside(folder.path / "settings.json")
+        Mishap.load(folder).add(
+            f"the file settings.json was not whole, and is kept as {kept.name}: set up the printer anew, and hand out "
+            "new tokens to programs"
+        )
+    return Settings.load(folder)
+
+
+def _check_author(folder: Folder, settings: Settings, key: Key) -> None:
+    """A key that lost a letter is another key, and its till would be a stranger in its own shop."""
+    if settings.author and settings.author != key.id:
+        raise FolderDamaged(_OTHER_KEY.format(path=folder.key))
+
+
+def _check_key(folder: Folder, store: Store, shop: str, key: Key) -> None:
+    known = store.authority(shop).keys.get(key.id)
+    if known and key.public not in [public for _, public in known]:
+        raise FolderDamaged(_OTHER_KEY.format(path=folder.key))
 
 
 def next_key(folder: Folder) -> Path:
@@ -180,10 +235,11 @@ def close_store(store: Store) -> None:
     """Close the file; what was noted on the side is written first if there is room."""
     try:
         if store.noted:
-            with suppress(Exception):
-                store.commit([])
-    finally:
-        store.close()
+            store.commit([])
+    except Exception as error:
+        if is_failure(error):  # closing it would write to it once more
+            raise failure(error, store.path) from error
+    store.close()
 
 
 def open_replica(store: Store, shop: str, key: Key, clockwork: Clockwork) -> Replica:
@@ -338,7 +394,7 @@ def finish_joining(folder: Folder, settings: Settings) -> None:
         store.commit([])
     finally:
         store.close()
-    settings.shop = joining["shop"]
+    settings.shop, settings.author = joining["shop"], key.id
     settings.joining = None
     settings.save(folder)
     log.info("joined the shop %s", json.dumps(joining["name"]))

@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from posline.errors import BadRequest, FieldError, PoslineError
+from posline.errors import BadRequest, DiskFailed, FieldError, PoslineError, Unloadable
+from posline.storage.connection import Error
 
 __all__ = ["Forbidden", "TooLarge", "Unauthorised", "exception_handlers", "json_answer", "problem", "problem_of"]
 
@@ -87,11 +88,22 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _on_anything(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(500, _TITLES[500], "an error of ours, written to the log; repeating the same id is safe")
+def exception_handlers(
+    suspect: Callable[[BaseException], bool] = lambda error: False,
+) -> dict[Any, Callable[[Request, Exception], Any]]:
+    """What a Starlette application maps its exceptions with. `suspect` is asked whether an error means that the disk
+    failed, and sees to what follows."""
 
+    async def on_anything(request: Request, error: Exception) -> Response:
+        if suspect(error):
+            return problem_of(DiskFailed(str(error)))
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem(500, _TITLES[500], "an error of ours, written to the log; repeating the same id is safe")
 
-def exception_handlers() -> dict[Any, Callable[[Request, Exception], Any]]:
-    """What a Starlette application maps its exceptions with."""
-    return {PoslineError: _on_posline_error, HTTPException: _on_http_exception, Exception: _on_anything}
+    return {
+        Unloadable: on_anything,
+        PoslineError: _on_posline_error,
+        HTTPException: _on_http_exception,
+        Error: on_anything,
+        Exception: on_anything,
+    }

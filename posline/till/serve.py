@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from posline.errors import OutcomeUnknown
+from posline.errors import DiskFailed
 from posline.storage.folder import Folder
 from posline.till.api import build_app
 from posline.till.commands import COMMANDS
+from posline.till.going_on import hear_others
 from posline.till.listener import Listener
 from posline.till.local import Local
 from posline.till.opening import RECOVERY_FILE
@@ -61,7 +62,7 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def until_stopped(broken: asyncio.Event) -> None:
-    """Return once the process is told to stop, by SIGTERM or Ctrl-C. Raises OutcomeUnknown once `broken` is set: the
+    """Return once the process is told to stop, by SIGTERM or Ctrl-C. Raises DiskFailed once `broken` is set: the
     file can no longer be believed, so the process must end, and whoever runs it start it afresh."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -75,7 +76,7 @@ async def until_stopped(broken: asyncio.Event) -> None:
     for each in waiting:
         each.cancel()
     if broken.is_set():
-        raise OutcomeUnknown("the disk failed; start again, and look at the log")
+        raise DiskFailed("the log says how")
 
 
 async def run_till(options: TillOptions) -> None:
@@ -92,13 +93,18 @@ async def run_till(options: TillOptions) -> None:
             sync = await till.listen(options.host, options.sync_port)
             local = Local(till, COMMANDS)
             page = Listener(build_app(till, local), host=LOOPBACK, port=options.port)
-            await page.start()
+            asks_first = till.replica.unsure
+            if not asks_first:
+                await page.start()
             try:
                 till.links.remember_port()
                 for peer in options.peers:
                     await till.connect(peer)
                 if options.discovery:
                     await till.discover()
+                if asks_first:
+                    await hear_others(till)
+                    await page.start()
                 till.fiscal.start()
                 folder.announce_local(page.url, local.secret)
                 print(f"ready page={page.url} sync={sync.removesuffix('/sync')}", flush=True)
@@ -106,7 +112,12 @@ async def run_till(options: TillOptions) -> None:
                 await until_stopped(till.broken)
                 log.info("stopping")
             finally:
-                folder.withdraw_local()
                 till.hush()
+                if not till.broken.is_set():  # else it stays, and says that this process did not end cleanly
+                    try:
+                        folder.withdraw_local()
+                    except OSError as error:
+                        till.broken.set()
+                        raise DiskFailed(f"{folder.path} does not let a file go ({error.strerror})") from error
                 await page.stop()
     sys.stdout.flush()

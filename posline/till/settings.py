@@ -37,7 +37,7 @@ class HandedOut:
 class Settings:
     """`shop` is "" until the folder belongs to a shop; `label` is what a till calls itself until it is admitted;
     `address` is where others reach this till, if that is not where it listens; `joining` is a join that was cut off
-    half-way; `printer` is as posline.till.printers reads it."""
+    half-way; `printer` is as posline.till.printers reads it; `author` is whose the key is."""
 
     shop: str = ""
     label: str = ""
@@ -47,6 +47,7 @@ class Settings:
     sync_port: int = 8701
     joining: dict[str, Any] | None = None
     printer: dict[str, Any] = field(default_factory=dict)
+    author: str = ""
 
     @classmethod
     def load(cls, folder: Folder) -> Settings:

@@ -21,7 +21,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.logging import RichHandler
 from rich.segment import Segment
 
-from posline.errors import PoslineError
+from posline.errors import DiskFailed, PoslineError
+from posline.storage.connection import Error
 
 __all__ = [
     "Options", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first", "visible",
@@ -88,6 +89,9 @@ def main(app: typer.Typer, program: str, arguments: Sequence[str] | None = None)
     given = sys.argv[1:] if arguments is None else arguments
     try:
         app(args=value_first(given, flags={"--json"}, values={"--data"}), prog_name=program, standalone_mode=True)
+    except DiskFailed as error:
+        print(f"{program}: {visible(str(error))}", file=sys.stderr, flush=True)
+        os._exit(1)  # at once: an ordinary end closes files, and would write once more to what can't be believed
     except PoslineError as error:
         fail(program, str(error))
     except BrokenPipeError:
@@ -96,6 +100,9 @@ def main(app: typer.Typer, program: str, arguments: Sequence[str] | None = None)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except (OSError, Error) as error:
+        print(f"{program}: {visible(str(error))}: the disk gave an error", file=sys.stderr, flush=True)
+        os._exit(1)
     sys.exit(0)
 
 

@@ -33,11 +33,12 @@ from posline.sync.places import Places
 from posline.till.changes import Change, News
 from posline.till.customers import Books
 from posline.till.fiscal.filing import Fiscal
+from posline.till.going_on import begin, give_up
 from posline.till.health import Watch
 from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
-from posline.till.opening import FLOOR, PLACES, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.opening import FLOOR, Clockwork, Founding, Opened, close_store, open_folder
 from posline.till.page_catalogue import news_of
 from posline.till.people import People
 from posline.till.printing import Printing
@@ -47,6 +48,7 @@ from posline.till.refunding import asked, refund, show_refund, void
 from posline.till.restoring import Restoring
 from posline.till.ringing import Rung, ring
 from posline.till.sale import Sale, sale_of
+from posline.till.salvaging import PLACES
 from posline.till.settings import Settings
 from posline.till.shifts import Shifts
 from posline.till.stock import Stock
@@ -131,15 +133,14 @@ class Till:
         return self
 
     async def _start(self, folder: Folder) -> None:
-        self._opened = open_folder(folder, self.clockwork, self._founding)
+        self._opened = open_folder(folder, self.clockwork, self._founding, mend=not self.read_only)
         self._reports = Reports(self.store, self.shop_id, here=self.id)
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
         self.printing, self.restoring = Printing(self), Restoring(self)
         self.shifts = Shifts(self)
-        self.terms = TermsNow(self)
-        self.fiscal = Fiscal(self)
+        self.terms, self.fiscal = TermsNow(self), Fiscal(self)
         self.people = People(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
@@ -166,15 +167,13 @@ class Till:
             self.store,
             random=self.clockwork.random,
             wall=lambda: self.clockwork.wall_ms() / 1000,
-            on_fatal=lambda _: self.broken.set(),
+            on_fatal=lambda error: give_up(self, error),
         )
         self._engine.add(self.replica, Places.from_json(self.id, str(self.store.get_meta(PLACES) or "")))
         self._engine.hub.on_places = self.links.places_changed
         self._engine.on_commit(self._committed)
         await self._engine.start()
-        if self.replica.founding:
-            self.replica.begin()
-            await self.engine.durable(*self.replica.staged)
+        await begin(self)
         if self._wanted_label is not None and self._wanted_label != self.label:
             await self.rename(self._wanted_label)
         self._telling = asyncio.create_task(self._tell_news(), name="news")
@@ -209,7 +208,8 @@ class Till:
             await engine.stop()
         await self.links.stop()
         await asyncio.to_thread(self.printing.close)
-        close_store(self._opened.store)
+        if not self.broken.is_set():  # else nothing touches that file any more
+            close_store(self._opened.store)
         self._opened = None
 
     # -- what it consists of -------------------------------------------------------------------------------------------
@@ -228,6 +228,10 @@ class Till:
                 raise OutcomeUnknown("the till is going down")
             raise FolderError("this till was opened for reading only")
         return self._engine
+
+    def suspect(self, error: BaseException) -> bool:
+        """Whether `error` means that the disk failed; then this process is to end."""
+        return self._engine is not None and self._engine.suspect(error)
 
     @property
     def running(self) -> bool:
@@ -568,8 +572,9 @@ class Till:
                     self.watch.look()
                     self.watch.keep()
                 status = self.status() if self._news.heard else told
-            except Exception:
-                log.exception("looking after the till failed; the next look goes on")
+            except Exception as error:
+                if not self.suspect(error):
+                    log.exception("looking after the till failed; the next look goes on")
                 continue
             if status is told:
                 continue

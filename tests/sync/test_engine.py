@@ -105,6 +105,20 @@ async def test_a_full_disk_fails_all_that_is_staged_and_nothing_after(
     await running.stop()
 
 
+async def test_notes_that_find_no_room_wait_and_keep_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a full disk cannot take note of is tried again a while later, and does not keep the till from its end."""
+    (till,) = on_disk(tmp_path, "a")
+    disk, running = Disk(till.store, monkeypatch), started(till)
+    await running.start()
+    tries = 20
+    disk.fails += [DiskFull("no room")] * tries
+    running.store.set_meta("seen", {})
+    running.poke()
+    async with asyncio.timeout(10):
+        await running.stop()
+    assert len(disk.fails) >= tries - 3, "one try for what was staged, and one for what was noted"
+
+
 async def test_after_an_error_that_says_nothing_is_known_nothing_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

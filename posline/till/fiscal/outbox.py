@@ -23,6 +23,7 @@ from posline.core.fiscal import FiscalSetting, State
 from posline.core.fiscal_answers import Answer, Verdict
 from posline.core.fiscal_invoice import NotFilable, payload
 from posline.errors import OutcomeUnknown, PoslineError
+from posline.storage.connection import is_failure
 from posline.storage.filed import Filed
 from posline.till.fiscal.desk import Desk, filing_fields
 from posline.till.fiscal.sending import HttpService, Service
@@ -105,8 +106,11 @@ class Outbox:
                 self.trouble = str(error)  # the disk did not take an entry: the next turn finds what is in doubt
                 wait_s = self._pause_s(self._troubles, TROUBLE_MAX_S)
                 self._troubles += 1
-            except Exception:
-                log.exception("filing failed; the next round goes on")
+            except Exception as error:
+                if is_failure(error):  # whoever commits next ends the process, and says why
+                    log.error("filing failed: %s", error)
+                else:
+                    log.exception("filing failed; the next round goes on")
                 self.trouble = "an error of ours, written to the log"
                 wait_s = self._pause_s(self._troubles, TROUBLE_MAX_S)
                 self._troubles += 1

@@ -1,0 +1,64 @@
+"""Each system call of a till on its data folder fails in turn: nothing confirmed is lost, and nothing is hushed up.
+
+A proof lets every call fail, once and for good, with an I/O error and for want of room, over a first start and over a
+busy day's work; of the many writes and reads every so many-th. What runs at every change are a few of them.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.injecting import Book, Fault, Prepared, Trial, calls_of, prepare, unable
+from tests.proof import PROOF, Note
+
+MANY = 60  # calls of one kind in one run; of more than that every so many-th
+ERRORS = {"pread64": ("EIO",), "mmap": ("EIO",), "unlink": ("EIO",), "fchmod": ("EIO",)}  # those want no room
+SHORT = (Fault("fsync", "EIO", "14"), Fault("pwrite64", "ENOSPC", "90+"))  # both while it sells
+
+
+def _faults(trace: Path) -> Iterator[Fault]:
+    for call, count in sorted(calls_of(trace).items()):
+        for n in range(1, count + 1, max(1, count // MANY)):
+            for error in ERRORS.get(call, ("EIO", "ENOSPC")):
+                yield from (Fault(call, error, f"{n}{lasting}") for lasting in ("", "+"))
+
+
+def _try(prepared: Prepared, fault: Fault | None, place: Path) -> Trial:
+    place.mkdir()
+    trial = Trial(place, fault).go(prepared)
+    assert not trial.wrong, f"{fault}: {trial.wrong}"
+    return trial
+
+
+@pytest.mark.timeout(4 * 3600 if PROOF else 120)
+@pytest.mark.parametrize("work", ("a day's work",) if not PROOF else ("a first start", "a day's work", "a busy day"))
+def test_each_call_that_fails_is_survived(work: str, tmp_path: Path, note: Note) -> None:
+    if reason := unable():
+        pytest.fail(f"this test lets system calls fail: {reason}")
+    if work == "a first start":
+        prepared = Prepared(tmp_path / "nothing", Book())
+    else:
+        prepared = prepare(tmp_path / "before", busy=work == "a busy day")
+    faults = list(SHORT)
+    if PROOF:
+        _try(prepared, None, tmp_path / "whole")
+        faults = list(_faults(tmp_path / "whole" / "trace"))
+        random.Random(work).shuffle(faults)
+    wrong: list[str] = []
+    trials: list[Trial] = []
+    for fault in faults:
+        place = tmp_path / "trial"
+        place.mkdir()
+        trials.append(Trial(place, fault).go(prepared))
+        wrong += [f"{fault}: {each}" for each in trials[-1].wrong]
+        shutil.rmtree(place)
+    note(
+        work=work, faults=len(trials), ended_by_itself=sum(t.ended for t in trials),
+        never_began=sum(not t.began for t in trials), went_on=sum(t.code == 0 for t in trials), wrong=len(wrong),
+    )  # fmt: skip
+    assert not wrong, wrong

@@ -1,0 +1,260 @@
+"""A damaged folder is mended at the start: what is whole is kept, and nobody is told less than what happened."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
+
+from posline.errors import FolderDamaged
+from posline.storage.verify import verify
+from posline.till import salvaging
+from posline.till.anchor import Anchor
+from posline.till.commands import COMMANDS
+from posline.till.going_on import hear_others
+from posline.till.till import Till, open_till
+from tests.faults.damage import DAMAGES
+from tests.till.shop import invited, until
+
+LINES = [{"sku": "TEA", "name": "Tea", "quantity": 1, "price": 250}]
+SALES = 40
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> AsyncIterator[Path]:
+    """A till's folder as a kill left it: some sales in the database, some in its log."""
+    async with open_till(tmp_path / "before") as till:
+        for n in range(SALES):
+            await till.sell(LINES * (1 if n % 7 else 40))
+    async with open_till(tmp_path / "before") as till:
+        for _ in range(3):
+            await till.sell(LINES)
+        shutil.copytree(tmp_path / "before", tmp_path / "till")
+    yield tmp_path / "till"
+
+
+def told(till: Till) -> list[str]:
+    return [alarm["detail"] for alarm in till.alarms() if alarm["kind"] == "damage"]
+
+
+def counted(till: Till) -> list[int]:
+    return [sale.number for sale in till.sales(limit=1000) if sale.status == "counted"]
+
+
+def kept(folder: Path) -> list[Path]:
+    """The damaged files that were set aside."""
+    return list(folder.glob("posline.db.damaged-*"))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def alter(database: Path, change: str) -> None:
+    """Change the closed file as a disk might that gives back other bytes than it was given."""
+    with sqlite3.connect(database) as db:
+        db.execute(change)
+
+
+@pytest.mark.parametrize("kind", ["page garbled", "root page garbled", "range garbled", "database cut short"])
+async def test_what_can_be_read_counts_and_what_cannot_is_named(kind: str, folder: Path, tmp_path: Path) -> None:
+    for seed in range(3):
+        here = tmp_path / str(seed)
+        shutil.copytree(folder, here)
+        DAMAGES[kind](here, random.Random(f"{kind} {seed}"))
+        async with open_till(here) as till:
+            sold = await till.sell(LINES)
+            assert sold.number == SALES + 4, "no number is given twice, whatever is lost"
+            held, report = counted(till), till.day_report()
+            assert not report["disputed"] + report["held"] + report["invalid"] + report["duplicates"]
+            (of_till,) = report["tills"]
+            missing = [n for first, last in of_till["receipts"]["missing"] for n in range(first, last + 1)]
+            assert sorted(held + missing) == list(range(min(held), SALES + 5))
+            assert [p for p in verify(till.store, till.shop_id) if "lacks" not in p] == []
+            if len(held) < SALES + 4:
+                assert told(till) and kept(here)
+
+
+async def test_lost_commits_are_noticed_and_people_are_told_until_they_have_seen_it(folder: Path) -> None:
+    (folder / "local.json").write_text("{}")  # as a program leaves it that was killed
+    (folder / "posline.db-wal").unlink()
+    async with open_till(folder) as till:
+        assert "write-ahead log is gone" in told(till)[0] and len(counted(till)) == SALES
+        await till.sell(LINES)
+    async with open_till(folder) as till:
+        assert len(told(till)) == 1, "it stays until somebody has seen it"
+        assert len((await COMMANDS["damage"](till, {"seen": True}))["damage"]) == 1
+        assert told(till) == []
+    async with open_till(folder) as till:
+        assert told(till) == []
+
+
+async def test_an_ordinary_kill_is_no_damage(folder: Path) -> None:
+    (folder / "local.json").write_text("{}")
+    async with open_till(folder) as till:
+        assert told(till) == [] and len(counted(till)) == SALES + 3
+    assert not (folder / "local.json").exists()
+
+
+@pytest.mark.parametrize("step", range(4))
+async def test_a_cut_while_the_new_file_takes_its_place_changes_nothing(
+    step: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DAMAGES["first page garbled"](folder, random.Random(1))
+    DAMAGES["log garbled"](folder, random.Random(2))
+    done = 0
+
+    def cut(*_: object) -> None:
+        nonlocal done
+        if done == step:
+            raise KeyboardInterrupt
+        done += 1
+
+    def rename(old: Path, new: Path) -> None:
+        cut()
+        old.replace(new)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(salvaging, "_rename", rename)
+        try:
+            async with open_till(folder):
+                pass
+        except KeyboardInterrupt:
+            pass
+    async with open_till(folder) as till:
+        assert len(counted(till)) >= SALES and len(told(till)) == 1
+        assert (await till.sell(LINES)).number > SALES
+        assert len(kept(folder)) == 2
+
+
+@pytest.mark.parametrize("change", [
+    "UPDATE entry SET raw = CAST(replace(CAST(raw AS TEXT), '250', '150') AS BLOB) WHERE number = 5",
+    "UPDATE entry SET amount = amount + 64 WHERE number = 5",
+])  # fmt: skip
+async def test_a_total_that_changed_by_itself_is_not_reported_and_is_mended(change: str, tmp_path: Path) -> None:
+    async with open_till(tmp_path) as till:
+        for _ in range(6):
+            await till.sell(LINES)
+    alter(tmp_path / "posline.db", change)
+    async with open_till(tmp_path) as till:
+        with pytest.raises(sqlite3.DatabaseError) as caught:
+            till.day_report()
+        assert till.suspect(caught.value) and till.broken.is_set(), "the process is to end"
+    async with open_till(tmp_path) as till:
+        assert told(till) and till.day_report()["sales"]["total"] == 6 * 250
+
+
+async def test_what_changed_by_itself_is_found_in_passing(tmp_path: Path) -> None:
+    async with open_till(tmp_path) as till:
+        for _ in range(6):
+            await till.sell(LINES)
+        assert await till.watch.scrub() and told(till) == []
+    alter(tmp_path / "posline.db", "UPDATE log SET data = CAST(data || x'00' AS BLOB) WHERE n = 3")
+    async with open_till(tmp_path) as till:
+        while not told(till) and await till.watch.scrub():
+            pass
+        assert "start the till again" in told(till)[0]
+        await till.sell(LINES)
+    async with open_till(tmp_path) as till:
+        assert "set aside" in told(till)[0] or "kept as" in told(till)[0]
+        assert len(counted(till)) == 7 and list(verify(till.store, till.shop_id)) == []
+
+
+async def test_verify_has_the_next_start_mend_what_it_finds(tmp_path: Path) -> None:
+    async with open_till(tmp_path) as till:
+        for _ in range(3):
+            await till.sell(LINES)
+    alter(tmp_path / "posline.db", "UPDATE entry SET status = 2 WHERE number = 2")
+    async with open_till(tmp_path) as till:
+        problems = (await COMMANDS["verify"](till, {}))["problems"]
+        assert any("disputed in the ledger" in p for p in problems) and "start the till again" in problems[-1]
+    async with open_till(tmp_path) as till:
+        assert counted(till) == [1, 2, 3] and told(till)
+        assert (await COMMANDS["verify"](till, {}))["problems"] == []
+
+
+async def test_a_key_that_lost_a_letter_is_not_taken_for_another_till(folder: Path) -> None:
+    key = (folder / "key").read_text()
+    seed = key.split()[1]
+    (folder / "key").write_text(key.replace(seed, ("0" if seed[0] != "0" else "1") + seed[1:]))
+    with pytest.raises(FolderDamaged, match="not the one that this till signed with"):
+        async with open_till(folder):
+            pass
+    (folder / "key").write_text(key)
+    async with open_till(folder) as till:
+        assert len(counted(till)) == SALES + 3
+
+
+async def test_settings_that_are_not_whole_keep_nobody_from_selling(folder: Path) -> None:
+    (folder / "settings.json").write_text('{"shop": "abc')
+    async with open_till(folder) as till:
+        assert len(counted(till)) == SALES + 3 and "settings.json" in told(till)[0]
+        assert (await till.sell(LINES)).number == SALES + 4
+    assert json.loads((folder / "settings.json").read_bytes())["shop"]
+
+
+async def test_whoever_only_reads_mends_nothing(folder: Path) -> None:
+    DAMAGES["another file"](folder, random.Random(1))
+    (folder / "posline.db-wal").unlink()
+    (folder / "posline.db-shm").unlink(missing_ok=True)
+    before = names(folder) - {"posline.db-wal", "posline.db-shm"}
+    with pytest.raises(FolderDamaged, match="start the till"):
+        async with open_till(folder, read_only=True):
+            pass
+    assert names(folder) - {"posline.db-wal", "posline.db-shm"} == before
+
+
+async def test_a_till_that_lost_its_last_sales_takes_up_its_chain_from_another(tmp_path: Path) -> None:
+    """Whatever the other till has is counted at both, and the numbers go on behind it."""
+    async with open_till(tmp_path / "a") as a:
+        await invited(a, tmp_path / "b")
+        async with open_till(tmp_path / "b") as b:
+            url = await b.listen()
+            await a.sell(LINES)
+            await until(lambda: counted(b) == [1])
+            await until(lambda: len(Anchor.load(tmp_path / "a").elements) == len(a.store.acts(a.shop_id)))
+            shutil.copytree(tmp_path / "a", tmp_path / "old")
+            for _ in range(4):
+                await a.sell(LINES)
+            await until(lambda: sorted(counted(b)) == [1, 2, 3, 4, 5])
+            await a.close()
+            (tmp_path / "old" / "posline.db-wal").unlink()
+            (tmp_path / "old" / "local.json").write_text("{}")
+            async with open_till(tmp_path / "old") as old:
+                assert old.replica.unsure
+                await old.connect(url)
+                await hear_others(old)
+                assert (await old.sell(LINES)).number == 6
+                assert sorted(counted(old)) == [1, 2, 3, 4, 5, 6] and not old.reports.forks()
+                await until(lambda: old.day_report() == b.day_report())
+
+
+async def test_where_nobody_answers_it_sells_and_what_it_lost_counts_where_it_turns_up(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a") as a:
+        await invited(a, tmp_path / "b")
+        async with open_till(tmp_path / "b") as b:
+            url = await b.listen()
+            await a.sell(LINES)
+            await until(lambda: counted(b) == [1])
+            await until(lambda: len(Anchor.load(tmp_path / "a").elements) == len(a.store.acts(a.shop_id)))
+            shutil.copytree(tmp_path / "a", tmp_path / "old")
+            for _ in range(4):
+                await a.sell(LINES)
+            await until(lambda: sorted(counted(b)) == [1, 2, 3, 4, 5])
+            await a.close()
+            (tmp_path / "old" / "posline.db-wal").unlink()
+            (tmp_path / "old" / "local.json").write_text("{}")
+            async with open_till(tmp_path / "old") as old:
+                await hear_others(old, patience_s=0)
+                fresh = await old.sell(LINES)
+                await old.connect(url)
+                await until(lambda: old.day_report() == b.day_report())
+                assert len(counted(old)) == len(counted(b)) == 6 and old.day_report()["sales"]["total"] == 6 * 250
+                assert not old.day_report()["disputed"] and not old.reports.forks()
+                receipts = [sale.receipt for sale in old.sales()]
+                assert fresh.receipt in receipts and len(set(receipts)) == 6, "told apart by their letters"
