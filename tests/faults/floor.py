@@ -126,10 +126,10 @@ class Device:
         return found
 
     @property
-    def wal_bytes(self) -> int:
-        """How long its write-ahead log is."""
+    def written(self) -> int:
+        """When its write-ahead log was last written to, in nanoseconds; 0 where there is none."""
         path = self.folder / "posline.db-wal"
-        return path.stat().st_size if path.exists() else 0
+        return path.stat().st_mtime_ns if path.exists() else 0
 
 
 class Till(Device):

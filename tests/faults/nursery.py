@@ -10,8 +10,10 @@ With POSLINE_SOURCE (a folder) the code is read from there: a product that is br
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -28,7 +30,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["SOURCE", "Nursery", "Program"]
+__all__ = ["SOURCE", "Nursery", "Program", "nursery"]
 
 ROOT = Path(__file__).parents[2]
 SOURCE = os.environ.get("POSLINE_SOURCE", "")
@@ -36,6 +38,7 @@ READY_S = 60.0
 END_S = 30.0
 ASKED_BYTES = 65536
 PR_SET_PDEATHSIG = 1
+CLONE_NEWNET = 0x40000000
 
 
 class Nursery:
@@ -52,9 +55,14 @@ class Nursery:
         theirs.close()
         self._turn = threading.Lock()
 
-    def fork(self, module: str, arguments: list[str], out: int, log: int) -> int:
-        """Run `main` of a module with these arguments and descriptors for stdout and stderr; its process id."""
-        return self._ask({"module": module, "arguments": arguments}, [out, log])
+    def fork(self, module: str, arguments: list[str], out: int, log: int, network: Path | None = None) -> int:
+        """Run `main` of a module with these arguments and descriptors for stdout and stderr, on the host that is the
+        network namespace `network` or on this machine's own; its process id."""
+        asked = {"module": module, "arguments": arguments}
+        if network is None:
+            return self._ask(asked, [out, log])
+        with network.open("rb") as entered:
+            return self._ask(asked, [out, log, entered.fileno()])
 
     def reap(self, pid: int) -> int:
         """The exit code of a child that has ended."""
@@ -79,21 +87,28 @@ class Nursery:
         self.close()
 
 
+@functools.cache
+def nursery() -> Nursery:
+    """One for all tests of this process; it ends with it."""
+    made = Nursery()
+    atexit.register(made.close)
+    return made
+
+
 class Program:
     """A program of the product with a data folder; `arguments` are those before `--data`."""
 
-    def __init__(self, nursery: Nursery, data: Path, module: str, arguments: list[str]) -> None:
-        self.data, self.module, self.arguments = data, module, arguments
+    def __init__(
+        self, nursery: Nursery, data: Path, module: str, arguments: list[str], network: Path | None = None
+    ) -> None:
+        self.data, self.module, self.arguments, self.network = data, module, arguments, network
         self.urls: dict[str, str] = {}  # of its ready line
+        self.log = data.with_name(data.name + ".log")  # its standard error, of all its starts
+        self.ready_line = ""
         self.starts = 0
         self._nursery = nursery
-        self._pid = self._handle = 0
+        self.pid = self._handle = 0
         self._said: queue.Queue[str] = queue.Queue()
-
-    @property
-    def log(self) -> Path:
-        """Its standard error, of all its starts."""
-        return self.data.with_name(self.data.name + ".log")
 
     def launch(self) -> Self:
         """Start it, without waiting for anything."""
@@ -102,9 +117,9 @@ class Program:
         read, write = os.pipe()
         with self.log.open("ab") as log:
             arguments = [*self.arguments, "--data", str(self.data)]
-            self._pid = self._nursery.fork(self.module, arguments, write, log.fileno())
+            self.pid = self._nursery.fork(self.module, arguments, write, log.fileno(), self.network)
         os.close(write)
-        self._handle = os.pidfd_open(self._pid)
+        self._handle = os.pidfd_open(self.pid)
         self._said = queue.Queue()
         threading.Thread(target=_listen, args=(read, self._said), daemon=True).start()
         self.starts += 1
@@ -112,7 +127,7 @@ class Program:
 
     def ready(self) -> Self:
         """Wait until it says so."""
-        line = self._said.get(timeout=READY_S)
+        self.ready_line = line = self._said.get(timeout=READY_S)
         assert line.startswith("ready "), (self.data.name, line, self.said()[-3000:])
         self.urls = dict(re.findall(r"(\w+)=(\S+)", line)) or {"page": line.split()[1]}
         return self
@@ -146,7 +161,7 @@ class Program:
         assert select.select([self._handle], [], [], within_s)[0], f"{self.data.name} does not end"
         os.close(self._handle)
         self._handle = 0
-        return self._nursery.reap(self._pid)
+        return self._nursery.reap(self.pid)
 
     def said(self) -> str:
         """Its log."""
@@ -173,8 +188,11 @@ def _listen(read: int, said: queue.Queue[str]) -> None:
 
 def _serve(line: socket.socket) -> None:
     while True:
-        asked, descriptors, _, _ = socket.recv_fds(line, ASKED_BYTES, 2)
+        asked, descriptors, _, _ = socket.recv_fds(line, ASKED_BYTES, 3)
         if not asked:
+            with contextlib.suppress(ChildProcessError):  # so that their time is counted
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
             return
         wanted = json.loads(asked)
         if "reap" in wanted:
@@ -195,7 +213,11 @@ def _live(module: str, arguments: list[str], descriptors: list[int]) -> None:
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
-        for mine, given in enumerate(descriptors, 1):
+        for entered in descriptors[2:]:
+            if ctypes.CDLL(None, use_errno=True).setns(entered, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "cannot enter the namespace")
+            os.close(entered)
+        for mine, given in enumerate(descriptors[:2], 1):
             os.dup2(given, mine)
             os.close(given)
         sys.argv = [module, *arguments]

@@ -228,7 +228,7 @@ def test_what_ends_at_one_side_ends_at_the_other(wire: Wire, sink: Echo) -> None
     free = socket.create_server(("127.0.0.1", 0))
     port = wire.road(free.getsockname()[1])
     free.close()
-    with call(port) as line, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), call(port) as line:
         line.recv(1)
 
 
