@@ -73,8 +73,8 @@ def elements_of(database: Path, shop_id: str) -> Elements:
     """Every document of a shop in a file that no program has open, put together from its log by stock Yjs."""
     found: Elements = {}
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
-        documents = "SELECT shop, d.key, name FROM document d JOIN shop s ON s.key = d.shop WHERE s.id = ? ORDER BY name"
-        for shop, key, name in db.execute(documents, (shop_id,)).fetchall():
+        named = "SELECT shop, d.key, name FROM document d JOIN shop s ON s.key = d.shop WHERE s.id = ? ORDER BY name"
+        for shop, key, name in db.execute(named, (shop_id,)).fetchall():
             document = pycrdt.Doc[Any]()
             rows = db.execute("SELECT data FROM log WHERE shop = ? AND document = ? ORDER BY n", (shop, key))
             for (update,) in rows.fetchall():

@@ -166,7 +166,7 @@ class Account:
     refused: int = 0
     repeats: int = 0
     lit: dict[str, dict[str, tuple[int, bool]]] = field(default_factory=dict)  # till -> sale -> tills, head office
-    answered: dict[str, list[str]] = field(default_factory=dict)  # device -> ids that it said are on its disk, unchecked
+    answered: dict[str, list[str]] = field(default_factory=dict)  # device -> ids that it said it has
     backlog: dict[str, list[int]] = field(default_factory=dict)  # id -> price, quantity
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -240,7 +240,7 @@ def _interrupted(_number: int, _frame: FrameType | None) -> None:
 if __name__ == "__main__":
     if SOURCE:
         sys.path.insert(0, SOURCE)
-    for name in ("posline.cli", "relay.cli", "tests.faults.backlog"):
+    for name in ("posline.cli", "relay.cli", "tests.faults.alone"):
         importlib.import_module(name)
     signal.signal(signal.SIGTERM, _interrupted)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -101,8 +101,10 @@ class Yard:
         def hear() -> None:
             heard[0] += 1
 
-        people = [Cashier(self.account, till, random.Random(self.rng.random()), self._customers) for _ in range(cashiers)]
-        threads = [threading.Thread(target=each.work, args=(stop, mixed, hear)) for each in people]
+        threads = []
+        for _ in range(cashiers):
+            person = Cashier(self.account, till, random.Random(self.rng.random()), self._customers)
+            threads.append(threading.Thread(target=person.work, args=(stop, mixed, hear)))
         for thread in threads:
             thread.start()
         try:
@@ -120,12 +122,12 @@ class Yard:
         """For what takes place by itself after some quiet."""
         self._never.wait(seconds)
 
-    def until(self, what: str, condition: Callable[[], Any], within_s: float = AGREE_S, poll_s: float = SLOW_POLL_S) -> None:
+    def until(self, what: str, condition: Callable[[], Any], within_s: float = AGREE_S) -> None:
         """Wait for a condition. Fails with `what`."""
         began = time.monotonic()
         while not condition():
             assert time.monotonic() - began < within_s, f"{self.work}: after {within_s:.0f} s still not: {what}"
-            self._never.wait(poll_s)
+            self._never.wait(SLOW_POLL_S)
 
     def soon(self, condition: Callable[[], Any], most_s: float) -> bool:
         """Wait for a condition with an eye on every half millisecond; whether it came."""
@@ -288,4 +290,5 @@ class Yard:
 
 
 def _sets(documents: Elements) -> dict[str, list[str]]:
-    return {name: sorted(text for root in roots.values() for text in root) for name, roots in documents.items() if roots}
+    full = {name: roots for name, roots in documents.items() if roots}
+    return {name: sorted(text for root in roots.values() for text in root) for name, roots in full.items()}

@@ -1,8 +1,8 @@
 """The path between hosts as a line that can be bad: tests.network.wire, run between two switches, for what breaks
 connections, and tests.network.packets for what befalls packets.
 
-On each side a wire has the addresses of the hosts on the other, so nobody has to be told of it: what was advertised, learnt
-or printed in a link leads through it. What is no TCP to one of its ports, multicast too, does not pass.
+On each side a wire has the addresses of the hosts on the other, so nobody has to be told of it: what was advertised,
+learnt or printed in a link leads through it. What is no TCP to one of its ports, multicast too, does not pass.
 """
 
 from __future__ import annotations

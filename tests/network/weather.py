@@ -1,7 +1,8 @@
 """What befalls a line, one thing after the other, from a seed: for the scenarios that ring through all of it.
 
 A line is a cable (packets are lost, doubled, late, damaged, held up, or one way of it is dead) and behind it a wire
-(connections are cut, bitten off in mid-word, garbled, answered by a portal). At each moment one or two of these are bad.
+(connections are cut, bitten off in mid-word, garbled, answered by a portal). At each moment one or two of these are
+bad.
 """
 
 from __future__ import annotations
