@@ -82,20 +82,30 @@ class Device:
 
     def ask(self, method: str, path: str, body: object = None, token: str = "") -> Answer:
         """One request. Raises Gone."""
-        parts = urlsplit(self.program.urls["page"])
-        line = getattr(self._mine, "line", None)
-        if line is None or (line.host, line.port) != (parts.hostname, parts.port):
-            assert parts.hostname
-            line = self._mine.line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=ANSWER_S)
+        line, start = getattr(self._mine, "line", (None, 0))
+        if line is None or start != self.program.starts:
+            line = self._connect()
         headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+        asked = (method, path, None if body is None else json.dumps(body), headers)
         try:
-            line.request(method, path, None if body is None else json.dumps(body), headers)
-            answer = line.getresponse()
-            content = answer.read()
+            return _exchange(line, *asked)
         except (OSError, http.client.HTTPException) as error:
-            line.close()
+            if not self.program.running:
+                raise Gone(str(error)) from error
+        try:  # the connection had been idle for long, or the program is just dying
+            return _exchange(self._connect(), *asked)
+        except (OSError, http.client.HTTPException) as error:
             raise Gone(str(error)) from error
-        return answer.status, json.loads(content) if content else None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        """A fresh connection of this thread."""
+        parts = urlsplit(self.program.urls["page"])
+        assert parts.hostname
+        if (old := getattr(self._mine, "line", None)) is not None:
+            old[0].close()
+        line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=ANSWER_S)
+        self._mine.line = line, self.program.starts
+        return line
 
     def get(self, path: str) -> Any:
         """What GET answers."""
@@ -130,6 +140,13 @@ class Device:
         """When its write-ahead log was last written to, in nanoseconds; 0 where there is none."""
         path = self.folder / "posline.db-wal"
         return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _exchange(line: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: Any) -> Answer:
+    line.request(method, path, body, headers)
+    answer = line.getresponse()
+    content = answer.read()
+    return answer.status, json.loads(content) if content else None
 
 
 class Till(Device):

@@ -72,6 +72,11 @@ class Yard:
         self.until("all are linked", self.linked)
 
     @property
+    def running(self) -> list[Device]:
+        """All that run, those too that a work let join and that run at the end only."""
+        return [device for device in (*self.tills, *self.joined, self.office) if device.program.running]
+
+    @property
     def devices(self) -> list[Device]:
         """All that run between works."""
         return [*self.tills, self.office]
@@ -180,7 +185,7 @@ class Yard:
         """The day reports of every device that runs, byte for byte."""
         days = sorted({act.answer["day"] for act in self.account.acts.values()} | self.memory.get("days", set()))
         found = {}
-        for device in [*self.devices, *self.joined]:
+        for device in self.running:
             path, token = "/api", ""
             if device is self.office:
                 path, token = f"/api/shops/{self.shop_id}", self.token
@@ -216,7 +221,7 @@ class Yard:
                 assert not report[odd], (odd, report[odd])
             for till in report["tills"]:
                 assert not till["missing_count"] and not till["receipts"]["missing_count"], till
-        for till in [*self.tills, *self.joined]:
+        for till in (device for device in self.running if device is not self.office):
             on_hand = till.get(f"/api/stock?sku={SKU}")["on_hand"]
             assert on_hand == str(wanted["on_hand"][SKU]), (till.name, on_hand, wanted["on_hand"])
             for customer in self._customers:

@@ -204,3 +204,30 @@ async def test_names_that_nobody_resolves_hold_nothing_up(rig: Rig, note: Note) 
     note(took_s=took_s, ring_p99_ms=account.milliseconds(0.99))
     assert max(took_s) < SOON_S and not account.repeats
     await Shop([a]).close()
+
+
+@pytest.mark.parametrize("kind", ["html", "silence"])
+async def test_a_portal_that_answers_in_the_others_place(rig: Rig, note: Note, kind: str) -> None:
+    """A starts behind it, as on a Wi-Fi that wants a login first: whatever A dials is accepted, and answered by a page
+    or by nothing. Nobody dials A meanwhile; once the portal is gone, A finds its shop by itself."""
+    weather = Weather(rig, f"portal {kind}")
+    await weather.open()
+    await weather.near.stop()
+    line, account = weather.line, weather.account
+    await asyncio.to_thread(line.wire.portal, kind)
+    await weather.near.start()
+    for number, basket in enumerate(islice(baskets_for_ever(), 12)):
+        await account.ring(weather.tills[number % 2], basket)
+    await until("A has met the portal", lambda: met(line, 2), FOUND_S)
+    answered = line.wire.count()["answered"]
+    await asyncio.to_thread(line.calm)
+    back_s = await until("all are linked", weather.whole, FOUND_S)
+    agreed_s = await weather.shop.agreed(account, CALM_S)
+    note(answered=answered, back_s=round(back_s, 2), agreed_s=round(agreed_s, 2))
+    assert not account.repeats and "Traceback" not in weather.near.said()
+    await weather.shop.close()
+
+
+async def met(line: Line, times: int) -> bool:
+    """Whether so many connections were answered in another's place."""
+    return bool((await asyncio.to_thread(line.wire.count))["answered"] >= times)
