@@ -139,7 +139,10 @@ class Program:
     @property
     def running(self) -> bool:
         """Whether it has neither ended nor been killed."""
-        return bool(self._handle) and not select.select([self._handle], [], [], 0)[0]
+        try:
+            return bool(self._handle) and not select.select([self._handle], [], [], 0)[0]
+        except (OSError, ValueError):  # another thread has just seen its end
+            return False
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nobody is told."""

@@ -29,9 +29,9 @@ def rounds_of(number: int) -> list[str]:
     long, come less often in a proof."""
     often = sorted(WORKS) + sorted(WORKS.keys() - LONG) * share(0, 2)
     works = often * (ROUNDS // len(often) + 1)
-    mine = works[:ROUNDS][number::SHARES]
-    random.Random(f"order {number}").shuffle(mine)
-    return mine
+    works = works[:ROUNDS]
+    random.Random("order").shuffle(works)
+    return works[number::SHARES]
 
 
 @pytest.mark.timeout(3600 if PROOF else 300)
