@@ -21,7 +21,7 @@ from posline.till.admitting import admit, public_key, shop_updates
 from posline.till.asking import AskFailed, ask_first
 from posline.till.invitation import Invitation
 from posline.till.linking import RELAY_SETTING
-from posline.till.opening import KEY_SEED_BYTES, take_updates, written_since_founding
+from posline.till.opening import KEY_SEED_BYTES, finish_joining, take_updates, written_since_founding
 from posline.till.settings import Settings
 from posline.trust.keys import Key
 
@@ -44,6 +44,9 @@ async def request_membership(
     settings = Settings.load(folder)
     if settings.joining is not None and settings.joining["shop"] == invitation.of:
         return str(settings.joining.get("label", ""))  # it was answered, and then came a cut
+    if settings.joining is not None and store is None and not (folder.path / "key.new").exists():
+        # a join that was cut off after its key had taken its place: with another key it would be admitted twice
+        finish_joining(folder, settings)
     key = _key_for(folder, settings, invitation, store)
     question = {"token": invitation.token, "key": base64url(key.public), "label": label, "succeeds": succeeds}
     asked, answer = await ask_first(invitation.urls, invitation.pin, question)

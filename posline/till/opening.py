@@ -35,6 +35,7 @@ __all__ = [
     "Founding",
     "Opened",
     "close_store",
+    "finish_joining",
     "next_key",
     "open_folder",
     "open_replica",

@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 
 import pytest
 
-__all__ = ["Host", "Network", "Port", "Switch", "enter", "needs_namespaces", "reason_against", "sweep"]
+__all__ = ["NAMESPACES", "Host", "Network", "Port", "Switch", "enter", "needs_namespaces", "reason_against", "sweep"]
 
 T = TypeVar("T")
 
@@ -263,6 +263,10 @@ class Network:
         for switch, address in plugs:
             host.plug(switch, address)
         return host
+
+    def attach(self, device: str, switch: Switch) -> None:
+        """Put a device that a program has made on the switchboard onto a switch."""
+        _batch(self.board, [f"link set {device} master {switch.name} up"])
 
     def part(self, *groups: Iterable[Port]) -> None:
         """Part ports from all others: each group keeps a switch of its own, and nobody is told (no carrier is lost).

@@ -26,8 +26,10 @@ import httpx
 from examples.rig.audit import Books, Holding, disagreements, read_books, read_day_reports
 from examples.rig.baskets import Basket, read_baskets
 from examples.rig.programs import command_line, last_line
+from tests.faults.nursery import SOURCE, Program, nursery
 from tests.network.desk import Desk, HostTransport
-from tests.network.hosts import Host
+from tests.network.hosts import NAMESPACES, Host
+from tests.proof import PROOF
 
 __all__ = [
     "RELAY_PORT",
@@ -74,8 +76,15 @@ class Device:
     def __init__(self, host: Host, data: Path) -> None:
         self.host, self.data = host, data
         self.ready = ""
-        self._child: subprocess.Popen[Any] | None = None
+        self._child: subprocess.Popen[Any] | Program | None = None
         self._desk: Desk | None = None
+
+    def _forked(self, *arguments: str) -> Program:
+        """The program as it starts in a moment (see there); in a proof it starts as on any machine."""
+        module = {"posline": "posline.cli", "posline-relay": "relay.cli"}[self.program]
+        program = Program(nursery(), self.data, module, list(arguments), NAMESPACES / self.host.namespace)
+        program.log = self.log
+        return program.launch()
 
     @property
     def log(self) -> Path:
@@ -84,6 +93,8 @@ class Device:
 
     @property
     def running(self) -> bool:
+        if isinstance(self._child, Program):
+            return self._child.running
         return self._child is not None and self._child.poll() is None
 
     @property
@@ -94,6 +105,11 @@ class Device:
 
     async def command(self, *arguments: str, expect: int = 0) -> str:
         """Run a command on this host against this folder; what it printed."""
+        if not PROOF:
+            child = await asyncio.to_thread(self._forked, *arguments)
+            code = await asyncio.to_thread(child.ended, COMMAND_S)
+            assert code == expect, (arguments, code, self.said()[-2000:])
+            return child.printed()
         line = [*command_line(self.program), *arguments, "--data", str(self.data)]
         done = await asyncio.to_thread(self.host.run, line, timeout_s=COMMAND_S, env=_environment())
         assert done.returncode == expect, (arguments, done.returncode, done.stdout, done.stderr)
@@ -102,6 +118,11 @@ class Device:
     async def launch(self, *arguments: str) -> str:
         """Start it; the rest of its ready line."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
+        if not PROOF:
+            self._child = await asyncio.to_thread(self._forked, *arguments)
+            await asyncio.to_thread(self._child.ready)
+            self.ready = self._child.ready_line.removeprefix("ready ").strip()
+            return self.ready
         with self.log.open("ab") as log:
             self._child = self.host.start(
                 [*command_line(self.program), *arguments, "--data", str(self.data)],
@@ -128,14 +149,17 @@ class Device:
     def send(self, number: int) -> None:
         """A signal."""
         assert self._child is not None
-        self._child.send_signal(number)
+        self._child.signal(number) if isinstance(self._child, Program) else self._child.send_signal(number)
 
     async def _end(self, number: int) -> None:
-        assert self._child is not None and self._child.stdout is not None
         if self._desk is not None:
             await self._desk.close()
             self._desk = None
-        self._child.send_signal(number)
+        self.send(number)
+        if isinstance(self._child, Program):
+            await asyncio.to_thread(self._child.ended, STOP_S)
+            return
+        assert self._child is not None and self._child.stdout is not None
         await asyncio.to_thread(self._child.wait, STOP_S)
         self._child.stdout.close()
 
@@ -143,11 +167,11 @@ class Device:
         """Its log."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def memory_bytes(self) -> int:
-        """Resident memory."""
+    def memory_bytes(self, *, most: bool = False) -> int:
+        """Resident memory; with `most`, the most that it ever was."""
         assert self._child is not None
         status = Path(f"/proc/{self._child.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+        return int(status.split("VmHWM:" if most else "VmRSS:")[1].split()[0]) * 1024
 
 
 class Till(Device):
@@ -359,4 +383,5 @@ def real_baskets() -> list[Basket]:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("POSLINE_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("POSLINE_")}
+    return kept | ({"PYTHONPATH": SOURCE} if SOURCE else {})

@@ -228,12 +228,66 @@ def test_what_ends_at_one_side_ends_at_the_other(wire: Wire, sink: Echo) -> None
     free = socket.create_server(("127.0.0.1", 0))
     port = wire.road(free.getsockname()[1])
     free.close()
-    with call(port) as line, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), call(port) as line:
         line.recv(1)
 
 
+def test_a_bite_ends_a_connection_in_the_middle_of_a_word(wire: Wire, echo: Echo) -> None:
+    port = wire.road(echo.port)
+    wire.bite(1000)
+    for _ in range(2):
+        with call(port) as line:
+            line.sendall(b"x" * 700)
+            got = b""
+            while chunk := line.recv(4096):
+                got += chunk
+            assert got == b"x" * 300, "700 went there, and 300 came back before it ended, with no reset"
+    wire.bite(0)
+    with call(port) as line:
+        ping(line, 5000)
+    assert wire.count()["bites"] == 2
+
+
+def test_a_stutter_says_once_more_what_is_under_way(wire: Wire, echo: Echo) -> None:
+    port = wire.road(echo.port)
+    wire.stutter(13)
+    with call(port) as line:
+        for word in (b"one", b"two"):
+            line.sendall(word)
+            assert line.recv(100) == word
+        line.sendall(b"three")
+        got = b""
+        while len(got) < 10:
+            got += line.recv(100)
+        assert got == b"threethree"
+        ping(line)
+    assert wire.count()["stutters"] == 1
+
+
+def test_a_portal_answers_in_the_others_place(wire: Wire, sink: Echo) -> None:
+    port = wire.road(sink.port)
+    wire.portal("html")
+    with call(port) as line:
+        line.sendall(b"hello")
+        assert line.recv(4096).startswith(b"HTTP/1.1 200 OK")
+    wire.portal("silence")
+    with call(port) as line:
+        line.sendall(b"hello")
+        line.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            line.recv(1)
+    counted = wire.count()
+    assert (counted["answered"], counted["connections"], sink.got) == (2, 0, [])
+    wire.portal("off")
+    with call(port) as line:
+        line.sendall(b"hello")
+        line.shutdown(socket.SHUT_WR)
+        assert line.recv(1) == b"" and sink.got[-1][1] == 5
+
+
 def test_it_says_what_it_does_not_understand(wire: Wire) -> None:
-    for wrong in ("bend", "set out bend=1", "road out - nowhere 0 - x 1", "set rate_bits=fast"):
+    wrongs = ("bend", "set out bend=1", "portal maybe", "bite much", "road out - nowhere 0 - x 1", "set rate_bits=fast")
+    for wrong in wrongs:
         with pytest.raises(WireFailed):
             wire.say(wrong)
     assert wire.count()["connections"] == 0

@@ -5,6 +5,9 @@
     set [out|back] [delay_ms=N] [rate_bits=N] [loss=P] [stall_ms=N]    of one way, or of both
     cut | dead | heal    break and refuse all | hold everything, open connections stay | as before
     cut_every SECONDS [FOR]    cut by itself, each time for FOR seconds; 0 stops that
+    bite BYTES           end each connection behind so many bytes more, in the middle of what is under way; 0 stops that
+    stutter BYTES        say what is under way twice, behind so many bytes more of each connection; 0 stops that
+    portal html|silence|off    new connections are answered here, and lead nowhere
     count                what was carried
 
 Each line is answered by one line of JSON. A proxy cannot lose packets: `loss` is the chance that a chunk, about a
@@ -40,6 +43,14 @@ FLIGHT_BYTES_FREE = 4 << 20  # under way on a line without a rate
 BURST_S = 0.02  # time that was slept too long and may be made up for, so that the rate is held on a busy machine
 BACKLOG = 128
 NOWHERE = "-"  # the namespace in which the program was started
+PORTAL_PAGE = b"<!doctype html><title>Welcome</title><form action=/login>Room number: <input name=room></form>"
+PORTAL_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(PORTAL_PAGE)
+)
+
+
+class Bitten(Exception):
+    """A connection ends in the middle of what was said."""
 
 
 class State(StrEnum):
@@ -110,6 +121,14 @@ class Road:
 
 
 @dataclass
+class Said:
+    """What one connection has carried, both ways."""
+
+    bytes: int = 0
+    stuttered: bool = False
+
+
+@dataclass
 class Line:
     """The line: its two ways, its roads, and what is open."""
 
@@ -119,6 +138,12 @@ class Line:
     connections: int = 0
     refused: int = 0  # dials that found nobody at the far end
     cuts: int = 0
+    bite_bytes: int = 0
+    stutter_bytes: int = 0
+    portal: str = ""
+    bites: int = 0
+    stutters: int = 0
+    answered: int = 0  # by the portal
     roads: list[Road] = field(default_factory=list)
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
     _calls: set[asyncio.Task[None]] = field(default_factory=set)
@@ -186,6 +211,9 @@ class Line:
             "open": len(self._calls),
             "refused": self.refused,
             "cuts": self.cuts,
+            "bites": self.bites,
+            "stutters": self.stutters,
+            "answered": self.answered,
         }
 
     async def _cut_every(self, seconds: float, pause_s: float) -> None:
@@ -222,6 +250,9 @@ class Line:
     async def _call(self, road: Road, near: socket.socket) -> None:
         """One connection, from beginning to end. What ends badly at one side ends badly at the other."""
         namespace, ip, port = road.there
+        if self.portal:
+            await self._answer(near)
+            return
         far = fresh_socket(namespace, self._buffer_bytes())
         there, back = (self.out, self.back) if road.out else (self.back, self.out)
         try:
@@ -237,17 +268,44 @@ class Line:
                 self.refused += 1
                 raise
             self.connections += 1
+            said = Said()
             async with asyncio.TaskGroup() as ways:
-                ways.create_task(self._carry(near, far, there))
-                ways.create_task(self._carry(far, near, back))
-        except (OSError, ExceptionGroup, asyncio.CancelledError):
-            for each in (near, far):  # a reset, and not an end: nothing says that all was sent
+                ways.create_task(self._carry(near, far, there, said))
+                ways.create_task(self._carry(far, near, back, said))
+        except (OSError, ExceptionGroup, asyncio.CancelledError) as error:
+            bitten = isinstance(error, ExceptionGroup) and error.subgroup(Bitten)
+            for each in () if bitten else (near, far):  # a reset, and not an end: nothing says that all was sent
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         finally:
             near.close()
             far.close()
 
-    async def _carry(self, source: socket.socket, sink: socket.socket, way: Way) -> None:
+    async def _answer(self, near: socket.socket) -> None:
+        """Whoever dials is answered by a page that nobody asked for, or by nothing."""
+        loop, kind = asyncio.get_running_loop(), self.portal
+        self.answered += 1
+        with near, contextlib.suppress(OSError):
+            near.setblocking(False)
+            while await loop.sock_recv(near, CHUNK_BYTES_MAX):
+                if kind == "html":
+                    await loop.sock_sendall(near, PORTAL_ANSWER + PORTAL_PAGE)
+                    return
+
+    async def _say(self, sink: socket.socket, chunk: bytes, said: Said) -> None:
+        """Let a chunk out, or what is left of it. Raises Bitten."""
+        loop, before = asyncio.get_running_loop(), said.bytes
+        said.bytes += len(chunk)
+        if self.bite_bytes and said.bytes > self.bite_bytes:
+            await loop.sock_sendall(sink, chunk[: max(0, self.bite_bytes - before)])
+            self.bites += 1
+            raise Bitten
+        if self.stutter_bytes and said.bytes > self.stutter_bytes and not said.stuttered:
+            said.stuttered = True
+            self.stutters += 1
+            chunk += chunk
+        await loop.sock_sendall(sink, chunk)
+
+    async def _carry(self, source: socket.socket, sink: socket.socket, way: Way, said: Said) -> None:
         """One connection's bytes one way: taken in at the line's rate, let out after its delay."""
         loop = asyncio.get_running_loop()
         flying: deque[tuple[float, bytes]] = deque()
@@ -278,7 +336,7 @@ class Line:
                     with contextlib.suppress(OSError):
                         sink.shutdown(socket.SHUT_WR)
                     return
-                await loop.sock_sendall(sink, chunk)
+                await self._say(sink, chunk, said)
                 way.carried += len(chunk)
                 flying.popleft()
                 moved.set()
@@ -320,6 +378,12 @@ async def obey(line: Line, words: list[str]) -> dict[str, Any]:
             line.heal()
         case ["cut_every", seconds, *pause]:
             line.cut_every(float(seconds), float(pause[0]) if pause else 0.0)
+        case ["bite", number]:
+            line.bite_bytes = int(number)
+        case ["stutter", number]:
+            line.stutter_bytes = int(number)
+        case ["portal", "html" | "silence" | "off" as kind]:
+            line.portal = "" if kind == "off" else kind
         case ["count"]:
             pass
         case _:

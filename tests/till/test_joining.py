@@ -11,6 +11,7 @@ import pytest
 
 from posline.errors import BadRequest, FolderError
 from posline.storage.folder import Folder
+from posline.storage.store import Store
 from posline.storage.verify import verify
 from posline.sync import link
 from posline.sync.accept import WebSocketProtocol
@@ -142,6 +143,27 @@ async def test_a_join_that_was_cut_off_is_finished_by_the_next_start(tmp_path: P
         async with open_till(path) as b:
             assert b.shop_id == a.shop_id != given_up and b.id in a.store.members(a.shop_id)
             assert (await b.sell([TEA])).status == "counted"
+
+
+@pytest.mark.parametrize("cut", ["after the answer", "after the key", "in the middle of the entries"])
+async def test_who_asks_again_after_a_cut_is_the_same_till(tmp_path: Path, cut: str) -> None:
+    """The join is repeated with another invitation, where a start would have finished the first one."""
+    path = tmp_path / "b"
+    async with open_till(tmp_path / "a") as a:
+        await join(path, await invitation(a))
+        if cut != "after the answer":
+            (path / "key.new").replace(path / "key")
+        if cut == "in the middle of the entries":
+            Store.open(path / "posline.db").close()
+        again = await invitation(a)
+        if cut == "after the answer":
+            assert await join(path, again) == "B"
+        else:
+            with pytest.raises(FolderError, match="member of that shop already: start it"):
+                await join(path, again)
+        async with open_till(path) as b:
+            assert b.id in a.store.members(a.shop_id) and b.label == "B"
+        assert len(a.store.members(a.shop_id)) == 2
 
 
 async def test_a_shop_with_sales_is_not_given_up(tmp_path: Path) -> None:
