@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from tests.proof import Note, keep
+from tests.zygote import settle
+
+settle()
 
 
 @pytest.fixture

@@ -188,5 +188,5 @@ async def test_a_shop_on_one_machine_runs_until_it_is_told_to_stop(tmp_path: Pat
             assert (await http.get(lines[0][1] + "/healthz")).status_code == 200
             assert (await http.get(lines[0][1] + "/api/status")).json()["shop"] == "My shop", start
         shop.send_signal(signal.SIGINT)
-        await shop.stdout.read()
-        assert await shop.wait() == 0
+        said = (await shop.stdout.read()).decode()
+        assert await shop.wait() == 0, said
