@@ -135,11 +135,12 @@ class Replica(Committed):
 
     @property
     def label(self) -> str:
-        """The label on this till's receipts, as its membership or a later setting says."""
+        """The label on this till's receipts, as its membership or a later setting says. A till whose admission came to
+        nothing, since who admitted it was removed, sells on all the same."""
         if self.author is None or self._label:
             return self._label
         member = self.store.authority(self.shop).everyone.get(self.author.id)
-        return member.label if member is not None else ""
+        return member.label if member is not None else self.author.id[:6].upper()
 
     def relabel(self, label: str) -> None:
         """Use another label from the next run on."""
