@@ -148,6 +148,7 @@ def squat(world: World, chance: random.Random) -> None:
     update = _shifted(client, state[client], thief.key.id, entry.raw)
     if update is not None:
         world.book.forged.add(entry.hash)
+        world.watch.reused = True
         _say(world, chance, encode(Update(document, update)))
         world.did("a squatted client id")
 

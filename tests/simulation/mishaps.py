@@ -13,7 +13,7 @@ from tests.simulation.actions import action, line_of, pick, up
 from tests.simulation.book import check_ledger
 from tests.simulation.disk import Files, copy_of, rotten
 from tests.simulation.network import QUEUE_MAX, harmless
-from tests.simulation.world import MACHINES_MAX, Machine, World, founded_disks
+from tests.simulation.world import MACHINES_MAX, Machine, World
 
 __all__: list[str] = []
 
@@ -168,7 +168,7 @@ def rot(world: World, chance: random.Random) -> None:
     if copies and chance.random() < 0.5:
         world.put_back(*copies[-1])
     else:
-        world.put_back(machine, _empty(world), machine.key, machine.waiting_key)
+        world.put_back(machine, Files(), machine.key, machine.waiting_key)
 
 
 def _content(store: Store) -> list[list[tuple[object, ...]]]:
@@ -205,12 +205,6 @@ def _noticed(world: World, machine: Machine, before: object) -> str:
         return "harmless"
     finally:
         store.close()
-
-
-def _empty(world: World) -> Files:
-    """A disk that holds nothing but the shop's founding."""
-    first = world.machines[0].name.rstrip("'")
-    return founded_disks(["till0"], ["manager"])[1]["till0"] if first == "till0" else Files()
 
 
 # -- lines ---------------------------------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ class Watch:
     """Looks at what leaves machines."""
 
     def __init__(self) -> None:
+        self.reused = False  # clocks of one client were used twice: by a copy of a running machine, or by a thief
         self.largest = 0
         self.messages = 0
 
@@ -112,7 +113,7 @@ class Watch:
             asked = line.asked[1 - direction]
             assert asked, f"{machine.name} answers what nobody asked"
             hashes = asked.popleft()
-            if frame.applied:
+            if frame.applied and not self.reused:
                 self._holds(machine, hashes, f"says that it holds of {frame.document}")
         elif isinstance(frame, Stateless):
             said = read(frame.payload)

@@ -291,9 +291,17 @@ class Oracle:
         return closes, late
 
     def _till(self, author: str, places: list[Place]) -> dict[str, Any]:
-        """One till's part of a day. Numbers are looked for among all that it wrote."""
+        """One till's part of a day. Numbers are looked for in the runs of that day, and in whatever was numbered in
+        between (a run may be filed under another day)."""
         mine = [self.elements[p] for p in places if self.elements[p].till == author]
-        own = [e for p, e in self.elements.items() if e.till == author and self.status[p] in (COUNTED, DUPLICATE)]
+        runs, first, last = {e.run for e in mine}, min(e.seq for e in mine), max(e.seq for e in mine)
+        own = [
+            e
+            for p, e in self.elements.items()
+            if e.till == author
+            and self.status[p] in (COUNTED, DUPLICATE)
+            and (e.run in runs or first <= e.seq <= last)
+        ]
         sales = [e for p, e in ((p, self.elements[p]) for p in places)
                  if e.till == author and e.kind == "sale" and self.status[p] == COUNTED]  # fmt: skip
         unvouched = [e for e in sales if (e.document, e.hash) not in self.vouched]
@@ -321,8 +329,14 @@ class Oracle:
         }
 
     def numbers(self, author: str) -> tuple[list[int], list[int]]:
-        """The numbers of a till's entries and of its receipts, each as often as it stands."""
-        own = [e for p, e in self.elements.items() if e.till == author and self.status[p] in (COUNTED, DUPLICATE)]
+        """The numbers of a till's entries and of its receipts, each as often as it stands; its acts too that came to
+        nothing, since others had taken its right meanwhile."""
+        own = [
+            e
+            for p, e in self.elements.items()
+            if e.till == author
+            and (self.status[p] in (COUNTED, DUPLICATE) or (e.hash in self.members.held and e.document == "shop"))
+        ]
         return sorted(e.seq for e in own), sorted(e.body["number"] for e in own if e.kind in NUMBERED)
 
 

@@ -191,11 +191,12 @@ class _Court:
         return act.kind != "role" or self._has(self._subject(act), ("manager", "till"), past, sure, taken)
 
     def _in_time(self, element: Any, sure: set[str], taken: set[str]) -> bool:
-        """Whether no removal or demotion of its author that it had not seen takes effect on it."""
+        """Whether no removal or demotion of its author that it had not seen takes effect on it; of a change of key no
+        removal, since who is demoted stays."""
         unseen = [
             a
             for a in self.acts
-            if self._revokes(a)
+            if (self._revokes(a) if element.kind != "key" else a.kind == "remove")
             and self._subject(a) == element.till
             and a.hash not in self.past[element.hash]
             and a.hash != element.hash

@@ -379,6 +379,7 @@ class World:
         twin.old, twin.hostile = machine.old, machine.hostile
         twin.time.wall_ms, twin.time.synchronised = machine.time.wall_ms, machine.time.synchronised
         self.rewound = self.twins = True
+        self.watch.reused |= running
         draws = f"{self.seed} {machine.name} twins {machine.lives}" if running else ""
         for each in (machine, twin):
             if not each.up:
