@@ -104,7 +104,9 @@ class Book:
                 said[root] = _reports(machine, world.shop)
             else:
                 _check_statuses(machine, world.shop, oracles[root])
-                assert _reports(machine, world.shop) == said[root], f"{machine.name} holds the same and says otherwise"
+                now = _reports(machine, world.shop)
+                unlike = [f"{one[:400]} and {other[:400]}" for one, other in zip(said[root], now) if one != other]
+                assert now == said[root], f"{machine.name} holds the same and says otherwise: {unlike}"
         oracle = oracles[parts[0][0].running.root()]
         outside = {hash for part in parts[1:] for machine in part for hash in _held(machine)}
         self._confirmed(oracle, outside)

@@ -67,7 +67,7 @@ def _raw(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-@action(2, "hostile")
+@action(6, "hostile")
 def forge(world: World, chance: random.Random) -> None:
     """Under another's name, a sale that it never rang."""
     _, seen = _victims(world, chance, "sale", "run", "seal")
@@ -106,7 +106,7 @@ def forge(world: World, chance: random.Random) -> None:
     world.did(f"forged, {how}")
 
 
-@action(1, "hostile")
+@action(3, "hostile")
 def forge_act(world: World, chance: random.Random) -> None:
     """An act of membership, signed with its own key: in its own name, which is no manager's, or in another's."""
     thief, seen = _victims(world, chance, "run", "member", "founding")
@@ -133,7 +133,7 @@ def forge_act(world: World, chance: random.Random) -> None:
     world.did(f"a forged {kind}")
 
 
-@action(1, "hostile")
+@action(3, "hostile")
 def squat(world: World, chance: random.Random) -> None:
     """Something of its own under the client id and clock that a till will use next, so that others take this for that."""
     thief, seen = _victims(world, chance, "sale", "run")
@@ -165,7 +165,7 @@ def _shifted(client: int, clock: int, author: str, raw: bytes) -> bytes | None:
     return b"\x01\x01" + write_var_uint(client) + write_var_uint(clock) + struct + b"\x00"
 
 
-@action(1, "hostile")
+@action(3, "hostile")
 def squat_id(world: World, chance: random.Random) -> None:
     """A sale of its own under the id of somebody else's, as it was or as another."""
     thief, seen = _victims(world, chance, "sale")
@@ -178,7 +178,7 @@ def squat_id(world: World, chance: random.Random) -> None:
         world.did("a squatted id")
 
 
-@action(0.7, "hostile")
+@action(2.1, "hostile")
 def lie_of_holding(world: World, chance: random.Random) -> None:
     """It says that it, or another, holds what nobody holds."""
     thief, seen = _victims(world, chance, "sale", "run")
@@ -192,7 +192,7 @@ def lie_of_holding(world: World, chance: random.Random) -> None:
         world.did("a lie of what is held")
 
 
-@action(1, "hostile")
+@action(3, "hostile")
 def lie_of_digests(world: World, chance: random.Random) -> None:
     """It says digests, states and counts that are nobody's."""
     thief, seen = _victims(world, chance, "sale", "run")
@@ -209,7 +209,7 @@ def lie_of_digests(world: World, chance: random.Random) -> None:
     world.did("a lie of digests")
 
 
-@action(0.7, "hostile")
+@action(2.1, "hostile")
 def ask_without_end(world: World, chance: random.Random) -> None:
     """It asks for repairs that nobody needs, again and again."""
     _, seen = _victims(world, chance, "sale", "run")
@@ -227,7 +227,7 @@ def ask_without_end(world: World, chance: random.Random) -> None:
     world.did("repairs without end")
 
 
-@action(0.4, "hostile")
+@action(1.2, "hostile")
 def flood(world: World, chance: random.Random) -> None:
     """Garbage, much of it."""
     _say(world, chance, *(chance.randbytes(chance.choice((2, 30, 2000))) for _ in range(chance.choice((3, 20)))))

@@ -107,14 +107,14 @@ def upgrade(world: World, chance: random.Random) -> None:
 # -- disks ---------------------------------------------------------------------------------------------------------------
 
 
-@action(0.7, "disks")
+@action(1.12, "disks")
 def copy_disk(world: World, chance: random.Random) -> None:
     """Somebody copies a disk."""
     if (machine := up(world, chance)) is not None:
         world.snapshot(machine)
 
 
-@action(0.5, "disks")
+@action(0.8, "disks")
 def put_back(world: World, chance: random.Random) -> None:
     """A disk is put back to an older copy."""
     copies = [copy for copy in world.copies if copy[0] in world.machines]
@@ -123,25 +123,25 @@ def put_back(world: World, chance: random.Random) -> None:
         world.did("a disk put back")
 
 
-@action(0.2, "disks")
+@action(0.32, "disks")
 def fork(world: World, chance: random.Random) -> None:
     """A disk is copied into another machine, and both run."""
     machine = pick(chance, (m for m in world.machines if m.up and m.writes and m.pending is None))
     if machine is not None and len(world.machines) < MACHINES_MAX:
-        world.twin(machine, running=False, session=False)
+        world.twin(machine, running=False)
         world.did("a disk copied and run twice")
 
 
-@action(0.2, "disks")
+@action(0.32, "disks")
 def clone(world: World, chance: random.Random) -> None:
     """A running machine is copied, memory and all, and both run."""
     machine = pick(chance, (m for m in world.machines if m.up and m.writes))
     if machine is not None and len(world.machines) < MACHINES_MAX:
-        world.twin(machine, running=True, session=False)
+        world.twin(machine, running=True)
         world.did("a running machine copied")
 
 
-@action(0.4, "disks")
+@action(0.64, "disks")
 def rot(world: World, chance: random.Random) -> None:
     """Bytes of a stopped machine's file change. It must not count something else without a word; where that is seen,
     the machine gets an old disk, or an empty one."""

@@ -291,7 +291,7 @@ def _act(world: World, machine: Machine, kind: str, fields: dict[str, Any]) -> N
     _write(world, machine, kind, fields, document="shop")
 
 
-@action(1.5, "members")
+@action(3, "members")
 def join(world: World, chance: random.Random) -> None:
     """A till, or another head office, is let in. It gets the shop's document and links."""
     machine = _in_charge(world, chance)
@@ -313,7 +313,7 @@ def join(world: World, chance: random.Random) -> None:
     world.connect(newcomer, machine)
 
 
-@action(0.8, "members")
+@action(1.6, "members")
 def remove(world: World, chance: random.Random) -> None:
     """A manager removes a till: what is held here of it counts on."""
     machine = _in_charge(world, chance)
@@ -327,7 +327,7 @@ def remove(world: World, chance: random.Random) -> None:
         _act(world, machine, "remove", {"member": who, "points": [list(point) for point in points[:300]]})
 
 
-@action(0.5, "members")
+@action(1, "members")
 def admit_again(world: World, chance: random.Random) -> None:
     """A manager lets one in again who was removed."""
     machine = _in_charge(world, chance)
@@ -343,7 +343,7 @@ def admit_again(world: World, chance: random.Random) -> None:
         world.did("admitted again")
 
 
-@action(1, "members")
+@action(2, "members")
 def accept(world: World, chance: random.Random) -> None:
     """A manager lets held or disputed entries count."""
     if (machine := _in_charge(world, chance)) is not None:
@@ -353,7 +353,7 @@ def accept(world: World, chance: random.Random) -> None:
             _act(world, machine, "accept", {"entries": [hash.hex() for (hash,) in some]})
 
 
-@action(0.5, "members")
+@action(1, "members")
 def change_role(world: World, chance: random.Random) -> None:
     """A manager makes a till a manager, or a manager a till."""
     if (machine := _in_charge(world, chance)) is not None:
@@ -364,7 +364,7 @@ def change_role(world: World, chance: random.Random) -> None:
             _act(world, machine, "role", fields)
 
 
-@action(0.6, "members")
+@action(1.2, "members")
 def change_key(world: World, chance: random.Random) -> None:
     """A till changes its key."""
     machine = seller(world, chance)
@@ -379,7 +379,7 @@ def change_key(world: World, chance: random.Random) -> None:
         world.did("key")
 
 
-@action(0.2, "members")
+@action(0.4, "members")
 def recover(world: World, chance: random.Random) -> None:
     """A till is made manager with the shop's recovery code."""
     if (machine := seller(world, chance)) is not None:
@@ -397,7 +397,7 @@ def recover(world: World, chance: random.Random) -> None:
         world.did("recovered")
 
 
-@action(0.4, "members")
+@action(0.8, "members")
 def restore(world: World, chance: random.Random) -> None:
     """A till is lost for good, and a new one that succeeds it is made from a copy of its disk."""
     machine = _in_charge(world, chance)

@@ -180,9 +180,8 @@ class World:
 
     # -- processes -----------------------------------------------------------------------------------------------------
 
-    def boot(self, machine: Machine, *, draws: str = "", calls: str = "") -> None:
-        """Start a process on a machine's disk. Two with equal `draws` are one process that was copied as it ran; with
-        equal `calls` too, down to the name of its session."""
+    def boot(self, machine: Machine, *, draws: str = "") -> None:
+        """Start a process on a machine's disk. Two with equal `draws` are one process that was copied as it ran."""
         machine.lives += 1
         life = f"{self.seed} {machine.name} {machine.lives}"
         with self.version(machine):
@@ -200,7 +199,7 @@ class World:
                 monotonic_ms=lambda: machine.time.mono_ms,
             )
             kind = "till" if machine.writes else "head office"
-            machine.hub = Hub(random=random.Random(calls or f"hub {life}"), kind=kind)
+            machine.hub = Hub(random=random.Random(f"hub {life}"), kind=kind)
             machine.hub.add(machine.replica)
             if machine.sells:
                 machine.replica.begin()
@@ -367,15 +366,17 @@ class World:
         self.rewound = True
         return held
 
-    def twin(self, machine: Machine, *, running: bool, session: bool) -> None:
-        """The disk is copied into another machine, and both run; with `running`, the process is copied too, with
-        `session` down to the name it goes by on its lines."""
+    def twin(self, machine: Machine, *, running: bool) -> None:
+        """The disk is copied into another machine, and both run; with `running`, the process is copied too."""
         if running:
             self.kill(machine)
             files = machine.drive.look()
         else:
             files = copy_of(machine.disk, machine.drive)
-        twin = self.add(machine.name + "'", machine.key, files, writes=machine.writes)
+        name = machine.name
+        while name in {other.name for other in self.machines}:
+            name += "'"
+        twin = self.add(name, machine.key, files, writes=machine.writes)
         twin.old, twin.hostile = machine.old, machine.hostile
         twin.time.wall_ms, twin.time.synchronised = machine.time.wall_ms, machine.time.synchronised
         self.rewound = self.twins = True
@@ -383,7 +384,7 @@ class World:
         draws = f"{self.seed} {machine.name} twins {machine.lives}" if running else ""
         for each in (machine, twin):
             if not each.up:
-                self.boot(each, draws=draws, calls=f"hub {draws}" if session else "")
+                self.boot(each, draws=draws)
 
     # -- lines ---------------------------------------------------------------------------------------------------------
 
