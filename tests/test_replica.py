@@ -435,3 +435,23 @@ def test_a_till_whose_admission_came_to_nothing_sells_on() -> None:
     rung = third.write("sale", sale()).entries[0]
     commit(third)
     assert rung.fault is None and valid_label(str(rung.body["label"]))
+
+
+def test_a_till_with_an_empty_disk_counts_on_behind_what_the_others_have_of_it() -> None:
+    first = founded()
+    second = joined(first, "be")
+    send(first, second)
+    for _ in range(3):
+        second.write("sale", sale())
+    second.write("seal", {})
+    commit(second)
+    send(second, first)
+    again = Replica(
+        Store.open(":memory:"), first.shop, author=key_of("be"), clock=StillTime().clock(), random=random.Random(4),
+        documents=True,
+    )  # fmt: skip
+    send(first, again)
+    rung = again.write("sale", sale()).entries[0]
+    commit(again)
+    assert (rung.seq, rung.number) == (7, 4), "a run, three sales and a seal, a run"
+    assert Reports(again.store, first.shop, here="").forks() == []
