@@ -335,7 +335,7 @@ class Oracle:
             e
             for p, e in self.elements.items()
             if e.till == author
-            and (self.status[p] in (COUNTED, DUPLICATE) or (e.hash in self.members.held and e.document == "shop"))
+            and (self.status[p] in (COUNTED, DUPLICATE) or (e.document == "shop" and p in self.vouched))
         ]
         return sorted(e.seq for e in own), sorted(e.body["number"] for e in own if e.kind in NUMBERED)
 

@@ -94,8 +94,12 @@ class Machine:
 
     @property
     def sells(self) -> bool:
-        """Whether people can work at it now."""
-        return self.writes and self.up and bool(self.running.founding)
+        """Whether people can work at it now: it knows its shop, as far as its own key (an emptied disk has to hear of a
+        change of it first)."""
+        if not self.writes or not self.up or not self.running.founding:
+            return False
+        keys = self.disk.authority(self.running.shop).keys.get(self.key.id)
+        return keys is None or self.key.public in [key for _, key in keys]
 
 
 def founded_disks(names: Sequence[str], roles: Sequence[str]) -> tuple[str, dict[str, Files]]:
