@@ -190,10 +190,9 @@ class Replica(Committed):
     def _begin_run(self, reading: Reading, day: str) -> None:
         """Start a run behind the last entry that this disk wrote; its signature vouches for what went before. Its
         numbers go on behind what others wrote under this name and is vouched for; inside a run they never jump."""
-        written = self.store.written(self.shop, self.author.id) if self.author is not None else None
-        if written is not None:
-            self._seq = max(self._seq, written.foreign_seq)
-            self._number = max(self._number, written.foreign_number)
+        if self.author is not None:
+            seq, number = self.store.written_elsewhere(self.shop, self.author.id)
+            self._seq, self._number = max(self._seq, seq), max(self._number, number)
         after = None
         if self._last is not None:
             after = {"run": self._last[0], "seq": self._last[1], "hash": self._last[2].hex()}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,8 +35,6 @@ class Folder:
         self.path = path
         try:
             make_folder(path.absolute())
-            if not self.key.exists():
-                _make_names_durable(path.absolute())
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
         except OSError as error:
             raise FolderError(
@@ -102,14 +99,6 @@ class Folder:
         """(address, secret) of the process that runs on the folder `path`, or None; it may have died without a word."""
         found = _read_json(path / "local.json", "remove it: the till writes it anew at its next start")
         return (str(found["address"]), str(found["secret"])) if {"address", "secret"} <= found.keys() else None
-
-
-def _make_names_durable(folder: Path) -> None:
-    """Whoever made the folder, a person or a first start that was killed, may not have fsynced its name; what is written
-    in there would go with it when the power does."""
-    for above in folder.parents:
-        with suppress(OSError):  # not ours to open: then it was there before us
-            sync_folder(above)
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:

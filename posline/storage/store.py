@@ -392,6 +392,16 @@ class Store:
         ).fetchone()
         return None if row is None else Written(*row)
 
+    def written_elsewhere(self, shop: str, author: str) -> tuple[int, int]:
+        """The highest number, and the highest of a receipt, that is vouched for under this name and that this disk did
+        not write. A disk that has written nothing keeps no mark of them: it may be an empty one under an old key."""
+        written = self.written(shop, author)
+        if written is not None:
+            return written.foreign_seq, written.foreign_number
+        query = "SELECT coalesce(max(seq), 0), coalesce(max(number), 0) FROM entry WHERE shop = ? AND author = ?"
+        seq, number = self.read.execute(query + " AND vouched = 1", (self._shops.get(shop), author)).fetchone()
+        return seq, number
+
     def has_run(self, shop: str, author: str, run: int) -> bool:
         """Whether anything of a run is here."""
         query = "SELECT 1 FROM run WHERE shop = ? AND author = ? AND run = ?"
