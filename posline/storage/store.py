@@ -70,7 +70,7 @@ class Store:
             renew(writer, feed=feed)
             Effects(writer).bring_up_to_date()
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
-        except Error as error:
+        except (Error, UnicodeDecodeError) as error:  # SQLite names what is damaged by the bytes that stand there
             if is_full(error):
                 raise DiskFull("there is no room on the disk: free some and start again") from error
             raise FolderDamaged(

@@ -142,6 +142,7 @@ class Book:
                 assert once[element.id, element.content()] == 1, f"what was confirmed counts not once: {told}"
                 continue
             removed = told.author in oracle.members.ends or told.author not in oracle.members.keys
+            removed |= self._keyless(oracle, told.author)  # it was let in again by who had not heard of its new key
             if status == "invalid" and removed:  # it changed its key after its removal, which nobody need believe
                 assert oracle.elements[place].signature and self._keyless(oracle, told.author), f"invalid: {told}"
                 continue
