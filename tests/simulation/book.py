@@ -53,7 +53,7 @@ class Book:
         self.went_back: set[bytes] = set()  # lay on a disk that was then lost, or put back to before them
         self.gone: set[bytes] = set()  # of those, the ones that lay nowhere else
 
-    # -- while it goes on ------------------------------------------------------------------------------------------------
+    # -- while it goes on -------------------------------------------------------------------------------------------
 
     def asks(self, id: str, fields: dict[str, Any]) -> None:
         """Somebody wants a sale."""
@@ -79,7 +79,8 @@ class Book:
     def lost(self, hashes: set[bytes]) -> None:
         """A disk is gone, or was put back, and these with it."""
         self.went_back |= hashes
-        self.gone |= {hash for hash in hashes if not any(self._holds(machine, hash) for machine in self._world.machines)}
+        machines = self._world.machines
+        self.gone |= {hash for hash in hashes if not any(self._holds(machine, hash) for machine in machines)}
 
     @staticmethod
     def _holds(machine: Machine, hash: bytes) -> bool:
@@ -89,7 +90,7 @@ class Book:
             store.close()
         return row is not None
 
-    # -- in the end --------------------------------------------------------------------------------------------------------
+    # -- in the end -------------------------------------------------------------------------------------------------
 
     def audit(self, wires: Wires, *, verified: int = 0) -> Oracle:
         """Hold the shop against all that; `verified`: how many machines are also looked at as `posline verify` does."""
@@ -105,7 +106,8 @@ class Book:
             else:
                 _check_statuses(machine, world.shop, oracles[root])
                 now = _reports(machine, world.shop)
-                unlike = [f"{one[:400]} and {other[:400]}" for one, other in zip(said[root], now) if one != other]
+                both = zip(said[root], now, strict=False)
+                unlike = [f"{one[:400]} and {other[:400]}" for one, other in both if one != other]
                 assert now == said[root], f"{machine.name} holds the same and says otherwise: {unlike}"
         oracle = oracles[parts[0][0].running.root()]
         outside = {hash for part in parts[1:] for machine in part for hash in _held(machine)}
@@ -170,7 +172,8 @@ class Book:
                 alone = element.run in back or element.till in silent or place[1] in oracle.members.accepted
                 assert alone or element.till in thieves, f"a forged sale counts: {element.raw!r}"
             elif element.till not in thieves:
-                assert element.body["total"] in self.tried.get(element.id, ()), f"a sale that nobody rang: {element.raw!r}"
+                rung = self.tried.get(element.id, ())
+                assert element.body["total"] in rung, f"a sale that nobody rang: {element.raw!r}"
 
     def _numbers(self, oracle: Oracle) -> None:
         """No till's numbers have a gap or a number twice."""

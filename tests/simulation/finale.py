@@ -50,10 +50,10 @@ def finish(world: World, traits: tuple[str, ...], chance: random.Random) -> None
 def _calm(world: World, joined: list[tuple[Machine, Machine]], chance: random.Random) -> None:
     """Nothing goes wrong any more: no line breaks, and whatever is sold is soon on a second disk."""
     lines = list(world.lines)
-    for _ in range(chance.choice((10, 40))):
+    for n in range(chance.choice((10, 40))):
         ACTIONS[chance.choice(CALM)].run(world, random.Random(chance.getrandbits(32)))
         world.pass_s(0.1)
-        if chance.random() < 0.3:
+        if n % 4 == 3:  # or a line would be silent for long
             world.drain()
     for _ in range(20):  # longer than any silence that is borne
         world.drain()

@@ -135,7 +135,7 @@ def forge_act(world: World, chance: random.Random) -> None:
 
 @action(3, "hostile")
 def squat(world: World, chance: random.Random) -> None:
-    """Something of its own under the client id and clock that a till will use next, so that others take this for that."""
+    """Something of its own under the client id and clock that a till uses next, so that others take this for that."""
     thief, seen = _victims(world, chance, "sale", "run")
     if not seen:
         return

@@ -1,4 +1,4 @@
-"""What happens to a shop by itself: commits, messages, time; and what goes wrong with its machines, lines and clocks."""
+"""What happens to a shop by itself: commits, messages, time; and what goes wrong with machines, lines and clocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__: list[str] = []
 
 DAY_MS = 86_400_000
 
-# -- commits and processes -----------------------------------------------------------------------------------------------
+# -- commits and processes ------------------------------------------------------------------------------------------
 
 
 @action(22)
@@ -104,7 +104,7 @@ def upgrade(world: World, chance: random.Random) -> None:
         world.did("an upgrade")
 
 
-# -- disks ---------------------------------------------------------------------------------------------------------------
+# -- disks ---------------------------------------------------------------------------------------------------------
 
 
 @action(1.12, "disks")
@@ -176,8 +176,8 @@ def _content(store: Store) -> list[list[tuple[object, ...]]]:
     return [
         store.read.execute(query).fetchall()
         for query in (
-            "SELECT n, hash, id, kind, author, run, seq, prev, day, number, amount, vouched, status, kept, raw FROM entry"
-            " ORDER BY n",
+            "SELECT n, hash, id, kind, author, run, seq, prev, day, number, amount, vouched, status, kept, raw"
+            " FROM entry ORDER BY n",
             "SELECT document, n, before, after, data FROM log ORDER BY document, n",
             "SELECT key, name, n, count, sum FROM document ORDER BY key",
         )
@@ -207,7 +207,7 @@ def _noticed(world: World, machine: Machine, before: object) -> str:
         store.close()
 
 
-# -- lines ---------------------------------------------------------------------------------------------------------------
+# -- lines ---------------------------------------------------------------------------------------------------------
 
 
 @action(45)
@@ -323,7 +323,7 @@ def noise(world: World, chance: random.Random) -> None:
             world.did("noise")
 
 
-# -- time ----------------------------------------------------------------------------------------------------------------
+# -- time ----------------------------------------------------------------------------------------------------------
 
 
 @action(9)
@@ -348,7 +348,7 @@ def wrong_clock(world: World, chance: random.Random) -> None:
         world.did("a wrong clock")
 
 
-# -- in between ----------------------------------------------------------------------------------------------------------
+# -- in between ----------------------------------------------------------------------------------------------------
 
 
 @action(0.8)

@@ -37,7 +37,7 @@ class Oracle:
         self.kept: dict[Place, str | None] = {}
         self._judge()
 
-    # -- statuses --------------------------------------------------------------------------------------------------------
+    # -- statuses ---------------------------------------------------------------------------------------------------
 
     def _judge(self) -> None:
         members = self.members
@@ -164,7 +164,7 @@ class Oracle:
         """Where what counts lies, of these kinds."""
         return [p for p, status in self.status.items() if status == COUNTED and self.elements[p].kind in kinds]
 
-    # -- edits and days --------------------------------------------------------------------------------------------------
+    # -- edits and days ---------------------------------------------------------------------------------------------
 
     def _current(self, edits: list[tuple[Element, Any]]) -> tuple[Any, int]:
         """(value of the edit that is current, how many others stand beside it); each edit is (element, value)."""
@@ -315,7 +315,7 @@ class Oracle:
             "unvouched": (len(unvouched), sum(e.body["total"] for e in unvouched)),
         }
 
-    # -- for people --------------------------------------------------------------------------------------------------------
+    # -- for people -------------------------------------------------------------------------------------------------
 
     def verdicts(self) -> dict[tuple[str, bytes], tuple[str, bool, bytes | None]]:
         """(status, vouched, duplicate of) of each element, by (document, hash)."""

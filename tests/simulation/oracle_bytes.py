@@ -1,11 +1,12 @@
-"""What one element is by its bytes alone: whose, where in its chain, and what is wrong with it. By docs/protocol.md, "The
-entry" and "Money", read once more from the JSON; shares no code with the product.
+"""What one element is by its bytes alone: whose, where in its chain, and what is wrong with it. By docs/protocol.md,
+"The entry" and "Money", read once more from the JSON; shares no code with the product.
 
 Kinds that the simulator's people and forgers never write (`filing`) are taken as they are.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime
 import hashlib
 import json
@@ -206,8 +207,6 @@ def _signature(element: Element) -> None:
         signature = unbase64(sig)
     except ValueError:
         raise Wrong("signature") from None
-    import base64
-
     need(base64.urlsafe_b64encode(signature).decode().rstrip("=") == sig, "signature")
     element.signature = signature
     element.message = b"posline-v1\0" + element.raw[: -len(tail)]
@@ -221,7 +220,7 @@ def _home(element: Element) -> None:
         need(element.kind in HOME.get(sort, ()), "another document")
 
 
-# -- the fields of each kind -------------------------------------------------------------------------------------------
+# -- the fields of each kind ---------------------------------------------------------------------------------------
 
 
 def _text(value: Any, least: int = 1) -> bool:

@@ -130,7 +130,7 @@ class _Court:
         values = list(seen.values()) if isinstance(seen, dict) else []
         return [h for h in values if isinstance(h, str) and len(h) == 64 and set(h) <= set("0123456789abcdef")]
 
-    # -- keys --------------------------------------------------------------------------------------------------------
+    # -- keys -------------------------------------------------------------------------------------------------------
 
     def _rotated(self, author: str, changes: list[Any]) -> tuple[list[tuple[int, bytes]], set[str]]:
         keys, good = [(0, unbase64(self.first[author]))], set()
@@ -154,7 +154,7 @@ class _Court:
         keys, _ = self._rotated(act.till, changes)
         return any(verified(key, act.signature, act.message) for _, key in keys)
 
-    # -- what an act needs ---------------------------------------------------------------------------------------------
+    # -- what an act needs ------------------------------------------------------------------------------------------
 
     @staticmethod
     def _subject(act: Any) -> str:
@@ -207,7 +207,7 @@ class _Court:
             return True
         return any(a.kind == "accept" and a.hash in sure and element.hash in a.body["entries"] for a in self.acts)
 
-    # -- which stand -----------------------------------------------------------------------------------------------------
+    # -- which stand ------------------------------------------------------------------------------------------------
 
     def _derive(self, taken: set[str]) -> set[str]:
         """What stands if just `taken` speak against anything."""
@@ -263,7 +263,7 @@ class _Court:
                     on.add(a.hash)
         return on
 
-    # -- the answer --------------------------------------------------------------------------------------------------------
+    # -- the answer -------------------------------------------------------------------------------------------------
 
     def sit(self) -> None:
         """Fill in the answer."""

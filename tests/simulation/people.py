@@ -41,7 +41,7 @@ def _write(world: World, machine: Machine, kind: str, fields: dict[str, Any], **
         world.did(kind)
 
 
-# -- selling -------------------------------------------------------------------------------------------------------------
+# -- selling -------------------------------------------------------------------------------------------------------
 
 
 def goods(chance: random.Random) -> dict[str, Any]:
@@ -198,9 +198,9 @@ def park(world: World, chance: random.Random) -> None:
 @action(1.5)
 def open_shift(world: World, chance: random.Random) -> None:
     """A drawer is opened."""
-    if (machine := seller(world, chance)) is not None:
-        if _shifts(world, machine).open(machine.running.staged) is None:
-            _write(world, machine, "shift opened", {"float": 100})
+    machine = seller(world, chance)
+    if machine is not None and _shifts(world, machine).open(machine.running.staged) is None:
+        _write(world, machine, "shift opened", {"float": 100})
 
 
 @action(3)
@@ -273,7 +273,7 @@ def say_something_new(world: World, chance: random.Random) -> None:
         _write(world, machine, "loyalty", {"points": chance.randint(1, 9), "deep": {"er": [1, "2"]}})
 
 
-# -- who belongs to the shop -----------------------------------------------------------------------------------------------
+# -- who belongs to the shop ---------------------------------------------------------------------------------------
 
 
 def _in_charge(world: World, chance: random.Random) -> Machine | None:
@@ -338,7 +338,8 @@ def admit_again(world: World, chance: random.Random) -> None:
     if removed:
         who = chance.choice(removed)
         first = authority.keys[who][0][1]
-        fields = {"key": text_key(first), "label": f"B{chance.randrange(9)}", "role": chance.choice(("manager", "till"))}
+        role = chance.choice(("manager", "till"))
+        fields = {"key": text_key(first), "label": f"B{chance.randrange(9)}", "role": role}
         _act(world, machine, "member", fields)
         world.did("admitted again")
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from tests.simulation import _source  # noqa: F401
 from tests.simulation.schedule import Outcome, Schedule, draw, run, shrink
 
 __all__ = ["Tally", "main"]
@@ -71,7 +72,8 @@ class Tally:
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and do it; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="simulate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    how = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(prog="simulate", description=__doc__, formatter_class=how)
     parser.add_argument("--hours", type=float, default=0.0)
     parser.add_argument("--minutes", type=float, default=0.0)
     parser.add_argument("--workers", type=int, default=1)
@@ -79,13 +81,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--schedule", type=Path, help="replay what stands in this file")
     parser.add_argument("--shrink", type=float, default=60.0, help="seconds to make a failing schedule shorter")
+    parser.add_argument("--stop", action="store_true", help="stop at the first that fails, and leave it as it is")
     asked = parser.parse_args(arguments)
     if asked.seed is not None or asked.schedule is not None:
         schedule = draw(asked.seed) if asked.schedule is None else Schedule.from_json(asked.schedule.read_text())
         return 1 if _one(schedule, asked.shrink if asked.schedule is None else 0.0) else 0
     seconds = asked.hours * 3600 + asked.minutes * 60 or 60.0
     first = asked.first if asked.first is not None else secrets.randbelow(10**9)
-    tally = simulate(first, seconds, asked.workers, asked.shrink)
+    tally = simulate(first, seconds, asked.workers, asked.shrink, stop=asked.stop)
     return 1 if tally.failures else 0
 
 
@@ -112,7 +115,9 @@ def _tell(schedule: Schedule, outcome: Outcome, shrink_s: float) -> None:
     print(f"  replay: python -m tests.simulation.simulate --schedule {file}", flush=True)
 
 
-def _work(first: int, stride: int, until: float, shrink_s: float, tallies: multiprocessing.Queue[Tally]) -> None:
+def _work(
+    first: int, stride: int, until: float, shrink_s: float, stop: bool, tallies: multiprocessing.Queue[Tally]
+) -> None:
     """Run every `stride`th seed from `first` on."""
     seed, tally, told_s = first, Tally(), time.time()
     while time.time() < until:
@@ -120,7 +125,9 @@ def _work(first: int, stride: int, until: float, shrink_s: float, tallies: multi
         outcome = run(schedule)
         tally.add(outcome)
         if outcome.failure is not None:
-            _tell(schedule, outcome, shrink_s)
+            _tell(schedule, outcome, 0.0 if stop else shrink_s)
+            if stop:
+                break
         if time.time() - told_s > BATCH_S:
             tallies.put(tally)
             tally, told_s = Tally(), time.time()
@@ -128,14 +135,14 @@ def _work(first: int, stride: int, until: float, shrink_s: float, tallies: multi
     tallies.put(tally)
 
 
-def simulate(first: int, seconds: float, workers: int, shrink_s: float) -> Tally:
+def simulate(first: int, seconds: float, workers: int, shrink_s: float, *, stop: bool = False) -> Tally:
     """Run seeds from `first` on in `workers` processes for so long; says each minute how far it is."""
     print(f"seeds from {first} on, {workers} at a time, for {seconds / 60:.0f} minutes", flush=True)
     began = time.time()
     spawn = multiprocessing.get_context("spawn")
     tallies: multiprocessing.Queue[Tally] = spawn.Queue()
     running = [
-        spawn.Process(target=_work, args=(first + n, workers, began + seconds, shrink_s, tallies))
+        spawn.Process(target=_work, args=(first + n, workers, began + seconds, shrink_s, stop, tallies))
         for n in range(workers)
     ]
     for worker in running:

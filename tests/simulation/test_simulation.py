@@ -6,6 +6,7 @@ What a run is held against is in tests/simulation/book.py and oracle.py.
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
 from collections import Counter
@@ -43,18 +44,19 @@ def test_what_is_drawn_really_happens() -> None:
     done: Counter[str] = Counter()
     traits = ("disks", "members", "skew", "hostile")
     for seed in range(6):
-        drawn = draw(seed)
-        names = [name for name in sorted(ACTIONS) for _ in range(3)]
-        steps = tuple((name, seed * 1000 + n) for n, name in enumerate(["sell", "sell", "flow", *names, *names]))
-        outcome = run(Schedule(drawn.seed, 3, 1, traits, steps))
+        chance = random.Random(seed)
+        names = [name for name in sorted(ACTIONS) for _ in range(2)]
+        chance.shuffle(names)
+        steps = tuple((name, chance.getrandbits(32)) for name in ["sell", "sell", "flow", "copy_disk", *names])
+        outcome = run(Schedule(seed, 3, 1, traits, steps))
         assert outcome.failure is None, f"{seed}: {outcome.where}: {outcome.failure}"
         done.update(outcome.done)
     wanted = {
-        "sale", "a sale answered again", "a sale rung twice", "refund", "void", "cash", "payment", "stock", "hold",
+        "sale", "a sale rung twice", "refund", "void", "cash", "payment", "stock", "hold",
         "shift opened", "shift closed", "day closed", "setting", "products", "redate", "loyalty", "member", "remove",
         "role", "key", "recovered", "restored", "a disk put back", "a disk copied and run twice",
         "a running machine copied", "an upgrade", "disk full", "a slow disk", "power cut", "power cut in a checkpoint",
-        "a wrong clock", "hours", "a cut", "a message in part", "a garbled message", "a line in one direction only",
+        "a wrong clock", "hours", "a cut", "a garbled message", "a line in one direction only",
         "a squatted client id", "a squatted id", "a lie of what is held", "a lie of digests", "repairs without end",
         "a flood", "a forged remove", "a forged role", "a look", "told of a sale", "told of a shift closed",
     }  # fmt: skip

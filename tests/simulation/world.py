@@ -140,7 +140,9 @@ def take_shop(source: Store, shop: str, target: Store) -> None:
 class World:
     """The shop. Whoever acts on it brings the randomness along, so that a step does the same whatever was before."""
 
-    def __init__(self, folder: Path, seed: int, *, tills: int, relays: int, hostile: bool = False, old: int = 0) -> None:
+    def __init__(
+        self, folder: Path, seed: int, *, tills: int, relays: int, hostile: bool = False, old: int = 0
+    ) -> None:
         self.folder, self.seed = folder, seed
         self.now = 0.0
         self.machines: list[Machine] = []
@@ -182,7 +184,7 @@ class World:
         """While this machine's program runs: what its version knows."""
         return as_version(OLD_RULES) if machine.old else TODAY
 
-    # -- processes -----------------------------------------------------------------------------------------------------
+    # -- processes --------------------------------------------------------------------------------------------------
 
     def boot(self, machine: Machine, *, draws: str = "") -> None:
         """Start a process on a machine's disk. Two with equal `draws` are one process that was copied as it ran."""
@@ -249,7 +251,7 @@ class World:
         machine.store = machine.replica = machine.hub = None
         machine.asked.clear()
 
-    # -- commits -------------------------------------------------------------------------------------------------------
+    # -- commits ----------------------------------------------------------------------------------------------------
 
     def commit(self, machine: Machine, most: int = 512) -> None:
         """Commit some of what is staged and tell everybody; or tell them of what the slow disk has taken meanwhile."""
@@ -345,7 +347,7 @@ class World:
             assert hashes_on(machine.disk) == held, f"{machine.name} lost something as its log was tidied up"
             self.did("power cut in a checkpoint")
 
-    # -- disks ---------------------------------------------------------------------------------------------------------
+    # -- disks ------------------------------------------------------------------------------------------------------
 
     def snapshot(self, machine: Machine) -> None:
         """A copy of a machine's whole disk, its key too, while its process runs."""
@@ -390,7 +392,7 @@ class World:
             if not each.up:
                 self.boot(each, draws=draws)
 
-    # -- lines ---------------------------------------------------------------------------------------------------------
+    # -- lines ------------------------------------------------------------------------------------------------------
 
     def connect(self, dialler: Machine, listener: Machine, delay_s: float = 0.0) -> None:
         """A connection comes up."""
@@ -450,7 +452,7 @@ class World:
             if line in self.lines:
                 self.cut(line)
 
-    # -- time ----------------------------------------------------------------------------------------------------------
+    # -- time -------------------------------------------------------------------------------------------------------
 
     def pass_s(self, seconds: float) -> None:
         """Time goes by for everybody."""
@@ -482,7 +484,7 @@ class World:
                 return moved
         raise AssertionError("the shop never falls silent")
 
-    # -- after all that ------------------------------------------------------------------------------------------------
+    # -- after all that ---------------------------------------------------------------------------------------------
 
     def heal(self, wires: Sequence[tuple[Machine, Machine]]) -> None:
         """Every process runs, in today's version, every line of `wires` is up, and the shop is left alone until it has
