@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench proof style types docs node hosts browser clean
+.PHONY: help run demo test bench proof simulate style types docs node hosts browser clean
 
 help:
 	@echo 'make run     a shop on this machine: one till, one relay; runs until Ctrl-C'
@@ -16,6 +16,7 @@ help:
 	@echo 'make test    set up everything, check style and types, run all tests'
 	@echo 'make bench   run the benchmarks and write benchmarks/results.md'
 	@echo 'make proof   the random tests at length'
+	@echo 'make simulate HOURS=n   the whole shop in one thread, seed after seed, with whatever may go wrong'
 	@echo 'make style   ruff; make types  mypy; make docs  write the pages made from the code; make clean  remove what was built'
 
 run: $(VENV)/.base
@@ -32,6 +33,10 @@ test: style types node hosts browser
 proof: $(VENV)/.dev node hosts browser
 	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/page/test_lost.py tests/till/fiscal/test_three_tills.py
 	POSLINE_PROOF=1 $(BIN)/python -m pytest -s tests/network
+
+HOURS ?= 1
+simulate: $(VENV)/.dev
+	$(BIN)/python -m tests.simulation.simulate --hours $(HOURS) --workers $(WORKERS)
 
 bench: $(VENV)/.bench browser
 	$(BIN)/python -m benchmarks.run

@@ -137,11 +137,12 @@ class Replica(Committed):
 
     @property
     def label(self) -> str:
-        """The label on this till's receipts, as its membership or a later setting says."""
+        """The label on this till's receipts, as its membership or a later setting says. A till whose admission came to
+        nothing, since who admitted it was removed, sells on all the same."""
         if self.author is None or self._label:
             return self._label
         member = self.store.authority(self.shop).everyone.get(self.author.id)
-        return member.label if member is not None else ""
+        return member.label if member is not None else self.author.id[:6].upper()
 
     def relabel(self, label: str) -> None:
         """Use another label from the next run on."""
@@ -191,10 +192,9 @@ class Replica(Committed):
     def _begin_run(self, reading: Reading, day: str) -> None:
         """Start a run behind the last entry that this disk wrote; its signature vouches for what went before. Its
         numbers go on behind what others wrote under this name and is vouched for; inside a run they never jump."""
-        written = self.store.written(self.shop, self.author.id) if self.author is not None else None
-        if written is not None:
-            self._seq = max(self._seq, written.foreign_seq)
-            self._number = max(self._number, written.foreign_number)
+        if self.author is not None:
+            seq, number = self.store.written_elsewhere(self.shop, self.author.id)
+            self._seq, self._number = max(self._seq, seq), max(self._number, number)
         if self.unsure:  # to go on from what is here would cut off what is not, and that may have been confirmed
             self._last, self.unsure = None, False
         last = self._last

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from posline.core.entry import decode
+from posline.core.numbers import valid_label
 from posline.core.status import Status
 from posline.core.update import read_update
 from posline.errors import DiskFull, Refused
@@ -16,7 +17,7 @@ from posline.storage.records import Mark
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.storage.verify import verify
-from tests.kit import DAY, JOURNAL, StillTime, commit, founded, joined, key_of, sale, send
+from tests.kit import DAY, JOURNAL, StillTime, commit, founded, joined, key_of, sale, send, text_key
 
 
 def reopened(replica: Replica, path: Path, seed: str = "again", time: StillTime | None = None) -> Replica:
@@ -414,3 +415,43 @@ def test_a_store_that_makes_up_what_it_holds_fills_no_disk() -> None:
     till.store.commit([])
     (kept,) = till.store.read.execute("SELECT count(*) FROM have WHERE store = ?", (liar,)).fetchone()
     assert kept == UNHEARD_RUNS_MAX + 1, "and what it says of runs that are here is still heard"
+
+
+def test_a_till_whose_admission_came_to_nothing_sells_on() -> None:
+    first = founded()
+    second = joined(first, "be")
+    send(first, second)
+    second.write("member", {"key": text_key(key_of("jim").public), "label": "J", "role": "manager"}, document="shop")
+    commit(second)
+    third = Replica(
+        Store.open(":memory:"), first.shop, author=key_of("jim"), clock=StillTime().clock(), random=random.Random(3),
+        documents=True,
+    )  # fmt: skip
+    send(second, third)
+    first.write("remove", {"member": second.store_id, "points": []}, document="shop")  # it has not heard of the third
+    commit(first)
+    send(first, third)
+    assert third.store_id not in third.store.authority(first.shop).everyone
+    rung = third.write("sale", sale()).entries[0]
+    commit(third)
+    assert rung.fault is None and valid_label(str(rung.body["label"]))
+
+
+def test_a_till_with_an_empty_disk_counts_on_behind_what_the_others_have_of_it() -> None:
+    first = founded()
+    second = joined(first, "be")
+    send(first, second)
+    for _ in range(3):
+        second.write("sale", sale())
+    second.write("seal", {})
+    commit(second)
+    send(second, first)
+    again = Replica(
+        Store.open(":memory:"), first.shop, author=key_of("be"), clock=StillTime().clock(), random=random.Random(4),
+        documents=True,
+    )  # fmt: skip
+    send(first, again)
+    rung = again.write("sale", sale()).entries[0]
+    commit(again)
+    assert (rung.seq, rung.number) == (7, 4), "a run, three sales and a seal, a run"
+    assert Reports(again.store, first.shop, here="").forks() == []

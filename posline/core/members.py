@@ -293,6 +293,7 @@ class _Acts:
         self._past_at = {act.place: act.past for act in self.acts}
         self._about_bits = {who: _as_bits(acts) for who, acts in self._about.items()}
         self._revoking_bits = {who: _as_bits(acts) for who, acts in self._revoking.items()}
+        self._removing_bits = {who: _as_bits(a for a in acts if a.role is None) for who, acts in self._revoking.items()}
         self._gives: dict[tuple[str, Role], int] = defaultdict(int)
         for act in self.acts:
             if act.role is not None:
@@ -344,10 +345,11 @@ class _Acts:
 
     def _in_time(self, act: _Act, sure: int, taken: int) -> bool:
         """Whether no removal or demotion of its author that it had not seen takes effect on it."""
-        return self._timely(act.entry, act.place, act.past, sure, taken)
+        against = self._revoking_bits.get(act.entry.till, 0)
+        return self._timely(act.entry, act.place, act.past, against, sure, taken)
 
-    def _timely(self, entry: Entry, place: int, past: int, sure: int, taken: int) -> bool:
-        unseen = self._revoking_bits.get(entry.till, 0) & ~past & ~(1 << place)
+    def _timely(self, entry: Entry, place: int, past: int, against: int, sure: int, taken: int) -> bool:
+        unseen = against & ~past & ~(1 << place)
         if all(self._past_at[d] >> place & 1 for d in _bits(unseen & taken)):
             return True
         if any(self._past_at[d] >> place & 1 for d in _bits(unseen & sure)):
@@ -474,10 +476,11 @@ class _Acts:
     def _keys(
         self, who: str, sure: int, taken: int, late: dict[bytes, str]
     ) -> tuple[list[tuple[int, bytes]], set[bytes]]:
-        """An author's keys and the entries that brought them; those beyond its removal are put among the late ones."""
-        changes = []
+        """An author's keys and the entries that brought them; those beyond its removal are put among the late ones. Who
+        is demoted keeps what it sells, and so its new key."""
+        changes, against = [], self._removing_bits.get(who, 0)
         for change in self._changes.get(who, ()):
-            if self._timely(change, self._places[change.hash], self._pasts[change.hash], sure, taken):
+            if self._timely(change, self._places[change.hash], self._pasts[change.hash], against, sure, taken):
                 changes.append(change)
             else:
                 late[change.hash] = LATE

@@ -134,7 +134,10 @@ def is_full(error: BaseException) -> bool:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether `error` says that the file is not what SQLite wrote: a page is wrong, or it is no database at all."""
+    """Whether `error` says that the file is not what SQLite wrote: a page is wrong, or it is no database at all. SQLite
+    names what is damaged by the bytes that stand there, which need be no text."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     return is_altered(error) or _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 

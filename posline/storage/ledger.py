@@ -485,7 +485,7 @@ class Ledger:
                 self._set(take, n, status, wanted[0], wanted[1], kept=wanted[2])
         if differ:
             self._db.execute("INSERT OR IGNORE INTO conflict (shop, id) VALUES (?, ?)", (take.shop, id))
-        elif len(rows) != 1:
+        else:
             self._db.execute("DELETE FROM conflict WHERE shop = ? AND id = ?", (take.shop, id))
 
     def _set(

@@ -54,8 +54,6 @@ class Store:
         self.path = path
         self._db = writer
         self.read = read
-        self._shops: dict[str, int] = {}
-        self._documents: dict[tuple[int, str], int] = {}
         self._heads: dict[tuple[str, str], Head] = {}
         self._digests: dict[tuple[int, int, str], tuple[int, int]] = {}
         self._authorities: dict[str, tuple[int, Shop]] = {}
@@ -64,10 +62,7 @@ class Store:
         self._frames = 0  # of the write-ahead log, about
         self._notes: dict[str, Any] = {}
         self._haves: dict[tuple[str, str, int, str], Mark] = {}  # shop, author, run, store
-        for key, id in writer.execute("SELECT key, id FROM shop"):
-            self._shops[id] = key
-        for shop, key, name in writer.execute("SELECT shop, key, name FROM document"):
-            self._documents[shop, name] = key
+        self._take_names()
 
     @classmethod
     def open(cls, path: Path | str, *, feed: bool = False) -> Store:
@@ -84,7 +79,7 @@ class Store:
             Effects(writer).bring_up_to_date()
             writer.execute("PRAGMA wal_autocheckpoint=0")  # see `_checkpoint`
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
-        except Error as error:
+        except (Error, UnicodeDecodeError) as error:  # SQLite names what is damaged by the bytes that stand there
             raise failure(error, name) from error
 
     def close(self) -> None:
@@ -309,10 +304,12 @@ class Store:
         """After a rollback: drop whatever memory may be ahead of the disk."""
         self._ledger.forget()
         self._digests.clear()
+        self._take_names()
+
+    def _take_names(self) -> None:
         self._shops = dict(self._db.execute("SELECT id, key FROM shop").fetchall())
-        self._documents = {
-            (shop, name): key for shop, key, name in self._db.execute("SELECT shop, key, name FROM document")
-        }
+        documents = self._db.execute("SELECT shop, name, key FROM document")
+        self._documents = {(shop, name): key for shop, name, key in documents}
 
     def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
         key = self._shop(shop)
@@ -447,11 +444,19 @@ class Store:
 
     def written(self, shop: str, author: str) -> Written | None:
         """What this disk wrote last as `author`; None when nothing."""
-        row = self.read.execute(
-            "SELECT run, seq, hash, number, foreign_seq, foreign_number FROM mark WHERE shop = ? AND author = ?",
-            (self._shops.get(shop), author),
-        ).fetchone()
+        query = "SELECT run, seq, hash, number, foreign_seq, foreign_number FROM mark WHERE shop = ? AND author = ?"
+        row = self.read.execute(query, (self._shops.get(shop), author)).fetchone()
         return None if row is None else Written(*row)
+
+    def written_elsewhere(self, shop: str, author: str) -> tuple[int, int]:
+        """The highest number, and the highest of a receipt, that is vouched for under this name and that this disk did
+        not write. A disk that has written nothing keeps no mark of them: it may be an empty one under an old key."""
+        written = self.written(shop, author)
+        if written is not None:
+            return written.foreign_seq, written.foreign_number
+        query = "SELECT coalesce(max(seq), 0), coalesce(max(number), 0) FROM entry WHERE shop = ? AND author = ?"
+        seq, number = self.read.execute(query + " AND vouched = 1", (self._shops.get(shop), author)).fetchone()
+        return seq, number
 
     def has_run(self, shop: str, author: str, run: int) -> bool:
         """Whether anything of a run is here."""
@@ -526,9 +531,8 @@ class Store:
     def _document(self, shop: int, name: str) -> int:
         key = self._documents.get((shop, name))
         if key is None:
-            key = self._db.execute("SELECT coalesce(max(key), 0) + 1 FROM document WHERE shop = ?", (shop,)).fetchone()[
-                0
-            ]
+            next_key = "SELECT coalesce(max(key), 0) + 1 FROM document WHERE shop = ?"
+            key = self._db.execute(next_key, (shop,)).fetchone()[0]
             self._db.execute(
                 "INSERT INTO document (shop, key, name, n, count, sum) VALUES (?,?,?,0,0,?)",
                 (shop, key, name, bytes(32)),

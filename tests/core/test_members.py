@@ -219,6 +219,18 @@ def test_a_new_key_counts_from_its_entry_on_and_the_author_stays_the_same() -> N
     assert answer[before.hash].vouched
 
 
+def test_a_till_that_changed_its_key_as_somebody_made_it_a_till_sells_and_links_on() -> None:
+    shop, a, b, c = trio()
+    demotion = a.set_role(b, "till")  # neither has heard of the other's act
+    change = b.rotate()
+    run, sale = b.begin(), b.sale()
+    found = shop_as(shop, a, b, c)
+    assert {demotion.hash, change.hash} <= found.acts and found.members[b.id].role is Role.TILL
+    assert found.key_of(b.id) == b.key.public, "a link shows the new key"
+    answer = verdicts(shop, all_entries(a, b, c))
+    assert {answer[e.hash].status for e in (change, run, sale)} == {Status.COUNTED}
+
+
 def test_a_new_key_needs_the_old_ones_signature_and_its_own_proof() -> None:
     shop, a, b, c = trio()
     thief = b.twin()

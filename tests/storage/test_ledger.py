@@ -98,6 +98,22 @@ def test_one_id_at_two_tills_with_other_content_counts_twice_with_an_alarm() -> 
     assert [alarm["kind"] for alarm in Reports(store, shop, here="").alarms()] == ["conflict"]
 
 
+def test_an_id_is_in_no_conflict_any_more_once_its_forgery_does_not_count() -> None:
+    a, b = Writer("alif"), Writer("be")
+    shop = shop_of(a, b)
+    sale = b.sale()
+    forged = b.twin().sale(900, id=sale.id)  # behind the sale, and unsigned as yet: nobody can tell
+    seal = b.seal()
+    before = [*(e for e in all_entries(a, b) if e not in (sale, seal)), sale, forged]
+    alarms = []
+    for batches in ([before, [seal]], [[*before, seal]]):
+        store = Store.open(":memory:")
+        take(store, shop, batches)
+        alarms.append([alarm["kind"] for alarm in Reports(store, shop, here="").alarms()])
+        store.close()
+    assert alarms == [["disputed"], ["disputed"]]
+
+
 def test_a_forged_entry_with_a_used_number_before_the_seal_disputes_and_falls_with_it() -> None:
     a = Writer("alif")
     shop = shop_of(a)

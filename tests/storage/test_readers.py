@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from posline.errors import FolderDamaged
 from posline.storage.connection import Error
 from posline.storage.reports import Reports
 from posline.storage.store import Store
@@ -39,3 +40,11 @@ def test_a_read_under_way_in_another_thread_hides_no_commit(tmp_path: Path) -> N
     store.close()
     with pytest.raises(Error):
         store.read.execute("SELECT 1")
+
+
+def test_a_file_whose_table_names_rotted_is_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "posline.db"
+    Store.open(path).close()
+    path.write_bytes(path.read_bytes().replace(b"tablemetameta", b"table\xccetameta"))
+    with pytest.raises(FolderDamaged):
+        Store.open(path)

@@ -1,0 +1,280 @@
+"""The book that is kept apart: what people were told, what was forged, what was lost with its only disk; and the shop
+held against it, and against the independent checker, at the end.
+
+Converging is not surviving. So each sale, refund, void or close that somebody saw confirmed must count exactly once in
+the end, unless the rules leave it out: its only disk is gone, or its till was removed before it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from posline.storage.records import Staged
+from posline.storage.reports import Reports
+from posline.storage.store import Store
+from posline.storage.verify import verify
+from tests.kit import statuses
+from tests.simulation.oracle import Oracle, differences, shown
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Machine, World
+
+__all__ = ["MESSAGE_BYTES_MAX", "Book", "Told", "check_ledger"]
+
+MESSAGE_BYTES_MAX = 66 * 1024  # an update of 64 KiB and its frame
+UNTOLD = frozenset({"run", "seal", "redate", "founding", "member", "role", "remove", "accept", "key"})
+Wires = Sequence[tuple["Machine", "Machine"]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What somebody was told stands."""
+
+    kind: str
+    id: str
+    amount: int
+    author: str
+    machine: str
+
+
+class Book:
+    """What the shop is held against."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.told: dict[bytes, Told] = {}
+        self.tried: dict[str, dict[int, dict[str, Any]]] = {}  # sales: id -> total -> what was asked for
+        self.open: dict[str, dict[str, Any]] = {}  # sales that nobody saw confirmed yet
+        self.forged: set[bytes] = set()
+        self.went_back: set[bytes] = set()  # lay on a disk that was then lost, or put back to before them
+        self.gone: set[bytes] = set()  # of those, the ones that lay nowhere else
+
+    # -- while it goes on -------------------------------------------------------------------------------------------
+
+    def asks(self, id: str, fields: dict[str, Any]) -> None:
+        """Somebody wants a sale."""
+        self.tried.setdefault(id, {})[fields["total"]] = fields
+        self.open[id] = fields
+
+    def released(self, machine: Machine, staged: Staged, request: str | None) -> None:
+        """A commit stands, and whoever asked for it is told."""
+        if not staged.own or machine.hostile:
+            return
+        entry = staged.entries[0]
+        if entry.kind in UNTOLD:
+            return
+        self._world.did(f"told of a {entry.kind}")
+        self.confirm(machine, entry.hash, entry.kind, entry.id, entry.amount, entry.till)
+        if request is not None:
+            self.open.pop(request, None)
+
+    def confirm(self, machine: Machine, hash: bytes, kind: str, id: str, amount: int, author: str) -> None:
+        """Somebody sees it on a screen."""
+        self.told.setdefault(hash, Told(kind, id, amount, author, machine.name))
+
+    def lost(self, hashes: set[bytes]) -> None:
+        """A disk is gone, or was put back, and these with it."""
+        self.went_back |= hashes
+        machines = self._world.machines
+        self.gone |= {hash for hash in hashes if not any(self._holds(machine, hash) for machine in machines)}
+
+    @staticmethod
+    def _holds(machine: Machine, hash: bytes) -> bool:
+        store = machine.store or Store.open(machine.drive.path)
+        row = store.read.execute("SELECT 1 FROM entry WHERE hash = ?", (hash,)).fetchone()
+        if machine.store is None:
+            store.close()
+        return row is not None
+
+    # -- in the end -------------------------------------------------------------------------------------------------
+
+    def audit(self, wires: Wires, *, verified: int = 0) -> Oracle:
+        """Hold the shop against all that; `verified`: how many machines are also looked at as `posline verify` does."""
+        world = self._world
+        parts = world.parts(wires)
+        oracles: dict[str, Oracle] = {}
+        said: dict[str, list[str]] = {}
+        for machine in (machine for part in parts for machine in part):
+            root = machine.running.root()
+            if root not in oracles:
+                oracles[root] = check_ledger(machine, world.shop)
+                said[root] = _reports(machine, world.shop)
+            else:
+                _check_statuses(machine, world.shop, oracles[root])
+                now = _reports(machine, world.shop)
+                both = zip(said[root], now, strict=False)
+                unlike = [f"{one[:400]} and {other[:400]}" for one, other in both if one != other]
+                assert now == said[root], f"{machine.name} holds the same and says otherwise: {unlike}"
+        oracle = oracles[parts[0][0].running.root()]
+        outside = {hash for part in parts[1:] for machine in part for hash in _held(machine)}
+        self._confirmed(oracle, outside)
+        self._forgeries(oracle)
+        if not world.rewound and not world.twins:
+            self._numbers(oracle)
+            if not world.reshaped:
+                self.lights()
+        first = len(self.told)  # a different one in each run
+        for n in range(min(verified, len(world.machines))):
+            machine = world.machines[(first + n) % len(world.machines)]
+            for problem in verify(machine.disk, world.shop):
+                assert self._on_purpose(problem, oracles[machine.running.root()]), f"{machine.name}: {problem}"
+        assert world.watch.largest <= MESSAGE_BYTES_MAX
+        return oracle
+
+    def _confirmed(self, oracle: Oracle, outside: set[bytes]) -> None:
+        """Whatever somebody was told of counts once."""
+        at = {bytes.fromhex(hash): (document, hash) for document, hash in oracle.elements}
+        once: dict[tuple[str, str], int] = defaultdict(int)
+        for place, status in oracle.status.items():
+            if status == "counted":
+                element = oracle.elements[place]
+                once[element.id, element.content()] += 1
+        for hash, told in self.told.items():
+            place = at.get(hash)
+            if place is None:
+                assert hash in self.gone or hash in outside, f"what was confirmed is missing: {told}"
+                continue
+            status = oracle.status[place]
+            if status in ("counted", "duplicate"):
+                element = oracle.elements[place]
+                assert once[element.id, element.content()] == 1, f"what was confirmed counts not once: {told}"
+                continue
+            removed = told.author in oracle.members.ends or told.author not in oracle.members.keys
+            removed |= self._keyless(oracle, told.author)  # it was let in again by who had not heard of its new key
+            if status == "invalid" and removed:  # it changed its key after its removal, which nobody need believe
+                assert oracle.elements[place].signature and self._keyless(oracle, told.author), f"invalid: {told}"
+                continue
+            # the rules leave only these: what a removed till wrote beyond its removal, and the unsigned last sales of a
+            # disk that went back, which nobody can vouch for
+            left_out = removed or (hash in self.went_back and place not in oracle.vouched)
+            assert status in ("held", "disputed") and left_out, f"what was confirmed is {status}: {told}"
+
+    @staticmethod
+    def _keyless(oracle: Oracle, author: str) -> bool:
+        """Whether a change of an author's key is held."""
+        elements = oracle.elements.values()
+        return any(e.kind == "key" and e.till == author and e.hash in oracle.members.held for e in elements)
+
+    def _forgeries(self, oracle: Oracle) -> None:
+        """Nothing counts that nobody rang, and nothing that was forged."""
+        elements = oracle.elements
+        back = {element.run for (_, hash), element in elements.items() if bytes.fromhex(hash) in self.went_back}
+        silent = set(oracle.members.ends)
+        thieves = {machine.key.id for machine in self._world.machines if machine.hostile}
+        for place in oracle.counted("sale"):
+            element, hash = elements[place], bytes.fromhex(place[1])
+            if hash in self.forged:
+                # the tail of a run whose till never came back to it has nobody to tell the forged from the true
+                alone = element.run in back or element.till in silent or place[1] in oracle.members.accepted
+                assert alone or element.till in thieves, f"a forged sale counts: {element.raw!r}"
+            elif element.till not in thieves:
+                rung = self.tried.get(element.id, ())
+                assert element.body["total"] in rung, f"a sale that nobody rang: {element.raw!r}"
+
+    def _numbers(self, oracle: Oracle) -> None:
+        """No till's numbers have a gap or a number twice."""
+        if oracle.members.accepted & {hash.hex() for hash in self.forged}:
+            return  # a manager took a forger's word
+        for machine in self._world.machines:
+            if machine.writes and not machine.hostile and machine.key.id in oracle.members.now:
+                for numbers in oracle.numbers(machine.key.id):
+                    assert numbers == list(range(1, len(numbers) + 1)), f"{machine.name} numbers {numbers}"
+
+    def lights(self) -> None:
+        """Whoever is said to hold an entry has it on its disk. (A disk that went back takes more with it than it can
+        tell, until its next connection; and a thief may say what it likes of itself.)"""
+        world = self._world
+        honest = {machine.key.id: machine for machine in world.machines if not machine.hostile}
+        held = {who: _held(machine) for who, machine in honest.items() if machine.up}
+        for machine in world.machines:
+            if not machine.up or machine.old:
+                continue
+            rows = machine.disk.read.execute("SELECT DISTINCT author, run FROM entry WHERE author <> ''").fetchall()
+            for author, run in rows:
+                for store, mark in machine.disk.haves(world.shop, author, run).items():
+                    if store not in held:
+                        continue
+                    behind = {
+                        hash
+                        for (hash,) in machine.disk.read.execute(
+                            "SELECT hash FROM entry WHERE author = ? AND run = ? AND seq <= ? AND vouched = 1",
+                            (author, run, mark.seq),
+                        )
+                    }
+                    lacking = behind - held[store]
+                    assert not lacking, f"{machine.name} believes that {honest[store].name} holds what it does not"
+
+    def waiting(self) -> dict[str, int]:
+        """How many entries of each till no other device is known to hold."""
+        found = {}
+        for machine in self._world.machines:
+            if machine.writes:
+                books = Reports(machine.disk, self._world.shop, here=machine.key.id)
+                found[machine.name] = books.waiting(machine.key.id)
+        return found
+
+    def _on_purpose(self, problem: str, oracle: Oracle) -> bool:
+        """Whether what `posline verify` names is what was done to this shop."""
+        if "in the ledger and" in problem or "by the rules" in problem:
+            return False
+        for place, status in oracle.status.items():
+            if status in ("invalid", "held", "disputed"):
+                element = oracle.elements[place]
+                if (element.id if element.placed else place[1][:16]) in problem and status in problem:
+                    return True
+        gaps = "lacks" in problem and "number" in problem
+        world = self._world
+        apart = world.rewound or world.twins or world.reshaped or bool(self.forged)
+        return apart and ("went on twice" in problem or gaps)
+
+
+def check_ledger(machine: Machine, shop: str) -> Oracle:
+    """Hold one machine's ledger, days, settings and products against the independent checker, over just what it holds;
+    returns the checker's answer."""
+    rows = machine.disk.read.execute(
+        "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
+    ).fetchall()
+    oracle = Oracle(rows, shop)
+    _check_statuses(machine, shop, oracle)
+    reports = Reports(machine.disk, shop, here=machine.key.id)
+    days = oracle.days()
+    assert reports.days() == sorted(days), f"{machine.name} has the days {reports.days()}, by the rules {sorted(days)}"
+    for day, places in days.items():
+        unlike = differences(oracle.report(day, places), shown(reports.day(day)))
+        assert not unlike, f"{machine.name} reports {day} otherwise: {unlike[:600]}"
+    for name, value in oracle.settings().items():
+        assert reports.setting(name) == value, f"{machine.name} reads {reports.setting(name)} as {name}, not {value}"
+    for sku, product in oracle.products(reports.catalogue).items():
+        found = reports.product(sku)
+        assert found is not None, f"{machine.name} has no product {sku}"
+        assert found["price"] == product["price"], f"{machine.name} sells {sku} at {found['price']}"
+    return oracle
+
+
+def _check_statuses(machine: Machine, shop: str, oracle: Oracle) -> None:
+    ours = oracle.verdicts()
+    theirs = {place: (s.value, vouched, kept) for place, (s, vouched, kept) in statuses(machine.disk, shop).items()}
+    if ours != theirs:
+        wrong = sorted(place for place in ours.keys() | theirs.keys() if ours.get(place) != theirs.get(place))
+        place = wrong[0]
+        raise AssertionError(
+            f"{machine.name} judges {len(wrong)} of {len(ours)} elements otherwise, the first {place[0]}"
+            f" {place[1].hex()[:16]}: {theirs.get(place)}, by the rules {ours.get(place)}:"
+            f" {oracle.elements[place[0], place[1].hex()].raw[:300]!r}"
+        )
+
+
+def _reports(machine: Machine, shop: str) -> list[str]:
+    """All that a machine says of its days, and what it warns of."""
+    reports = Reports(machine.disk, shop, here="")
+    said = [json.dumps(reports.day(day), sort_keys=True) for day in reports.days()]
+    settings = json.dumps(reports.settings(""), sort_keys=True)
+    return [*said, settings, json.dumps(reports.products(), sort_keys=True), str(sorted(map(str, reports.alarms())))]
+
+
+def _held(machine: Machine) -> set[bytes]:
+    return {hash for (hash,) in machine.disk.read.execute("SELECT hash FROM entry")}

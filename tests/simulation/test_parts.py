@@ -1,0 +1,74 @@
+"""The simulator's own parts: the checker sees what is wrong, disks tear as disks do, failing schedules become short."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.kit import Writer, all_entries, shop_of
+from tests.simulation import schedule as schedules
+from tests.simulation.actions import ACTIONS, Action
+from tests.simulation.disk import BLOCK, Files, torn
+from tests.simulation.oracle import Oracle
+from tests.simulation.schedule import Schedule, draw, shrink
+from tests.simulation.world import World
+
+
+def test_the_checker_judges_by_the_rules() -> None:
+    a, b = Writer("alif"), Writer("be")
+    shop = shop_of(a, b)
+    first, second = a.sale(500), b.sale(700)
+    twin = b.sale(500, id=first.id)
+    forged = a.sale(900, seq=first.seq, prev=first.prev)
+    seal = a.seal()
+    oracle = Oracle([(e.document, e.raw) for e in [*all_entries(a, b), forged]], shop)
+    status = {e.hash.hex(): oracle.status[e.document, e.hash.hex()] for e in (first, second, twin, forged, seal)}
+    kept, dropped = (first, twin) if (a.id, first.run) < (b.id, twin.run) else (twin, first)
+    assert status[kept.hash.hex()] == "counted" and status[dropped.hash.hex()] == "duplicate"
+    assert status[second.hash.hex()] == status[seal.hash.hex()] == "counted" and status[forged.hash.hex()] == "disputed"
+    [(day, places)] = oracle.days().items()
+    report = oracle.report(day, places)
+    assert report["sales"] == (2, 1200) and report["disputed"] == [forged.hash.hex()]
+
+
+def test_the_checker_knows_a_wrong_signature_a_wrong_sum_and_a_removed_till() -> None:
+    a, b = Writer("alif"), Writer("be")
+    shop = shop_of(a, b)
+    sale = b.sale(500)
+    a.remove(b, sale)
+    late = b.sale(600)
+    broken = sale.raw.replace(b'"total":500', b'"total":501')
+    unsigned = b.entries[0].raw.replace(b'"label":"BE"', b'"label":"BX"')
+    oracle = Oracle(
+        [*((e.document, e.raw) for e in all_entries(a, b)), (sale.document, broken), (sale.document, unsigned)], shop
+    )
+    assert oracle.status[sale.document, sale.hash.hex()] == "counted"
+    assert oracle.status[late.document, late.hash.hex()] == "held"
+    wrong = sorted(e.raw for p, e in oracle.elements.items() if oracle.status[p] == "invalid")
+    assert wrong == sorted([broken, unsigned])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_torn_file_has_only_old_and_new_blocks(seed: int) -> None:
+    chance = random.Random(seed)
+    before, after = Files(b"m" * 4096, b"a" * 5000), Files(b"m" * 4096, b"a" * 5000 + b"b" * 7000)
+    left = torn(before, after, chance)
+    assert left.main == before.main and left.wal[:4608] == b"a" * 4608 and len(left.wal) <= len(after.wal)
+    for at in range(0, len(left.wal), BLOCK):
+        assert set(left.wal[at : at + BLOCK]) <= set(b"ab\0")
+
+
+def test_a_failing_schedule_becomes_as_short_as_what_it_fails_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_(world: World, chance: random.Random) -> None:
+        world.did("broken")
+        assert world.done["broken"] < 2, "it broke twice"
+
+    monkeypatch.setitem(ACTIONS, "break", Action("break", 0, "never", break_))
+    steps = [*draw(3).steps[:10], ("break", 1), *draw(3).steps[:10], ("break", 2), ("wait", 3)]
+    schedule = Schedule(3, 1, 0, (), tuple(steps))
+    outcome = schedules.run(schedule)
+    assert outcome.failure is not None
+    short = shrink(schedule, outcome.failure, seconds=30)
+    assert [name for name, _ in short.steps] == ["break", "break"]
+    assert Schedule.from_json(short.to_json()) == short

@@ -1,0 +1,81 @@
+"""A bounded share of the simulator at every change: fixed seeds, among which each action really happens, and a few
+minutes' worth of fresh ones in a proof. `make simulate HOURS=n` runs as many as there is time for.
+
+What a run is held against is in tests/simulation/book.py and oracle.py.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections import Counter
+
+import pytest
+
+from tests.proof import Note, share
+from tests.simulation.actions import ACTIONS
+from tests.simulation.schedule import Schedule, draw, run
+from tests.simulation.simulate import Tally
+
+FIRST, RUNS = 1, 120
+PARTS = 6  # so that they can be spread over processes
+MINUTES = share(0, 5)  # of fresh seeds
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_happens_all_agree_and_what_people_were_told_stands(part: int, note: Note) -> None:
+    tally = Tally()
+    for seed in range(FIRST + part, FIRST + RUNS, PARTS):
+        outcome = run(draw(seed))
+        tally.add(outcome)
+        why = f"{outcome.where}: {outcome.failure}; replay: python -m tests.simulation.simulate --seed {seed}"
+        assert outcome.failure is None, why
+    note(**tally.figures())
+
+
+def test_each_action_is_among_the_fixed_seeds() -> None:
+    found = Counter(name for seed in range(FIRST, FIRST + RUNS) for name, _ in draw(seed).steps)
+    assert set(found) == set(ACTIONS), f"never drawn: {sorted(set(ACTIONS) - set(found))}"
+
+
+def test_what_is_drawn_really_happens() -> None:
+    """An action may find nothing to act on; among some runs that are drawn for it, each comes to something."""
+    done: Counter[str] = Counter()
+    traits = ("disks", "members", "skew", "hostile")
+    for seed in range(6):
+        chance = random.Random(seed)
+        names = [name for name in sorted(ACTIONS) for _ in range(2)]
+        chance.shuffle(names)
+        steps = tuple((name, chance.getrandbits(32)) for name in ["sell", "sell", "flow", "copy_disk", *names])
+        outcome = run(Schedule(seed, 3, 1, traits, steps))
+        assert outcome.failure is None, f"{seed}: {outcome.where}: {outcome.failure}"
+        done.update(outcome.done)
+    wanted = {
+        "sale", "a sale rung twice", "refund", "void", "cash", "payment", "stock", "hold",
+        "shift opened", "shift closed", "day closed", "setting", "products", "redate", "loyalty", "member", "remove",
+        "role", "key", "recovered", "restored", "a disk put back", "a disk copied and run twice",
+        "a running machine copied", "an upgrade", "disk full", "a slow disk", "power cut", "power cut in a checkpoint",
+        "a wrong clock", "hours", "a cut", "a garbled message", "a line in one direction only",
+        "a squatted client id", "a squatted id", "a lie of what is held", "a lie of digests", "repairs without end",
+        "a flood", "a forged remove", "a forged role", "a look", "told of a sale", "told of a shift closed",
+    }  # fmt: skip
+    assert wanted <= set(done), f"never happened: {sorted(wanted - set(done))}"
+    assert any(what.startswith("rot, ") for what in done) and any(what.startswith("forged, ") for what in done)
+
+
+def test_a_seed_says_it_all() -> None:
+    once, again = run(draw(7)), run(draw(7))
+    assert (once.digest, once.messages, once.told, once.done) == (again.digest, again.messages, again.told, again.done)
+
+
+@pytest.mark.skipif(not MINUTES, reason="fresh seeds are for proofs")
+@pytest.mark.timeout(MINUTES * 60 + 600)
+def test_fresh_seeds(note: Note) -> None:
+    seed, until, tally = secrets.randbelow(10**9), time.monotonic() + MINUTES * 60, Tally()
+    while time.monotonic() < until:
+        outcome = run(draw(seed))
+        tally.add(outcome)
+        assert outcome.failure is None, f"{outcome.where}: {outcome.failure}; replay with --seed {seed}"
+        seed += 1
+    note(**tally.figures())
