@@ -459,8 +459,7 @@ class Replica(Committed):
         written = self.store.written(self.shop, self.author.id)
         if written is not None:
             self._last = (written.run, written.seq, written.hash)
-            self._seq = max(written.seq, written.foreign_seq)
-            self._number = max(written.number, written.foreign_number)
+            self._seq, self._number = max(written.seq, written.foreign_seq), max(written.number, written.foreign_number)
 
     # -- as time goes by ---------------------------------------------------------------------------
 
@@ -478,7 +477,8 @@ class Replica(Committed):
         """Stage what is due: a new run, a seal, a redate. `now_s` is any steady clock in seconds."""
         if self.author is None or not self.founding:
             return
-        if self._new_run and (self._new_run_s is None or now_s - self._new_run_s >= NEW_RUN_S):
+        due = self._new_run_s is None or now_s - self._new_run_s >= NEW_RUN_S
+        if self._new_run and due and not self.unsure:
             self._new_run_s = now_s
             reading = self._now()
             self._begin_run(reading, self.day(reading.at_ms))

@@ -392,9 +392,9 @@ class Store:
                 "INSERT INTO mark (shop, author, run, seq, hash, number, foreign_seq, foreign_number)"
                 " SELECT shop, author, run, whole, whole_hash, (SELECT coalesce(max(number), 0) FROM entry"
                 " WHERE shop = ?1 AND author = ?2 AND own = 1), 0, 0 FROM run WHERE shop = ?1 AND author = ?2 AND begun"
-                " ORDER BY whole DESC LIMIT 1 ON CONFLICT (shop, author) DO UPDATE SET run = excluded.run,"
-                " seq = excluded.seq, hash = excluded.hash, number = max(number, excluded.number)"
-                " WHERE excluded.seq > seq",
+                " ORDER BY whole DESC LIMIT 1 ON CONFLICT (shop, author) DO UPDATE SET number = max(number,"
+                " excluded.number), (run, seq, hash) = (SELECT excluded.run, excluded.seq, excluded.hash WHERE"
+                " excluded.seq > seq UNION ALL SELECT run, seq, hash LIMIT 1)",
                 (key, author),
             )
 
