@@ -538,7 +538,7 @@ class Store:
                 (shop, key, name, bytes(32)),
             )
             self._documents[shop, name] = key
-        return key
+        return int(key)
 
     # -- upkeep ------------------------------------------------------------------------------------
 
