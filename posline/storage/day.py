@@ -20,8 +20,14 @@ from posline.storage.connection import altered
 from posline.storage.ledger import COUNTED, DISPUTED, DUPLICATE, HELD, INVALID, STATUSES, in_pieces
 from posline.storage.store import Store
 
-__all__ = ["day_report"]
+__all__ = ["DAYS", "day_report"]
 
+# the business days from ?2 to ?3 that have entries, each found from the one before it: the work grows with the days
+DAYS = """WITH RECURSIVE found (day) AS (
+    SELECT min(day) FROM entry INDEXED BY entry_day WHERE shop = ?1 AND day >= ?2
+    UNION ALL SELECT (SELECT min(day) FROM entry INDEXED BY entry_day WHERE shop = ?1 AND day > found.day)
+    FROM found WHERE found.day IS NOT NULL)
+SELECT day FROM found WHERE day <= ?3"""
 MISSING_MAX = 1000  # ranges of missing numbers that a report lists; the count is always whole
 _body = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -45,7 +51,7 @@ class _Day:
     def report(self) -> dict[str, Any]:
         rows = self._read.execute(
             "SELECT hash, id, kind, author, run, seq, number, amount, vouched, status, reason, kept, raw FROM entry"
-            " WHERE shop = ? AND day = ? ORDER BY author, run, seq, hash",
+            " INDEXED BY entry_day WHERE shop = ? AND day = ? ORDER BY author, run, seq, hash",
             (self._key, self._day),
         ).fetchall()
         authority = self._store.authority(self._shop)

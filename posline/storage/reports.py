@@ -15,7 +15,7 @@ from posline.core.members import Role
 from posline.core.numbers import parse_receipt, parse_reference, receipt, valid_label
 from posline.core.status import Status
 from posline.storage.connection import altered
-from posline.storage.day import day_report
+from posline.storage.day import DAYS, day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.products import Products
 from posline.storage.returned import excess
@@ -56,7 +56,7 @@ GAPS = """
 WITH inside AS (
     SELECT e.author, e.seq, lag(e.seq) OVER (PARTITION BY e.author, e.run ORDER BY e.seq) AS before,
         max(iif(e.vouched, e.seq, 0)) OVER (PARTITION BY e.author, e.run) AS top
-    FROM run r JOIN entry e ON e.shop = r.shop AND e.author = r.author AND e.run = r.run
+    FROM run r CROSS JOIN entry e ON e.shop = r.shop AND e.author = r.author AND e.run = r.run
     WHERE r.shop = ?1 AND r.whole < r.tip)
 SELECT author, before + 1, seq - 1 FROM inside WHERE seq > before + 1 AND seq <= top
 UNION SELECT c.author,
@@ -146,7 +146,8 @@ class Reports:
             if value:
                 wanted, values = f"{wanted} AND {column} = ?", [*values, value]
         hashes = f"SELECT hash FROM shift WHERE shop = ?{wanted} ORDER BY seq DESC LIMIT ?"
-        query = f"{_COLUMNS}{_FROM} AND e.hash IN ({hashes}) AND e.status = 0"
+        of_hashes = _FROM.replace("entry e", "entry e INDEXED BY entry_hash")
+        query = f"{_COLUMNS}{of_hashes} AND e.hash IN ({hashes}) AND e.status = 0"
         values = [self._key, *values, last]
         if day:
             query, values = query + " AND e.day = ?", [*values, day]
@@ -163,7 +164,9 @@ class Reports:
     ) -> list[Recorded]:
         """Sales in the order in which they came here, behind `after` (the `n` of the last one seen); with `newest`, the
         last ones first."""
-        query, values = _COLUMNS + _FROM + " AND e.kind = 'sale' AND e.fault IS NULL AND e.n > ?", [after]
+        by = "entry_sale" if day is None else "entry_day"  # by itself SQLite would sort all that the shop ever sold
+        of_sales = _FROM.replace("entry e", f"entry e INDEXED BY {by}")
+        query, values = _COLUMNS + of_sales + " AND e.kind = 'sale' AND e.fault IS NULL AND e.n > ?", [after]
         if day is not None:
             query, values = query + " AND e.day = ?", [*values, day]  # type: ignore[list-item]
         if till is not None:
@@ -174,15 +177,12 @@ class Reports:
     def counted(self, kinds: Sequence[str], first: str | None, last: str | None) -> Iterator[Recorded]:
         """Every counted entry of these kinds of the days from `first` to `last`, once, in an order that all replicas
         share."""
-        days = self._read.execute(
-            "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
-            (self._key, first or "0", last or "9"),
-        ).fetchall()
+        days = self._days(first, last)
         kinds_marks = ",".join("?" * len(kinds))
-        for (day,) in days:
+        for day in days:
             numbers = self._read.execute(
-                f"SELECT n FROM entry WHERE shop = ? AND day = ? AND kind IN ({kinds_marks}) AND status = 0"
-                " ORDER BY author, run, seq, hash",
+                f"SELECT n FROM entry INDEXED BY entry_day WHERE shop = ? AND day = ? AND kind IN ({kinds_marks})"
+                " AND status = 0 ORDER BY author, run, seq, hash",
                 (self._key, day, *kinds),
             ).fetchall()
             for start in range(0, len(numbers), READ_AT_ONCE):  # a busy day is not held in memory as a whole
@@ -198,10 +198,10 @@ class Reports:
 
     def days(self) -> list[str]:
         """The business days that have entries."""
-        rows = self._read.execute(
-            "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL ORDER BY day", (self._key,)
-        )
-        return [day for (day,) in rows]
+        return self._days(None, None)
+
+    def _days(self, first: str | None, last: str | None) -> list[str]:
+        return [day for (day,) in self._read.execute(DAYS, (self._key, first or "0", last or "9")).fetchall()]
 
     def _recorded(self, query: str, *values: object) -> list[Recorded]:
         return [
@@ -263,8 +263,8 @@ class Reports:
             (INVALID, "entries break the rules and are out of the totals"),
         ):
             for author, count, amount in self._read.execute(
-                "SELECT author, count(*), coalesce(sum(amount), 0) FROM entry WHERE shop = ? AND status = ?"
-                " AND status <> 0 GROUP BY author ORDER BY count(*) DESC, author LIMIT ?",
+                "SELECT author, count(*), coalesce(sum(amount), 0) FROM entry INDEXED BY entry_odd WHERE shop = ?"
+                " AND status = ? AND status <> 0 GROUP BY author ORDER BY count(*) DESC, author LIMIT ?",
                 (self._key, status, ALARMS_MAX),
             ).fetchall():
                 found.append({

@@ -195,6 +195,12 @@ def _opening(db: Database) -> None:
     )
 
 
+@migrations(name="sales in order")
+def _sales(db: Database) -> None:
+    # by shop, and by `n`, which each index has at its end: a list of sales goes on from any place in it
+    db.execute("CREATE INDEX entry_sale ON entry (shop) WHERE kind = 'sale'")
+
+
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction."""
     migrations.apply(Database(connection, execute_plugins=False))

@@ -226,8 +226,8 @@ class TillShifts:
 
     def _twins(self) -> Iterator[_Twin]:
         for n, id, kind, run, seq, day, raw, kept in self._read.execute(
-            "SELECT n, id, kind, run, seq, day, raw, kept FROM entry WHERE shop = ? AND status = ? AND status <> 0"
-            " AND author = ? ORDER BY run, seq, hash",
+            "SELECT n, id, kind, run, seq, day, raw, kept FROM entry INDEXED BY entry_odd WHERE shop = ? AND status = ?"
+            " AND status <> 0 AND author = ? ORDER BY run, seq, hash",
             (self._key, DUPLICATE, self._author),
         ).fetchall():
             if kind not in MONEY_KINDS:
@@ -280,7 +280,8 @@ class TillShifts:
 
     def _wrote_in(self, day: str) -> bool:
         row = self._read.execute(
-            "SELECT 1 FROM entry WHERE shop = ? AND day = ? AND author = ? AND status <= ? LIMIT 1",
+            "SELECT 1 FROM entry INDEXED BY entry_day WHERE shop = ? AND day = ? AND author = ? AND status <= ?"
+            " LIMIT 1",
             (self._key, day, self._author, DUPLICATE),
         ).fetchone()
         return row is not None

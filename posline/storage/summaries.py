@@ -19,6 +19,7 @@ import msgspec
 from posline.core.drawer import Takings
 from posline.core.money import format_quantity, parse_quantity, parse_rate
 from posline.core.sales import CASH, ReturnFigures, SaleFigures, refund_figures, sale_figures, tax_groups, void_figures
+from posline.storage.day import DAYS
 from posline.storage.ledger import COUNTED, DUPLICATE
 from posline.storage.store import Store
 
@@ -152,14 +153,12 @@ class _Gathering:
 
     def gather(self, first: str | None, last: str | None) -> None:
         """Add up the entries of these days."""
-        days = self._read.execute(  # not fetched: as long as it is under way, this thread reads as of its beginning
-            "SELECT DISTINCT day FROM entry WHERE shop = ? AND day IS NOT NULL AND day >= ? AND day <= ? ORDER BY day",
-            (self._key, first or "0", last or "9"),
-        )
+        # not fetched: as long as it is under way, this thread reads as of its beginning
+        days = self._read.execute(DAYS, (self._key, first or "0", last or "9"))
         for (day,) in days:
             for kind, author, raw in self._read.execute(
-                f"SELECT kind, author, raw FROM entry WHERE shop = ? AND day = ? AND status = ? AND kind IN ({_KINDS})"
-                " ORDER BY author, run, seq, hash",
+                "SELECT kind, author, raw FROM entry INDEXED BY entry_day WHERE shop = ? AND day = ? AND status = ?"
+                f" AND kind IN ({_KINDS}) ORDER BY author, run, seq, hash",
                 (self._key, day, COUNTED),
             ):
                 body = _body(raw)
