@@ -163,6 +163,17 @@ def test_a_dead_tills_sealed_sales_cannot_be_disputed() -> None:
     assert {status(answer, s) for s in forged} == {Status.DISPUTED}
 
 
+def test_an_altered_entry_falls_whatever_came_first() -> None:
+    """What names another entry before it than the one that is here is disputed, unsigned or not, also as the next."""
+    a = Writer("alif")
+    shop = shop_of(a)
+    a.sale(100)
+    sold = {"number": 2, "label": "A", "lines": [{"sku": "1", "quantity": "1", "price": 9}], "total": 9}
+    torn = a.write("sale", sold, prev="0" * 24)
+    answer = everywhere(shop, [*all_entries(a), torn])
+    assert status(answer, torn) is Status.DISPUTED
+
+
 def test_a_run_that_was_made_up_is_held() -> None:
     a = Writer("alif")
     shop = shop_of(a)
