@@ -90,31 +90,34 @@ class Readers:
 
     def __init__(self, path: str) -> None:
         self._path, self._mine = path, threading.local()
-        self._all: list[Connection] = []
+        self._all: list[tuple[Connection, threading.Lock]] = []
         self._opening = threading.Lock()
         self._closed = False
-        self._mine.connection = self._open(CACHE_KIB)
+        self._mine.reading = self._open(CACHE_KIB)
 
-    def _open(self, cache_kib: int) -> Connection:
+    def _open(self, cache_kib: int) -> tuple[Connection, threading.Lock]:
         with self._opening:
             if self._closed:
                 raise sqlite3.ProgrammingError("the file is closed")
-            self._all.append(reader(self._path, cache_kib))
+            self._all.append((reader(self._path, cache_kib), threading.Lock()))
             return self._all[-1]
 
     def execute(self, *query: Any) -> Any:
         """As a connection's."""
-        connection = getattr(self._mine, "connection", None)
-        if connection is None:
-            connection = self._mine.connection = self._open(THREAD_CACHE_KIB)
-        return connection.execute(*query)
+        reading = getattr(self._mine, "reading", None)
+        if reading is None:
+            reading = self._mine.reading = self._open(THREAD_CACHE_KIB)
+        connection, asking = reading
+        with asking:
+            return connection.execute(*query)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all of them, each once its question is asked: SQLite crashes where a connection is closed meanwhile."""
         with self._opening:
             self._closed = True
-            for connection in self._all:
-                connection.close()
+            for connection, asking in self._all:
+                with asking:
+                    connection.close()
 
 
 def reader(path: str, cache_kib: int = CACHE_KIB) -> Connection:

@@ -7,6 +7,7 @@ signed, and judged like anything that a peer sends.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from posline.storage.files import write_atomically
 __all__ = ["Anchor"]
 
 FILE = "anchor.json"
+_saving = threading.Lock()  # as a till begins, two threads may want to
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Anchor:
 
     def save(self, folder: Path) -> None:
         """Keep it, durably, where it says anything new."""
-        if self != Anchor.load(folder):
-            held = {"shop": self.shop, "places": self.places, "elements": list(self.elements)}
-            write_atomically(folder / FILE, json.dumps(held, ensure_ascii=False).encode())
+        with _saving:
+            if self != Anchor.load(folder):
+                held = {"shop": self.shop, "places": self.places, "elements": list(self.elements)}
+                write_atomically(folder / FILE, json.dumps(held, ensure_ascii=False).encode())

@@ -188,6 +188,7 @@ class Watch:
         self._seen: dict[str, str] = dict(till.store.get_meta(SEEN) or {})
         self._kept_ms = 0
         self._anchored: tuple[int, str] | None = None  # the state of what was last kept beside the database
+        self._anchoring: asyncio.Future[None] | None = None
         self._behind: dict[str, tuple[int, int]] = {}  # device -> when asked, how far behind
         self._gaps: list[tuple[str, int, list[list[int]]]] = []
         self._lacking: dict[tuple[str, int], int] = {}  # author and first number of a gap -> since when
@@ -252,9 +253,17 @@ class Watch:
     def anchor(self) -> None:
         """Keep beside the database who belongs to the shop and where they listen, where that changed."""
         state = self._till.replica.head("shop").n, str(self._till.store.get_meta(PLACES))
-        if state != self._anchored:
+        if state != self._anchored and self._anchoring is None:  # one at a time, so that the last one stays
             self._anchored = state
-            asyncio.get_running_loop().run_in_executor(None, anchor_of(self._till).save, self._till.folder.path)
+            save = anchor_of(self._till).save
+            self._anchoring = asyncio.get_running_loop().run_in_executor(None, save, self._till.folder.path)
+            self._anchoring.add_done_callback(self._anchor_saved)
+
+    def _anchor_saved(self, saved: asyncio.Future[None]) -> None:
+        self._anchoring = None
+        if not saved.cancelled() and (error := saved.exception()) is not None:
+            self._anchored = None  # the next look tries again
+            log.warning("who belongs to the shop could not be kept beside the database: %s", error)
 
     def keep(self) -> None:
         """Keep who belongs to the shop, and when each device was last linked, for the time after a restart."""
@@ -311,6 +320,13 @@ class Watch:
                 elif not self._till.suspect(error):
                     log.debug("looking through the database: %s", error)
                 return 0
+
+    async def stop(self) -> None:
+        """Wait for what still reads or writes in a thread: the database is about to be closed."""
+        under_way: list[asyncio.Future[Any]] = [*self._working]
+        if self._anchoring is not None:
+            under_way.append(self._anchoring)
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     def _gap_alarms(self) -> list[dict[str, Any]]:
         """Numbers that have been missing for a while; where the till does not run nothing is on its way."""

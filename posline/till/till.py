@@ -207,7 +207,7 @@ class Till:
             engine, self._engine = self._engine, None
             await engine.stop()
         await self.links.stop()
-        await asyncio.to_thread(self.printing.close)
+        await asyncio.gather(self.watch.stop(), asyncio.to_thread(self.printing.close))
         if not self.broken.is_set():  # else nothing touches that file any more
             close_store(self._opened.store)
         self._opened = None

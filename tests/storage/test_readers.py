@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,24 @@ def test_a_file_whose_table_names_rotted_is_called_damaged(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes().replace(b"tablemetameta", b"table\xccetameta"))
     with pytest.raises(FolderDamaged):
         Store.open(path)
+
+
+def test_a_file_is_closed_once_what_is_asked_of_it_is_answered(tmp_path: Path) -> None:
+    """Closing it under a question ends the process without a word: SQLite's memory is gone while it is read."""
+    store = Store.open(tmp_path / "posline.db")
+    asking = threading.Event()
+    answers: list[int] = []
+    slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT max(i) FROM n"
+
+    def ask() -> None:
+        store.read.execute("SELECT 1").fetchone()
+        asking.set()
+        with suppress(Error):  # it may be closed before it is asked, or before the answer is fetched
+            answers.append(store.read.execute(slow).fetchone()[0])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert asking.wait(20)
+    store.close()
+    thread.join(20)
+    assert not thread.is_alive() and answers in ([], [3000000])

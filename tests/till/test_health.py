@@ -134,7 +134,7 @@ async def test_every_alarm_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
 
 async def test_clocks_that_differ_are_an_alarm_that_goes_again(tmp_path: Path) -> None:
     async with joined(tmp_path) as a, open_till(tmp_path / "b") as b:
-        await until(lambda: peer(a, "B")["connected"])
+        await until(lambda: peer(a, "B")["connected"] and len(a.engine.hub.links(a.shop_id)) == 1)
         (link,) = a.engine.hub.links(a.shop_id)
         link.clock_apart_ms = 3 * 3_600_000 + 600_000
         await until(lambda: any(alarm["kind"] == "clock" for alarm in a.alarms()))

@@ -96,6 +96,8 @@ function valueCheckDigit(value) {
   return t.fiveMinus.indexOf((10 - (sum % 10)) % 10);
 }
 
+const TRIED_MAX = 1000; // quantities, as the till tries
+
 /** {quantity, price, discount} of a line that costs exactly the `amount` on a label, for goods at `price` a kilogram. */
 export function pricedLine(amount, price) {
   const quantity = price ? Number((BigInt(amount) * 1000n) / BigInt(price)) : 0;
@@ -103,7 +105,7 @@ export function pricedLine(amount, price) {
   for (const near of [quantity, quantity + 1]) {
     if (lineTotal(price, near) === amount) return { quantity: near, price, discount: 0 };
   }
-  for (let less = quantity; less >= quantity - Math.floor(quantity / 100) && less > 0; less--) {
+  for (let less = quantity; less >= quantity - Math.min(Math.floor(quantity / 100), TRIED_MAX) && less > 0; less--) {
     const dearer = Number(roundHalfUp(BigInt(amount) * 1000n, BigInt(less)));
     if (lineTotal(dearer, less) === amount) return { quantity: less, price: dearer, discount: 0 };
   }

@@ -236,6 +236,8 @@ export default {
   other_programs: "Other programs and addresses",
   not_let_in: "Who was not let in",
   // alarms: what it means, and what to do
+  alarm_damage: "A file of this till was damaged, and it goes on with what could be saved",
+  alarm_damage_do: "Wait until the other tills were linked, then look whether records are still missing. Have the disk looked at: it may go on failing. Whoever looks after this machine ends this alarm.",
   alarm_disk: "The disk of this till did not take a record",
   alarm_disk_do: "Make room on its disk, then ring the sale again: it counts once. If there is room, the disk is failing: make a backup and replace it.",
   alarm_removed: "This till is no longer part of the shop",
