@@ -15,7 +15,8 @@ help:
 	@echo 'make demo    a real day of baskets over three tills and a relay, with cuts and kills; about a minute'
 	@echo 'make test    set up everything, check style and types, run all tests'
 	@echo 'make bench   run the benchmarks and write benchmarks/results.md'
-	@echo 'make proof   the random tests at length'
+	@echo 'make proof   the whole count of every rig that breaks something on purpose, some hours'
+	@echo 'make simulate HOURS=n   the whole shop in one thread, under whatever a seed does to it'
 	@echo 'make simulate HOURS=n   the whole shop in one thread, seed after seed, with whatever may go wrong'
 	@echo 'make style   ruff; make types  mypy; make docs  write the pages made from the code; make clean  remove what was built'
 
@@ -28,11 +29,14 @@ demo: $(VENV)/.base
 test: style types node hosts browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# The random schedules of tests/simulation and the kills of tests/faults, many times over and from fresh seeds.
-# The network's last, and one by one: what they measure, they measure alone.
-proof: $(VENV)/.dev node hosts browser
-	POSLINE_PROOF=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/page/test_lost.py tests/till/fiscal/test_three_tills.py
-	POSLINE_PROOF=1 $(BIN)/python -m pytest -s tests/network
+# The whole count of every rig (docs/reliability.md), some hours of it. What is measured runs last, and one by one.
+PROVE := POSLINE_PROOF=1 $(BIN)/python -m pytest
+proof: $(VENV)/.dev $(VENV)/.proof node hosts browser
+	$(PROVE) -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/mutants tests/page/test_lost.py tests/till/fiscal/test_three_tills.py
+	$(PROVE) -s tests/fuzz
+	$(PROVE) -s tests/power
+	$(PROVE) -s tests/network
+	$(PROVE) -s tests/life
 
 HOURS ?= 1
 simulate: $(VENV)/.dev
