@@ -26,6 +26,7 @@ from posline.core.members import Shop, read_shop
 
 __all__ = [
     "NO_MEMBER",
+    "SHORT",
     "Chained",
     "Judgement",
     "Status",

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from posline.core.entry import decode
 from posline.storage.records import Staged
 from posline.storage.reports import Reports
 from posline.storage.store import Store
@@ -185,28 +186,23 @@ class Book:
                     assert numbers == list(range(1, len(numbers) + 1)), f"{machine.name} numbers {numbers}"
 
     def lights(self) -> None:
-        """Whoever is said to hold an entry has it on its disk. (A disk that went back takes more with it than it can
-        tell, until its next connection; and a thief may say what it likes of itself.)"""
+        """Whoever is said to hold an entry has it on its disk, forged ones too. (A disk that went back takes more with
+        it than it can tell, until its next connection; and a thief may say what it likes of itself.)"""
         world = self._world
         honest = {machine.key.id: machine for machine in world.machines if not machine.hostile}
         held = {who: _held(machine) for who, machine in honest.items() if machine.up}
         for machine in world.machines:
             if not machine.up or machine.old:
                 continue
-            rows = machine.disk.read.execute("SELECT DISTINCT author, run FROM entry WHERE author <> ''").fetchall()
-            for author, run in rows:
-                for store, mark in machine.disk.haves(world.shop, author, run).items():
-                    if store not in held:
-                        continue
-                    behind = {
-                        hash
-                        for (hash,) in machine.disk.read.execute(
-                            "SELECT hash FROM entry WHERE author = ? AND run = ? AND seq <= ? AND vouched = 1",
-                            (author, run, mark.seq),
-                        )
-                    }
-                    lacking = behind - held[store]
-                    assert not lacking, f"{machine.name} believes that {honest[store].name} holds what it does not"
+            reports = Reports(machine.disk, world.shop, here=machine.key.id)
+            for document, hash, raw in machine.disk.read.execute(
+                "SELECT d.name, e.hash, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
+                " WHERE e.author <> ''"
+            ).fetchall():
+                lacking = {who for who in held if hash not in held[who]}
+                false = lacking & reports.holders(decode(document, raw)) if lacking else lacking
+                names = [honest[who].name for who in false]
+                assert not false, f"{machine.name} believes that {names} hold what they do not: {hash.hex()[:16]}"
 
     def waiting(self) -> dict[str, int]:
         """How many entries of each till no other device is known to hold."""
