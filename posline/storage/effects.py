@@ -206,7 +206,7 @@ class Effects:
         each such stretch, however many entries a run has and however many redates somebody wrote."""
         rows = self._db.execute(
             "SELECT n, seq, json_extract(raw, '$.day'), json_extract(raw, '$.clock'), day FROM entry"
-            " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL",
+            " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL AND fault IS NULL",
             (shop, author, run, first, last),
         ).fetchall()
         redates = self._db.execute(REDATES, (shop, author, run)).fetchall()
