@@ -339,8 +339,7 @@ class Ledger:
     def _rekey(
         self, shop: int, author: str, before: Sequence[tuple[int, bytes]], after: Sequence[tuple[int, bytes]]
     ) -> None:
-        """Other keys count for an author: its signatures are to be verified again from where that begins, and what its
-        `run` entries say is to be taken down anew."""
+        """Other keys count for an author: its signatures are to be verified again from where that begins."""
         if not before or not after:
             first = 0
         else:
@@ -352,10 +351,11 @@ class Ledger:
             " AND run IN (SELECT run FROM run WHERE shop = ? AND author = ? AND tip > ?)",
             (UNVERIFIED, shop, author, first, SIGNED, FORGED, shop, author, first),
         )
-        self._db.execute("DELETE FROM continuation WHERE shop = ? AND author = ?", (shop, author))
 
     def _end(self, shop: int, author: str, authority: Shop) -> None:
-        """Write down the points that an author's removal names, in place of all that were known."""
+        """Write down the points that an author's removal names, in place of all that were known. From where its runs
+        went on is taken down anew, too: of a removed author that is said only by what lies behind these points."""
+        self._db.execute("DELETE FROM continuation WHERE shop = ? AND author = ?", (shop, author))
         self._db.execute("DELETE FROM ending WHERE shop = ? AND author = ?", (shop, author))
         removal = authority.removals.get(author)
         if removal is not None:
