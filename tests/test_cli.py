@@ -116,7 +116,7 @@ def test_a_folder_without_its_key_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", [till, relay])
 def test_who_is_ready_can_be_told_to_stop(program: Callable[[Path], Process], tmp_path: Path) -> None:
-    for _ in range(6):
+    for _ in range(3):
         assert program(tmp_path / "data").start().stop() == 0
 
 
