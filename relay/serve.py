@@ -16,7 +16,7 @@ from posline.till.guard import LoopbackGuard, is_loopback
 from posline.till.listener import Listener
 from posline.till.local import Local
 from posline.till.problems import exception_handlers
-from posline.till.serve import LOOPBACK, until_stopped
+from posline.till.serve import LOOPBACK, heed_signals, until_stopped
 from posline.trust.certificate import Tls, own_certificate
 from relay.api import build_app
 from relay.commands import COMMANDS
@@ -77,9 +77,10 @@ async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str)
         relay.register.remember_address(f"{reached} {pin}".strip())
         relay.folder.announce_local(back.url, local.secret)
         url = f"{'https' if pin else 'http'}://{front.reached}"
+        stopped = heed_signals()
         print(f"ready {url}", flush=True)
         log.info("%d shops at %s", len(relay.branches()), url)
-        await until_stopped(relay.broken)
+        await until_stopped(stopped, relay.broken)
         log.info("stopping")
     finally:
         relay.folder.withdraw_local()

@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from posline.till.terminal import value_first
-from tests.faults.rig import command, run, sale, till
+from tests.faults.rig import Process, command, relay, run, sale, till
 
 CATALOGUE = "sku,name,price,brand\nTEA,Tea,250,Best\nSALT,Salt,x,\nRICE,Rice,900,\n"
 
@@ -109,6 +112,12 @@ def test_a_folder_without_its_key_says_what_to_do(tmp_path: Path) -> None:
     (data / "key").unlink()
     said = failed("till", "--data", str(data), "--port", "0", "--sync-port", "0", code=1)
     assert "posline restore" in said
+
+
+@pytest.mark.parametrize("program", [till, relay])
+def test_who_is_ready_can_be_told_to_stop(program: Callable[[Path], Process], tmp_path: Path) -> None:
+    for _ in range(3):
+        assert program(tmp_path / "data").start().stop() == 0
 
 
 def test_a_later_label_renames(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from posline.storage.store import Store
 __all__ = ["Harm", "verify"]
 
 PRODUCTS_TOLD = 20  # of a catalogue, where the index is wrong
+READ = ("id", "kind", "author", "run", "seq", "prev", "number", "amount")  # columns that only repeat what an entry says
 ANY_CLIENT = 1  # a document that is only read needs no client id of its own
 
 
@@ -108,12 +109,13 @@ def _ledger(
 ) -> Iterator[str]:
     """The ledger has exactly the log's elements, each with the status that the whole set gives it."""
     seen = set()
+    repeated = ", ".join(f"e.{column}" for column in READ)
     rows = store.read.execute(
-        "SELECT d.name, e.hash, e.status, e.vouched, e.kept, e.amount, e.raw FROM entry e"
+        f"SELECT d.name, e.hash, e.status, e.vouched, e.kept, e.raw, {repeated} FROM entry e"
         " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ?",
         (store.shop_key(shop),),
     )
-    for name, hash, status, vouched, kept, amount, raw in rows:
+    for name, hash, status, vouched, kept, raw, *read in rows:
         place = name, hash
         seen.add(place)
         if place not in elements:
@@ -121,7 +123,7 @@ def _ledger(
             continue
         entry, verdict = elements[place], verdicts[place]
         called = f"{name}: {entry.kind or 'element'} {entry.id or hash.hex()[:16]}"
-        if raw != entry.raw or amount != entry.amount:
+        if raw != entry.raw or read != _read_from(entry):
             yield Harm(f"{called} is recorded otherwise than the log has it")
         if STATUSES[status] is not verdict.status or kept != verdict.kept:
             yield Harm(f"{called} is {STATUSES[status]} in the ledger and {verdict.status} by the rules")
@@ -133,6 +135,12 @@ def _ledger(
             yield f"{called} is {verdict.status} (amount {entry.amount}): {verdict.reason}"
     for name, hash in elements.keys() - seen:
         yield Harm(f"{name}: the ledger lacks the entry {hash.hex()[:16]}")
+
+
+def _read_from(entry: Entry) -> list[object]:
+    """What the ledger's row of an entry has in the columns `READ`."""
+    known_by = entry.id if entry.placed else entry.hash.hex()
+    return [known_by, entry.kind, entry.till, entry.run, entry.seq, entry.prev, entry.number, entry.amount]
 
 
 def _reports(store: Store, shop: str) -> Iterator[str]:

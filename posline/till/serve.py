@@ -20,7 +20,7 @@ from posline.till.local import Local
 from posline.till.opening import RECOVERY_FILE
 from posline.till.till import open_till
 
-__all__ = ["LOOPBACK", "TillOptions", "run", "run_till", "until_stopped"]
+__all__ = ["LOOPBACK", "TillOptions", "heed_signals", "run", "run_till", "until_stopped"]
 
 log = logging.getLogger("posline.till")
 
@@ -61,9 +61,9 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
         runner.run(main())
 
 
-async def until_stopped(broken: asyncio.Event) -> None:
-    """Return once the process is told to stop, by SIGTERM or Ctrl-C. Raises DiskFailed once `broken` is set: the
-    file can no longer be believed, so the process must end, and whoever runs it start it afresh."""
+def heed_signals() -> asyncio.Event:
+    """Set once the process is told to stop, by SIGTERM or Ctrl-C. To be called before anybody is told that the process
+    is ready: who starts it may stop it at once."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -71,6 +71,12 @@ async def until_stopped(broken: asyncio.Event) -> None:
             loop.add_signal_handler(number, stopped.set)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    return stopped
+
+
+async def until_stopped(stopped: asyncio.Event, broken: asyncio.Event) -> None:
+    """Return once `stopped` is set. Raises DiskFailed once `broken` is: the file can no longer be believed, so the
+    process must end, and whoever runs it start it afresh."""
     waiting = [asyncio.ensure_future(event.wait()) for event in (stopped, broken)]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     for each in waiting:
@@ -107,9 +113,10 @@ async def run_till(options: TillOptions) -> None:
                     await page.start()
                 till.fiscal.start()
                 folder.announce_local(page.url, local.secret)
+                stopped = heed_signals()
                 print(f"ready page={page.url} sync={sync.removesuffix('/sync')}", flush=True)
                 log.info("till %s of %s sells at %s", till.label, till.shop, page.url)
-                await until_stopped(till.broken)
+                await until_stopped(stopped, till.broken)
                 log.info("stopping")
             finally:
                 till.hush()

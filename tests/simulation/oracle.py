@@ -330,14 +330,14 @@ class Oracle:
             for document, hash in self.elements
         }
 
-    def numbers(self, author: str) -> tuple[list[int], list[int]]:
+    def numbers(self, author: str, *, whatever: bool = False) -> tuple[list[int], list[int]]:
         """The numbers of a till's entries and of its receipts, each as often as it stands; its acts too that came to
-        nothing, since others had taken its right meanwhile."""
+        nothing, since others had taken its right meanwhile. `whatever`: whether they count or not."""
         own = [
             e
             for p, e in self.elements.items()
             if e.till == author
-            and (self.status[p] in (COUNTED, DUPLICATE) or (e.document == "shop" and p in self.vouched))
+            and (whatever or self.status[p] in (COUNTED, DUPLICATE) or (e.document == "shop" and p in self.vouched))
         ]
         return sorted(e.seq for e in own), sorted(e.body["number"] for e in own if e.kind in NUMBERED)
 

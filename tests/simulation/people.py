@@ -297,8 +297,7 @@ def join(world: World, chance: random.Random) -> None:
     machine = _in_charge(world, chance)
     if machine is None or len(world.machines) >= MACHINES_MAX:
         return
-    taken = {other.name for other in world.machines}
-    name = next(f"guest{n}" for n in range(9) if f"guest{n}" not in taken)
+    name = world.new_name("guest")
     writes = chance.random() < 0.8
     key = key_of(f"{name} {world.seed}")
     role = chance.choice(("manager", "manager", "till")) if writes else "head office"
@@ -406,7 +405,7 @@ def restore(world: World, chance: random.Random) -> None:
     if machine is None or not copies:
         return
     lost, files, *_ = chance.choice(copies)
-    name = f"heir{len(world.copies)}{lost.lives}"
+    name = world.new_name("heir")
     key = key_of(f"{name} {world.seed}")
     fields = {"key": text_key(key.public), "label": f"H{lost.name[-1].upper().replace(chr(39), 'X')}",
               "role": "manager", "succeeds": lost.key.id}  # fmt: skip

@@ -6,6 +6,7 @@ would do: when which message arrives, what a disk keeps, what the clocks say, an
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -154,7 +155,7 @@ class World:
         self.rewound = False  # a disk was copied, put back or lost: numbers may repeat or be missing, and are named
         self.reshaped = False  # who belongs to the shop was changed
         self.done: dict[str, int] = {}  # what really happened, and how often
-        self._lives: dict[str, int] = {}
+        self._named: set[str] = set()
         names = [f"till{n}" for n in range(tills)] + [f"relay{n}" for n in range(relays)]
         roles = ["manager"] * tills + ["head office"] * relays
         if hostile:
@@ -169,11 +170,15 @@ class World:
 
     def add(self, name: str, key: Key, files: Files, *, writes: bool) -> Machine:
         """A machine more, whose process does not run yet."""
-        self._lives[name] = self._lives.get(name, 0) + 1
-        machine = Machine(name, key, Disk(self.folder, f"{name}-{self._lives[name]}", files), StillTime(), writes)
+        self._named.add(name)
+        machine = Machine(name, key, Disk(self.folder, name, files), StillTime(), writes)
         machine.time.pass_ms(round(self.now * 1000))
         self.machines.append(machine)
         return machine
+
+    def new_name(self, kind: str) -> str:
+        """One that no machine has or had: keys and draws come of it."""
+        return next(name for n in itertools.count() if (name := f"{kind}{n}") not in self._named)
 
     def did(self, what: str) -> None:
         """Note that something really happened."""
@@ -382,7 +387,7 @@ class World:
         else:
             files = copy_of(machine.disk, machine.drive)
         name = machine.name
-        while name in {other.name for other in self.machines}:
+        while name in self._named:
             name += "'"
         twin = self.add(name, machine.key, files, writes=machine.writes)
         twin.old, twin.hostile = machine.old, machine.hostile
