@@ -151,7 +151,7 @@ class Book:
             if status == "invalid" and removed:  # it changed its key after its removal, which nobody need believe
                 assert oracle.elements[place].signature and self._keyless(oracle, told.author), f"invalid: {told}"
                 continue
-            if status == "held" and not removed and self._unreached(oracle, place, machine.disk):
+            if status == "disputed" and not removed and self._unreached(oracle, place, machine.disk):
                 continue
             # the rules leave only these: what a removed till wrote beyond its removal, and the unsigned last sales of a
             # disk that went back, which nobody can vouch for
@@ -160,7 +160,7 @@ class Book:
 
     def _unreached(self, oracle: Oracle, place: tuple[str, str], disk: Store) -> bool:
         """Whether an entry waits for one behind it that went with its till's only disk, and over which that till had
-        signed: nobody can tell then whether it was that one's past. What is promised still: it is shown as held, and
+        signed: nobody can tell then whether it was that one's past. What is promised still: it is shown, and
         whoever removes the lost till names it, so that it counts."""
         first = oracle.elements[place]
         own = [(p, e) for p, e in oracle.elements.items() if (e.till, e.run) == (first.till, first.run)]

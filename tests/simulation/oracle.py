@@ -113,13 +113,11 @@ class Oracle:
         sound = [p for p in run if not wrong[p]]
         if any(p != place and self.elements[p].seq == e.seq for p in sound):
             return DISPUTED
-        if any(p in self.vouched and self.elements[p].seq in (e.seq, e.seq + 1) for p in run):
-            return DISPUTED  # that one is signed for, or goes on from another
+        if any(p in self.vouched and self.elements[p].seq >= e.seq for p in sound):
+            return DISPUTED
         if any((author, number) == (e.till, e.run) and seq < e.seq for author, number, seq, _ in named):
             return DISPUTED
-        standing = self._rooted(place, run, wrong)
-        later = any(p in self.vouched and self.elements[p].seq > e.seq for p in run)
-        return HELD if standing == COUNTED and later else standing  # what lies between them is not here
+        return self._rooted(place, run, wrong)
 
     def _rooted(self, place: Place, run: list[Place], wrong: dict[Place, bool]) -> str:
         """What the chain behind an element ends in."""

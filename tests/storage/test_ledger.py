@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posline.core.entry import Entry, decode
-from posline.core.status import Status, judge
+from posline.core.status import PASSED, UNREACHED, Status, judge
 from posline.storage.removal import points_of
 from posline.storage.reports import Reports
 from posline.storage.store import Store
@@ -308,7 +308,7 @@ def test_unreadable_elements_are_kept_and_shown_and_the_rest_goes_on() -> None:
     assert len(Reports(store, shop, here="").day(DAY)["invalid"]) == len(junk)
 
 
-def test_what_lies_behind_a_hole_is_held_until_it_is_filled_and_never_called_a_forgery() -> None:
+def test_what_lies_behind_a_hole_is_told_from_a_forgery_and_named_by_the_removal_of_its_till() -> None:
     """A till signed later entries, and one between is only on its way, or was on the till's disk alone: neither says
     anything against the sales before it."""
     a, b = Writer("alif"), Writer("be")
@@ -323,8 +323,9 @@ def test_what_lies_behind_a_hole_is_held_until_it_is_filled_and_never_called_a_f
     forged = b.sale(666, seq=lost.seq, prev=sold[1].hash.hex()[:24])
     rival = b.sale(66, seq=sold[0].seq, prev=sold[0].prev)
     answer = everywhere(shop, [*there, forged])
-    assert [status(answer, e) for e in sold] == [Status.HELD] * 2
-    assert status(answer, forged) is Status.DISPUTED, "the entry behind it goes on from another"
+    assert [status(answer, e) for e in (*sold, forged)] == [Status.DISPUTED] * 3
+    reasons = [judge([*there, forged], shop)[JOURNAL, e.hash].reason for e in (*sold, forged)]
+    assert reasons == [UNREACHED, UNREACHED, PASSED], "the entry behind the forged one goes on from another"
     assert status(everywhere(shop, [*there, rival]), sold[0]) is Status.DISPUTED
     answer = everywhere(shop, [*there, forged, rival, lost])
     assert [status(answer, e) for e in (*sold, lost)] == [Status.COUNTED] * 3
