@@ -165,6 +165,16 @@ class Link:
         """How many rows the peer is not known to hold durably."""
         return self._sender.behind
 
+    @property
+    def mine(self) -> tuple[str, str]:
+        """This end: its store, and which life of it. Of the two ends the lower one goes first."""
+        return self.replica.store_id, self._session
+
+    @property
+    def theirs(self) -> tuple[str, str]:
+        """The other end, once it said who it is; two lives of one till differ in their sessions alone."""
+        return self.peer.store.split("/")[0], self.peer.session
+
     def close(self, reason: str) -> None:
         """End the link; the shell closes the socket with this reason."""
         if self.closing is None:
@@ -482,7 +492,7 @@ class Link:
             return
         if remembered == (announce.count, announce.digest):
             return
-        if self.replica.store_id < self.peer.store:
+        if self.mine < self.theirs:  # one of the two begins
             self._tell_all(self._repair.begin(document, self._now), document)
         else:
             self._comparing.announce(document)  # so that the other side, whose turn it is, sees the difference
