@@ -118,6 +118,28 @@ def test_two_lives_of_one_till_repair_each_difference_once() -> None:
         assert "digests" not in alif.alarms.keys() | twin.alarms.keys()
 
 
+def test_after_a_repair_a_copied_process_goes_on_under_another_client_id() -> None:
+    """Both sold under one client id, as many sales each: no state is ahead of the other, and it is seen only by the
+    digests. Whatever they sell from then on lies under ids of their own."""
+    net, alif, twin = copied(1)
+    for n in range(10):
+        alif.write("sale", sale(100 + n))
+        twin.write("sale", sale(200 + n))
+        commit(alif)
+        commit(twin)
+        collided = alif.head(JOURNAL).state == twin.head(JOURNAL).state
+        assert collided is (n == 0)
+        line = net.link("alif", "twin")
+        net.wait(1.0)
+        assert alif.root() == twin.root()
+        net.cut(line)
+    assert "digests" not in alif.alarms.keys() | twin.alarms.keys()
+    assert {"clone", "foreign"} <= alif.alarms.keys() & twin.alarms.keys()
+    for replica in (alif, twin):
+        report = Reports(replica.store, replica.shop, here="").day(DAY)
+        assert report["sales"]["total"] + sum(d["amount"] for d in report["disputed"]) == 10 * 300 + 90
+
+
 def test_a_hundred_connections_add_nothing_once_both_hold_the_same() -> None:
     net, alif, beh = two()
     squat(alif, beh, 4711, "one", "two")
