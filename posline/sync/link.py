@@ -67,8 +67,10 @@ from posline.sync.repair import Repair
 from posline.sync.sending import Sender, covers
 from posline.trust.gate import Gate, Grant, Scope
 
-__all__ = ["SILENT", "VERSION", "Link"]
+__all__ = ["LINKED", "MYSELF", "SILENT", "VERSION", "Link"]
 
+LINKED = "linked already"
+MYSELF = "this is myself"
 SILENT = "the other side went silent"
 VERSION = "posline/1"  # in our Auth messages: how a listener tells a replica from a stock client
 SHOP = "shop"
@@ -107,6 +109,7 @@ class Link:
         self.peer = Peer()
         self.mood = Mood.WAITING
         self.closing: str | None = None  # the reason, once the shell should close
+        self.ended = ""  # why the other side closed, where it did and said so
         self.refused = False  # the other side would not have us
         self.heard: list[Have] = []  # for the hub to pass on
         self.where: Where | None = None  # for the hub to note
@@ -448,7 +451,7 @@ class Link:
 
     def _on_hello(self, hello: Hello) -> None:
         if hello.session == self._session:
-            self.close("this is myself")
+            self.close(MYSELF)
             return
         store = hello.store
         if self.gate.peer not in (None, store):
