@@ -152,6 +152,7 @@ class World:
         self.book = Book(self)
         self.copies: list[tuple[Machine, Files, Key, Key | None]] = []
         self.twins = False  # two processes run as one till
+        self.copied: set[str] = set()  # the authors of which they did
         self.rewound = False  # a disk was copied, put back or lost: numbers may repeat or be missing, and are named
         self.reshaped = False  # who belongs to the shop was changed
         self.done: dict[str, int] = {}  # what really happened, and how often
@@ -396,6 +397,7 @@ class World:
         twin.old, twin.hostile = machine.old, machine.hostile
         twin.time.wall_ms, twin.time.synchronised = machine.time.wall_ms, machine.time.synchronised
         self.rewound = self.twins = True
+        self.copied.add(machine.key.id)
         self.watch.reused |= running
         draws = f"{self.seed} {machine.name} twins {machine.lives}" if running else ""
         for each in (machine, twin):
@@ -564,6 +566,7 @@ def roots(machines: Sequence[Machine]) -> dict[str, str]:
     return {machine.name: machine.running.root()[:12] for machine in machines}
 
 
-def hashes_on(store: Store) -> set[bytes]:
-    """The elements on a disk."""
-    return {hash for (hash,) in store.read.execute("SELECT hash FROM entry")}
+def hashes_on(store: Store, author: str = "") -> set[bytes]:
+    """The elements on a disk; those of one author."""
+    rows = store.read.execute("SELECT hash FROM entry WHERE ? IN ('', author)", (author,))
+    return {hash for (hash,) in rows}
