@@ -89,35 +89,24 @@ class Readers:
     """
 
     def __init__(self, path: str) -> None:
-        self._path, self._mine = path, threading.local()
-        self._all: list[tuple[Connection, threading.Lock]] = []
-        self._opening = threading.Lock()
-        self._closed = False
-        self._mine.reading = self._open(CACHE_KIB)
-
-    def _open(self, cache_kib: int) -> tuple[Connection, threading.Lock]:
-        with self._opening:
-            if self._closed:
-                raise sqlite3.ProgrammingError("the file is closed")
-            self._all.append((reader(self._path, cache_kib), threading.Lock()))
-            return self._all[-1]
+        self._path = path
+        self._mine: threading.local | None = threading.local()
+        self._mine.connection = reader(path)
 
     def execute(self, *query: Any) -> Any:
         """As a connection's."""
-        reading = getattr(self._mine, "reading", None)
-        if reading is None:
-            reading = self._mine.reading = self._open(THREAD_CACHE_KIB)
-        connection, asking = reading
-        with asking:
-            return connection.execute(*query)
+        mine = self._mine
+        if mine is None:
+            raise sqlite3.ProgrammingError("the file is closed")
+        connection = getattr(mine, "connection", None)
+        if connection is None:
+            connection = mine.connection = reader(self._path, THREAD_CACHE_KIB)
+        return connection.execute(*query)
 
     def close(self) -> None:
-        """Close all of them, each once its question is asked: SQLite crashes where a connection is closed meanwhile."""
-        with self._opening:
-            self._closed = True
-            for connection, asking in self._all:
-                with asking:
-                    connection.close()
+        """Let go of all of them: one that is being asked or read from is closed by whoever does so, once it is done.
+        SQLite ends the process where a connection is closed under a question in another thread."""
+        self._mine = None
 
 
 def reader(path: str, cache_kib: int = CACHE_KIB) -> Connection:
