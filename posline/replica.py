@@ -311,7 +311,7 @@ class Replica(Committed):
                 document.load([staged.update])
         return document
 
-    def _reload(self, name: str) -> None:
+    def reload(self, name: str) -> None:
         """Drop a document, so that it comes back from its log under a fresh client id."""
         self._open.pop(name, None)
 
@@ -338,7 +338,7 @@ class Replica(Committed):
             raise Refused("this token may only write entries of its own author")
         live = self._open.get(document)
         if live is not None and live.client_id in read.after:
-            self._cloned(document)
+            self._cloned()
             live = None
         if read.overlaps:
             update = clip(update, known)
@@ -346,7 +346,7 @@ class Replica(Committed):
             try:
                 live.apply(update, read)
             except Mismatch as error:
-                self._reload(document)
+                self.reload(document)
                 raise Refused(f"the update did not do what it says ({error})") from error
         staged = Staged(self.shop, document, update, read.before, read.after, entries, origin)
         self._stage(staged)
@@ -380,11 +380,11 @@ class Replica(Committed):
         live = self._open.get(document)
         if live is None or state.get(live.client_id, 0) <= self._known(document).get(live.client_id, 0):
             return False
-        self._cloned(document)
+        self._cloned()
         return True
 
-    def _cloned(self, document: str) -> None:
-        self._reload(document)
+    def _cloned(self) -> None:
+        self._open.clear()  # a copied memory has the live client ids of all documents
         self._new_run = True
         self.alarm(
             "clone",

@@ -206,7 +206,10 @@ def test_another_process_with_our_memory_is_noticed_and_nothing_is_lost() -> Non
     state = dict(till.head(JOURNAL).state)
     client = next(iter(state))
     state[client] += 5
+    shop_client = till.write("setting", {"name": "low_stock", "value": 1}, document="shop").after.keys()
     assert till.clone_suspected(JOURNAL, state)
+    again = till.write("setting", {"name": "low_stock", "value": 2}, document="shop").after.keys()
+    assert again.isdisjoint(shop_client), "the copy has the live client ids of all documents"
     till.write("sale", sale(2))
     commit(till)
     assert set(till.head(JOURNAL).state) > {client}

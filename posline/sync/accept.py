@@ -150,6 +150,7 @@ async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate
         except (RuntimeError, WebSocketDisconnect):
             return None
         if message["type"] == "websocket.disconnect":
+            link.ended = message.get("reason") or ""
             return None
         found: bytes | str = message.get("bytes") or message.get("text") or b""
         return found

@@ -226,6 +226,7 @@ class Dialler:
                 try:
                     message = await connection.recv()
                 except ConnectionClosed:
+                    link.ended = connection.close_reason or ""
                     return None
                 if link.greeted:
                     self.store, self.why = link.peer.store, ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from posline.core.entry import verify_bytes
 from posline.replica import Random, Replica
 from posline.storage.records import Commit, Mark, Staged
-from posline.sync.link import Link
+from posline.sync.link import LINKED, MYSELF, Link
 from posline.sync.liveness import Pace
 from posline.sync.messages import Have, Where
 from posline.sync.moods import Mood
@@ -58,11 +58,15 @@ class Hub:
     def __init__(self, *, random: Random, kind: str) -> None:
         """`kind` is what this device says it is: "till" or "head office"."""
         self._random, self._kind = random, kind
-        self.session = f"{random.getrandbits(64):016x}"
+        self._name_session()
         self._shops: dict[str, _Shop] = {}
         self.on_staged: Callable[[], None] = lambda: None
         self.addresses: tuple[str, ...] = ()  # where this device listens, as "host:port", best first
         self.on_places: Callable[[str], None] = lambda shop: None  # it became known where a member of the shop listens
+
+    def _name_session(self) -> None:
+        """What this process goes by, on links that come up from now on."""
+        self.session = f"{self._random.getrandbits(64):016x}"
 
     def add(self, replica: Replica, places: Places | None = None) -> None:
         """Take up a shop. `places` is where its members were last known to listen."""
@@ -111,12 +115,26 @@ class Hub:
         if shop is None or link not in shop.links:
             return
         shop.links.remove(link)
+        if self._copied(shop, link):
+            self._name_session()
         if link.greeted and link.peer.store not in self._live(shop):
             shop.seen[link.peer.store] = Seen(
                 link.peer.store, link.peer.kind, now, False, link.behind, link.clock_apart_ms
             )
         link.mood = Mood.CLOSED
         self._links_changed(shop)
+
+    @staticmethod
+    def _copied(shop: _Shop, link: Link) -> bool:
+        """Whether a copy of this process, memory and all, seems to run and to bear our session, by how a link ended:
+        it was taken for us; or a peer keeps a newer link to us, and we have none. To such a peer both are one, and it
+        would keep either link by turns, for ever. Where it was really us, or its close was just early, another name
+        does no harm."""
+        if link.closing == MYSELF:
+            return True
+        return link.ended == LINKED and all(
+            other.peer.session != link.peer.session or other.mood is not Mood.OPEN for other in shop.links
+        )
 
     def received(self, link: Link, message: bytes | str, now: float) -> None:
         """A message arrived on a link."""
@@ -142,10 +160,9 @@ class Hub:
         for other in [o for o in shop.links if o is not link and o.greeted and o.mood is Mood.OPEN]:
             if other.peer.session != link.peer.session:
                 continue
-            mine, theirs = (shop.replica.store_id, self.session), (link.peer.store.split("/")[0], link.peer.session)
-            mine_stays = (mine < theirs) == link.dialling  # two lives of one till differ in their sessions
+            mine_stays = (link.mine < link.theirs) == link.dialling
             loser = other if other.dialling == link.dialling or mine_stays else link
-            loser.close("linked already")
+            loser.close(LINKED)
         shop.seen[link.peer.store] = Seen(link.peer.store, link.peer.kind, now, True, 0, link.clock_apart_ms)
         shop.replica.seal_soon()
         if link.mood is Mood.OPEN:

@@ -67,8 +67,10 @@ from posline.sync.repair import Repair
 from posline.sync.sending import Sender, covers
 from posline.trust.gate import Gate, Grant, Scope
 
-__all__ = ["SILENT", "VERSION", "Link"]
+__all__ = ["LINKED", "MYSELF", "SILENT", "VERSION", "Link"]
 
+LINKED = "linked already"
+MYSELF = "this is myself"
 SILENT = "the other side went silent"
 VERSION = "posline/1"  # in our Auth messages: how a listener tells a replica from a stock client
 SHOP = "shop"
@@ -107,6 +109,7 @@ class Link:
         self.peer = Peer()
         self.mood = Mood.WAITING
         self.closing: str | None = None  # the reason, once the shell should close
+        self.ended = ""  # why the other side closed, where it did and said so
         self.refused = False  # the other side would not have us
         self.heard: list[Have] = []  # for the hub to pass on
         self.where: Where | None = None  # for the hub to note
@@ -164,6 +167,16 @@ class Link:
     def behind(self) -> int:
         """How many rows the peer is not known to hold durably."""
         return self._sender.behind
+
+    @property
+    def mine(self) -> tuple[str, str]:
+        """This end: its store, and which life of it. Of the two ends the lower one goes first."""
+        return self.replica.store_id, self._session
+
+    @property
+    def theirs(self) -> tuple[str, str]:
+        """The other end, once it said who it is; two lives of one till differ in their sessions alone."""
+        return self.peer.store.split("/")[0], self.peer.session
 
     def close(self, reason: str) -> None:
         """End the link; the shell closes the socket with this reason."""
@@ -438,7 +451,7 @@ class Link:
 
     def _on_hello(self, hello: Hello) -> None:
         if hello.session == self._session:
-            self.close("this is myself")
+            self.close(MYSELF)
             return
         store = hello.store
         if self.gate.peer not in (None, store):
@@ -482,7 +495,7 @@ class Link:
             return
         if remembered == (announce.count, announce.digest):
             return
-        if self.replica.store_id < self.peer.store:
+        if self.mine < self.theirs:  # one of the two begins
             self._tell_all(self._repair.begin(document, self._now), document)
         else:
             self._comparing.announce(document)  # so that the other side, whose turn it is, sees the difference

@@ -45,7 +45,7 @@ PREFIXES_MAX = 4000  # in one message: 8 bytes each, in base64
 @dataclass(frozen=True, slots=True)
 class Hello:
     """Who is there: store id, whether a till or a head office, its time and how it is known, whom it is linked with,
-    and the digest over all it holds. `session` is random for each process, to know oneself."""
+    and the digest over all it holds. `session` is random for each process, to know oneself; see Hub."""
 
     store: str
     session: str

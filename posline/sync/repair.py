@@ -49,6 +49,7 @@ class Repair:
             )
             return False
         self.rounds[document] = [*recent, now]
+        self.replica.reload(document)  # the reused clock may be our own live one: a copy of this process has it, too
         return True
 
     def on_authors(self, message: Authors, now: float) -> list[Message]:

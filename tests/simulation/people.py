@@ -421,7 +421,10 @@ def restore(world: World, chance: random.Random) -> None:
     heir = world.add(name, key, files, writes=True)
     heir.old = lost.old
     world.boot(heir)
-    world.book.lost(held - hashes_on(heir.disk))
+    there = hashes_on(heir.disk)
+    if lost.key.id in world.copied:  # its other life went on from before what it had not signed, which nobody can now
+        there -= hashes_on(heir.disk, lost.key.id)
+    world.book.lost(held - there)
     world.connect(heir, machine)
     world.did("restored")
 

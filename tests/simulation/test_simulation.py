@@ -64,6 +64,27 @@ def test_what_is_drawn_really_happens() -> None:
     assert any(what.startswith("rot, ") for what in done) and any(what.startswith("forged, ") for what in done)
 
 
+def test_a_running_machine_that_was_copied_comes_to_rest() -> None:
+    """Its two lives bear one session and write under one client id, and sell on: rare among the fixed seeds."""
+    names = ("sell", "clone", "sell", "sell", "flow", "sell", "clone", "sell", "sell", "take_back")
+    for seed in range(6):
+        chance = random.Random(f"copies {seed}")
+        steps = tuple((name, chance.getrandbits(32)) for name in names)
+        outcome = run(Schedule(seed, 1 + seed % 3, seed % 2, ("disks",), steps))
+        assert outcome.failure is None, f"{seed}: {outcome.where}: {outcome.failure}"
+
+
+def test_a_copy_of_a_till_that_is_lost_for_good_goes_on_from_before_its_last_sales() -> None:
+    """They were confirmed and not signed yet: disputed, and shown so."""
+    steps = (
+        ("clone", 1796652440), ("commit", 3833320419), ("sell", 3290606766), ("commit", 621682236),
+        ("copy_disk", 2130774389), ("restore", 1968070875),
+    )  # fmt: skip
+    outcome = run(Schedule(7001331, 3, 2, ("disks", "members"), steps))
+    assert outcome.failure is None, f"{outcome.where}: {outcome.failure}"
+    assert outcome.told == outcome.done["restored"] == 1
+
+
 def test_a_seed_says_it_all() -> None:
     once, again = run(draw(7)), run(draw(7))
     assert (once.digest, once.messages, once.told, once.done) == (again.digest, again.messages, again.told, again.done)

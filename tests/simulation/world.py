@@ -156,6 +156,7 @@ class World:
         self.book = Book(self)
         self.copies: list[tuple[Machine, Files, Key, Key | None]] = []
         self.twins = False  # two processes run as one till
+        self.copied: set[str] = set()  # the authors of which they did
         self.rewound = False  # a disk was copied, put back or lost: numbers may repeat or be missing, and are named
         self.reshaped = False  # who belongs to the shop was changed
         self.done: dict[str, int] = {}  # what really happened, and how often
@@ -196,9 +197,11 @@ class World:
     # -- processes --------------------------------------------------------------------------------------------------
 
     def boot(self, machine: Machine, *, draws: str = "") -> None:
-        """Start a process on a machine's disk. Two with equal `draws` are one process that was copied as it ran."""
+        """Start a process on a machine's disk. Two with equal `draws` are one process that was copied as it ran: what
+        was drawn at random is the same in both. What they draw from then on is not: it is the system's."""
         machine.lives += 1
         life = f"{self.seed} {machine.name} {machine.lives}"
+        lots, hub_lots = random.Random(draws or life), random.Random(f"hub {draws or life}")
         with self.version(machine):
             machine.store = Store.open(machine.drive.path)
             self._finish_rotation(machine)
@@ -207,17 +210,20 @@ class World:
                 self.shop,
                 author=machine.key if machine.writes else None,
                 clock=self._clock(machine) if machine.writes else None,
-                random=random.Random(draws or life),
+                random=lots,
                 documents=machine.writes,
                 store_id=machine.key.id,
                 sign=machine.key.sign,
                 monotonic_ms=lambda: machine.time.mono_ms,
             )
             kind = "till" if machine.writes else "head office"
-            machine.hub = Hub(random=random.Random(f"hub {life}"), kind=kind)
+            machine.hub = Hub(random=hub_lots, kind=kind)
             machine.hub.add(machine.replica)
             if machine.sells:
                 machine.replica.begin()
+        if draws:
+            lots.seed(life)
+            hub_lots.seed(f"hub {life}")
 
     def _clock(self, machine: Machine) -> Clock:
         last = None
@@ -377,6 +383,8 @@ class World:
             self.kill(machine)
         store = Store.open(machine.drive.path)
         held = hashes_on(store)
+        rows = store.read.execute("SELECT hash, author, run, seq FROM entry").fetchall()
+        self.book.places |= {hash: (author, run, seq) for hash, author, run, seq in rows}
         store.close()
         self.rewound = True
         return held
@@ -395,6 +403,7 @@ class World:
         twin.old, twin.hostile = machine.old, machine.hostile
         twin.time.wall_ms, twin.time.synchronised = machine.time.wall_ms, machine.time.synchronised
         self.rewound = self.twins = True
+        self.copied.add(machine.key.id)
         self.watch.reused |= running
         draws = f"{self.seed} {machine.name} twins {machine.lives}" if running else ""
         for each in (machine, twin):
@@ -417,7 +426,8 @@ class World:
     def cut(self, line: Line) -> None:
         """A connection breaks; what is under way is lost."""
         self.lines.remove(line)
-        for machine, link in zip(line.machines, line.links, strict=True):
+        for machine, link, other in zip(line.machines, line.links, reversed(line.links), strict=True):
+            link.ended = other.closing or ""
             if machine.hub is not None:
                 machine.hub.disconnect(link, self.now)
 
@@ -562,6 +572,7 @@ def roots(machines: Sequence[Machine]) -> dict[str, str]:
     return {machine.name: machine.running.root()[:12] for machine in machines}
 
 
-def hashes_on(store: Store) -> set[bytes]:
-    """The elements on a disk."""
-    return {hash for (hash,) in store.read.execute("SELECT hash FROM entry")}
+def hashes_on(store: Store, author: str = "") -> set[bytes]:
+    """The elements on a disk; those of one author."""
+    rows = store.read.execute("SELECT hash FROM entry WHERE ? IN ('', author)", (author,))
+    return {hash for (hash,) in rows}

@@ -75,7 +75,8 @@ class Net:
     def cut(self, line: Line) -> None:
         """The connection breaks; what was under way is gone."""
         line.up = False
-        for device, link in line.ends:
+        for (device, link), (_, other) in zip(line.ends, reversed(line.ends), strict=True):
+            link.ended = other.closing or ""
             device.hub.disconnect(link, self.now)
         self.lines.remove(line)
 

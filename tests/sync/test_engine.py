@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from posline.sync.dial import is_near
 from posline.sync.engine import Engine
 from posline.sync.liveness import backoff_s
 from posline.trust.gate import TokenGate
-from tests.kit import DAY, JOURNAL, commit, sale
+from tests.kit import DAY, JOURNAL, StillTime, commit, sale
 from tests.sync.wire import TOKEN, on_disk, serving, shop_gate, until
 
 
@@ -247,6 +248,38 @@ async def test_two_that_dial_each_other_keep_one_link(tmp_path: Path) -> None:
         held = one.engine.hub.links(a.shop)[0]
         await asyncio.sleep(0.7)
         assert one.engine.hub.links(a.shop) == [held]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+async def test_two_that_bear_one_session_are_both_linked_in_the_end(tmp_path: Path, names: tuple[str, str]) -> None:
+    """A copy of a running process: the third device says why it closed, whichever side had dialled, and the one that it
+    closed on takes another session."""
+    a, b = on_disk(tmp_path, *names)
+    a.store.backup(tmp_path / "copy.db")
+    copy = Replica(
+        Store.open(tmp_path / "copy.db"),
+        a.shop,
+        author=a.author,
+        clock=StillTime().clock(),
+        random=random.Random(1),
+        documents=True,
+    )
+    async with serving(a) as one, serving(copy) as twin, serving(b) as other:
+        twin.engine.hub.session = one.engine.hub.session
+        other.engine.dial(b.shop, one.url, TokenGate(TOKEN))
+        await until(lambda: other.engine.hub.linked(b.shop, a.store_id))
+        twin.engine.dial(a.shop, other.url, TokenGate(TOKEN))
+        await until(lambda: one.engine.hub.session != twin.engine.hub.session)
+        one.engine.dial(a.shop, other.url, TokenGate(TOKEN))
+
+        def sessions() -> set[str]:
+            return {link.peer.session for link in other.engine.hub.links(b.shop) if link.greeted}
+
+        await until(lambda: len(sessions()) == 2)
+        held = other.engine.hub.links(b.shop)
+        await asyncio.sleep(0.7)
+        assert other.engine.hub.links(b.shop) == held and len(held) == 2
+        await until(lambda: a.root() == b.root() == copy.root())
 
 
 async def test_who_is_refused_takes_its_time_before_it_comes_again(

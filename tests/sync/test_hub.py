@@ -101,6 +101,40 @@ def test_what_one_life_of_a_till_sells_reaches_its_other_life_through_a_third() 
     assert sold.hash in {r.entry.hash for r in books(net, "twin").by_id(sold.id)}
 
 
+def test_two_lives_that_bear_one_session_take_other_names_and_settle() -> None:
+    """A running process was copied, memory and all: for a third device both would be one, of which it keeps the newer
+    link, and each would take the other for itself."""
+    for seed in range(6):
+        net = shop("alif", "beh", relay=False)
+        net.now = float(seed)
+        original = net.devices["alif"].replica
+        assert original.author is not None
+        random_of_both = random.Random(seed)
+        twin = Replica(
+            Store.open(":memory:"),
+            original.shop,
+            author=original.author,
+            clock=StillTime().clock(),
+            random=random_of_both,
+            documents=True,
+        )
+        net.add("twin", twin).hub.session = net.devices["alif"].hub.session
+        wanted = [("alif", "twin"), ("alif", "beh"), ("beh", "alif"), ("twin", "beh")]
+        lines = [net.link(*pair) for pair in wanted]
+        for _ in range(5):  # whoever is not linked dials again
+            net.wait(1.0)
+            for index, (dialler, listener) in enumerate(wanted):
+                theirs = net.devices[listener].hub.session
+                if not lines[index].up and theirs not in {link.peer.session for link in live(net, dialler)}:
+                    lines[index] = net.link(dialler, listener)
+        held = list(net.lines)
+        net.wait(3.0)
+        assert net.lines == held and len(held) == 3
+        assert [len(live(net, name)) for name in ("alif", "beh", "twin")] == [2, 2, 2]
+        assert "clone" in original.alarms and "clone" in twin.alarms
+        assert original.root() == twin.root() == net.devices["beh"].replica.root()
+
+
 def test_a_failed_commit_ends_the_links_that_wait_for_it_and_no_other() -> None:
     net = shop("alif", "beh", "jeem", relay=False)
     net.link("alif", "beh")

@@ -11,9 +11,10 @@ from posline.core.document import Document, lone_update
 from posline.errors import Refused
 from posline.replica import Replica
 from posline.storage.reports import Reports
+from posline.storage.store import Store
 from posline.sync.messages import Authors, Missing, Prefixes
 from posline.sync.repair import ROUNDS_AN_HOUR, Repair
-from tests.kit import DAY, JOURNAL, commit, founded, key_of, sale, send
+from tests.kit import DAY, JOURNAL, StillTime, commit, founded, key_of, sale, send
 from tests.sync.pair import Net, shop
 
 STRANGER = key_of("stranger").id
@@ -78,6 +79,65 @@ def test_a_sale_lost_to_a_reused_clock_counts_again() -> None:
     net.wait(2.0)
     assert alif.root() == beh.root()
     assert Reports(beh.store, beh.shop, here="").day(DAY)["sales"]["total"] == 700
+
+
+def copied(seed: int) -> tuple[Net, Replica, Replica]:
+    """A till and a copy of its running process: what was drawn at random before is the same in both."""
+    net = shop("alif", relay=False)
+    alif = net.devices["alif"].replica
+    twin = Replica(
+        Store.open(":memory:"),
+        alif.shop,
+        author=alif.author,
+        clock=StillTime().clock(),
+        random=random.Random("alif"),
+        documents=True,
+    )
+    send(alif, twin)
+    net.add("twin", twin)
+    for replica in (alif, twin):
+        replica._random = random.Random(seed)
+        replica._open.clear()
+        replica._recall()
+        replica.begin()
+        replica._random = random.Random(f"{seed} {replica is alif}")
+        commit(replica)
+    return net, alif, twin
+
+
+def test_two_lives_of_one_till_repair_each_difference_once() -> None:
+    """Both bear one store id: were it for that alone, both would begin, and each repair would count twice."""
+    for seed in range(4):
+        net, alif, twin = copied(seed)
+        for n in range(ROUNDS_AN_HOUR):
+            squat(alif, twin, 4711 + n, f"one {n}", f"two {n}")
+            line = net.link("alif", "twin")
+            net.wait(1.0)
+            assert alif.root() == twin.root()
+            net.cut(line)
+        assert "digests" not in alif.alarms.keys() | twin.alarms.keys()
+
+
+def test_after_a_repair_a_copied_process_goes_on_under_another_client_id() -> None:
+    """Both sold under one client id, as many sales each: no state is ahead of the other, and it is seen only by the
+    digests. Whatever they sell from then on lies under ids of their own."""
+    net, alif, twin = copied(1)
+    for n in range(10):
+        alif.write("sale", sale(100 + n))
+        twin.write("sale", sale(200 + n))
+        commit(alif)
+        commit(twin)
+        collided = alif.head(JOURNAL).state == twin.head(JOURNAL).state
+        assert collided is (n == 0)
+        line = net.link("alif", "twin")
+        net.wait(1.0)
+        assert alif.root() == twin.root()
+        net.cut(line)
+    assert "digests" not in alif.alarms.keys() | twin.alarms.keys()
+    assert {"clone", "foreign"} <= alif.alarms.keys() & twin.alarms.keys()
+    for replica in (alif, twin):
+        report = Reports(replica.store, replica.shop, here="").day(DAY)
+        assert report["sales"]["total"] + sum(d["amount"] for d in report["disputed"]) == 10 * 300 + 90
 
 
 def test_a_hundred_connections_add_nothing_once_both_hold_the_same() -> None:
