@@ -141,7 +141,7 @@ def _unheard_keys(till: Till) -> int:
 
 async def recover(till: Till, code: str) -> dict[str, Any]:
     """Make this till a manager with the shop's recovery code, where nobody else may: the managers are lost, or it was
-    removed by mistake. What it sold in between counts then, too.
+    removed by mistake. What it sold in between counts then, too, also where it changed its key before it heard.
 
     Answers {till, label, role}. Raises BadRequest, CommitFailed.
     """
@@ -153,18 +153,22 @@ async def recover(till: Till, code: str) -> dict[str, Any]:
     if shop.recovery is None or shop.recovery.author != recovery.id:
         raise BadRequest.of("code", "is the code of another shop")
     own = shop.members.get(till.id)
+    writer = open_replica(till.store, till.shop_id, recovery, till.clockwork)
     if own is None or own.role is not Role.MANAGER:
         first = shop.keys[till.id][0][1] if till.id in shop.keys else till.key.public
-        writer = open_replica(till.store, till.shop_id, recovery, till.clockwork)
         writer.write(
             "member",
             {"key": base64url(first), "member": till.id, "label": till.label, "role": Role.MANAGER.value},
             document="shop",
         )
-        for made in writer.staged:  # it travels and is judged like anybody's
-            staged = till.replica.integrate(made.document, made.update, origin=recovery.id)
-            if staged is not None:
-                await till.engine.durable(staged)
+    changes = [act for act in till.store.acts(till.shop_id) if act.kind == "key" and act.till == till.id]
+    unbelieved = [act.hash.hex() for act in changes if act.hash in shop.late]
+    if unbelieved:  # it had not heard yet that it was removed; what it signs is worth nothing without them
+        writer.write("accept", {"entries": unbelieved}, document="shop")
+    for made in writer.staged:  # it travels and is judged like anybody's
+        staged = till.replica.integrate(made.document, made.update, origin=recovery.id)
+        if staged is not None:
+            await till.engine.durable(staged)
     return {"till": till.id, "label": till.label, "role": Role.MANAGER.value}
 
 

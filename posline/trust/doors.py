@@ -218,22 +218,27 @@ def _removed(doors: MemberDoors, author: str) -> str | None:
 
 
 def introduction(acts: Sequence[Entry], author: str) -> list[Entry]:
-    """The entries that admitted `author`, also again after a removal, and its changes of key; before them those of who
-    admitted it, and so on; at most as many as a statement may bring, the oldest left out."""
+    """The entries that admitted `author`, also again after a removal, and its changes of key, with what accepted them;
+    before them those of who admitted it, and so on; at most as many as a statement may bring, the oldest left out."""
     admissions: dict[str, list[Entry]] = {}
     changes: dict[str, list[Entry]] = {}
-    for act in acts:
-        if act.kind == "member" and not act.fault:
+    accepts: list[Entry] = []
+    for act in (act for act in acts if not act.fault):
+        if act.kind == "member":
             admissions.setdefault(author_id(member_key(act.body["key"])), []).append(act)
-        elif act.kind == "key" and not act.fault:
+        elif act.kind == "key":
             changes.setdefault(act.till, []).append(act)
+        elif act.kind == "accept":
+            accepts.append(act)
     found: list[Entry] = []
     wanted, done = [author], set[str]()
     while wanted and len(found) < INTRODUCTION_MAX:
         who = wanted.pop(0)
         if who not in done:
             done.add(who)
-            admitted = admissions.get(who, [])
-            found = admitted + sorted(changes.get(who, ()), key=lambda act: act.seq) + found
-            wanted += [act.till for act in admitted]
+            admitted, changed = admissions.get(who, []), sorted(changes.get(who, ()), key=lambda act: act.seq)
+            named = {act.hash.hex() for act in changed}
+            let_in = [act for act in accepts if not named.isdisjoint(act.body["entries"])]
+            found = admitted + changed + let_in + found
+            wanted += [act.till for act in (*admitted, *let_in)]
     return found[-INTRODUCTION_MAX:]

@@ -328,16 +328,23 @@ class Oracle:
             for document, hash in self.elements
         }
 
-    def numbers(self, author: str, *, whatever: bool = False) -> tuple[list[int], list[int]]:
-        """The numbers of a till's entries and of its receipts, each as often as it stands; its acts too that came to
-        nothing, since others had taken its right meanwhile. `whatever`: whether they count or not."""
+    def numbers(
+        self, author: str, *, of: set[str] | None = None, until: int | None = None
+    ) -> tuple[list[int], list[int]]:
+        """The numbers of a till's entries and of its receipts, each as often as it stands: of what counts, and of its
+        acts too that came to nothing, since others had taken its right meanwhile. `of`: of these hashes, whatever they
+        count; `until`: only what it wrote before this number."""
         own = [
             e
             for p, e in self.elements.items()
             if e.till == author
-            and (whatever or self.status[p] in (COUNTED, DUPLICATE) or (e.document == "shop" and p in self.vouched))
+            and (until is None or e.seq < until)
+            and (self._stands(p) if of is None else e.hash in of)
         ]
         return sorted(e.seq for e in own), sorted(e.body["number"] for e in own if e.kind in NUMBERED)
+
+    def _stands(self, place: Place) -> bool:
+        return self.status[place] in (COUNTED, DUPLICATE) or (place[0] == "shop" and place in self.vouched)
 
 
 def _span(mine: list[int], own: list[int]) -> tuple[int, int, int]:

@@ -96,11 +96,15 @@ class Machine:
     @property
     def sells(self) -> bool:
         """Whether people can work at it now: it knows its shop, as far as its own key (an emptied disk has to hear of a
-        change of it first)."""
+        change of it first; one that nobody need believe is its key all the same)."""
         if not self.writes or not self.up or not self.running.founding:
             return False
-        keys = self.disk.authority(self.running.shop).keys.get(self.key.id)
-        return keys is None or self.key.public in [key for _, key in keys]
+        shop, own = self.running.shop, self.key
+        keys = self.disk.authority(shop).keys.get(own.id)
+        if keys is None or own.public in [key for _, key in keys]:
+            return True
+        changes = [act for act in self.disk.acts(shop) if act.kind == "key" and act.till == own.id]
+        return any(act.fault is None and act.body["key"] == text_key(own.public) for act in changes)
 
 
 def founded_disks(names: Sequence[str], roles: Sequence[str]) -> tuple[str, dict[str, Files]]:

@@ -204,6 +204,37 @@ async def test_a_new_key_is_the_same_till(tmp_path: Path) -> None:
     assert Key.load(tmp_path / "b" / "key").id == author
 
 
+@pytest.mark.parametrize("dials", ["itself", "the other"])
+async def test_a_till_that_changed_its_key_before_it_heard_of_its_removal_sells_on_and_can_come_back(
+    tmp_path: Path, dials: str
+) -> None:
+    async with open_till(tmp_path / "a") as founder:
+        code = founder.recovery
+        assert code is not None
+    async with two(tmp_path) as (a, b):
+        await remove(a, "B")
+        await rotate(b)  # it has not heard: nobody need believe the new key
+        await b.sell([TEA])
+        await tell(a, b)
+        b.replica.seal_soon()
+        late = await b.sell([TEA])
+        assert b.sale(late.id).status == "held"
+    async with open_till(tmp_path / "a") as a, open_till(tmp_path / "b") as b:
+        after = await b.sell([TEA])
+        await COMMANDS["recover"](b, {"code": code})
+        assert b.id in b.store.members(b.shop_id)
+        assert {sale.status for sale in b.sales()} == {"counted"} and len(b.sales()) == 3
+        listener, dialler = (a, b) if dials == "itself" else (b, a)
+        await dialler.connect(await listener.listen())
+        await until(lambda: b.id in a.store.members(a.shop_id))  # it introduces itself, with its new key
+        await until(lambda: a.day_report() == b.day_report() and not a.alarms() and not b.alarms())
+        assert a.sale(after.id).status == "counted"
+        assert a.store.authority(a.shop_id).key_of(b.id) == b.key.public
+    for name in "ab":
+        async with open_till(tmp_path / name) as till:
+            assert not list(verify(till.store, till.shop_id))
+
+
 async def test_a_cut_while_the_key_is_changed_leaves_the_old_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
