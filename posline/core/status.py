@@ -26,6 +26,9 @@ from posline.core.members import Shop, read_shop
 
 __all__ = [
     "NO_MEMBER",
+    "PASSED",
+    "SHORT",
+    "UNREACHED",
     "Chained",
     "Judgement",
     "Status",
@@ -41,6 +44,8 @@ __all__ = [
 SHORT = 24  # hex digits of a hash that `prev` carries
 NO_MEMBER = "its author is no member of this shop (yet)"
 REMOVED = "its till was removed before it"
+PASSED = "its till signed past it without it"
+UNREACHED = "its till signed later entries, and one between them and it is missing here"
 READS_ONLY = "a reader's entries do not count"
 
 
@@ -105,10 +110,14 @@ def judge_run(
 
     - held: its author was removed, and it is not behind an end;
     - held: unsigned, and the run's own `run` entry is not here;
-    - disputed: not vouched for, and rivalled for its number, or overtaken by a vouched number, or beyond a point from
-      which another run of its author went on, or not fitting the entry before it;
+    - disputed: not vouched for, and rivalled for its number, or passed by (a vouched entry of its run has its number or
+      a higher one), or beyond a point from which another run of its author went on, or not fitting the entry before it;
     - held: not vouched for, and the chain behind it breaks off before it reaches anything vouched for. (Without this a
       forged entry with a number far ahead would count until that number is reached, which is never.)
+
+    An entry that is passed by may be a rival of what is vouched for, or the past of it where an entry between the two
+    is missing: nobody can tell, so it does not count either way (who holds back an entry must not make a forged one
+    count), but the reason given is another one, `UNREACHED`, and a removal of its till names it.
     """
     at: dict[int, list[Chained]] = defaultdict(list)
     for entry in entries:
@@ -125,6 +134,8 @@ def judge_run(
     begun = any(e.kind == "run" and e.signed and not e.faulty for e in entries)
     sound = [e for e in entries if not e.faulty]
     top = max((e.seq for e in sound if id(e) in vouched), default=0)
+    # the numbers that what is vouched for decides; of what lies behind a hole in that chain it says nothing
+    decided = {seq for e in entries if id(e) in vouched for seq in (e.seq - 1, e.seq)}
     cut = min((seq for seq, _ in points), default=None)
 
     rooted: dict[int, Status] = {}  # unvouched -> what its chain back ends in
@@ -153,7 +164,7 @@ def judge_run(
             elif sum(not rival.faulty for rival in at[seq]) > 1:
                 verdicts[entry.key] = Judgement(False, Status.DISPUTED, "another entry has its number")
             elif top >= seq:
-                verdicts[entry.key] = Judgement(False, Status.DISPUTED, "its till signed past it without it")
+                verdicts[entry.key] = Judgement(False, Status.DISPUTED, PASSED if seq in decided else UNREACHED)
             elif cut is not None and cut < seq:
                 verdicts[entry.key] = Judgement(False, Status.DISPUTED, "its till went on from an earlier entry")
             elif rooted[id(entry)] is Status.DISPUTED:

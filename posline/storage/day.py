@@ -17,7 +17,8 @@ from posline.core.drawer import MONEY_KINDS, Takings
 from posline.core.kinds import KINDS
 from posline.core.members import Role
 from posline.storage.connection import altered
-from posline.storage.ledger import COUNTED, DISPUTED, DUPLICATE, HELD, INVALID, STATUSES, in_pieces
+from posline.storage.ledger import COUNTED, DISPUTED, DUPLICATE, HELD, INVALID, STATUSES
+from posline.storage.pieces import in_pieces
 from posline.storage.store import Store
 
 __all__ = ["DAYS", "day_report"]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from posline.core.edits import Edit, current
-from posline.core.entry import Entry
+from posline.core.entry import Entry, decode
 from posline.core.members import Role, Shop
 from posline.storage.connection import Connection
+from posline.storage.pieces import in_pieces
 from posline.storage.product_index import ProductIndex
 
 __all__ = ["CUSTOMERS", "ROLE_RANK", "Effects"]
@@ -39,6 +40,12 @@ class Effects:
 
     def apply(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
         """`entry` counts from now on."""
+        wanted = [bytes.fromhex(hash) for hash in entry.body.get("seen", {}).values()]
+        self._db.executemany(
+            "INSERT OR IGNORE INTO unseen (shop, wanted, hash) SELECT ?1, ?2, ?3"
+            " WHERE NOT EXISTS (SELECT 1 FROM entry WHERE shop = ?1 AND hash = ?2)",
+            [(shop, hash, entry.hash) for hash in wanted],
+        )
         if entry.kind == "redate":
             body = entry.body
             self._db.execute(
@@ -67,6 +74,7 @@ class Effects:
 
     def undo(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
         """`entry` no longer counts."""
+        self._db.execute("DELETE FROM unseen WHERE shop = ? AND hash = ?", (shop, entry.hash))
         if entry.kind == "redate":
             body = entry.body
             self._db.execute(
@@ -84,6 +92,37 @@ class Effects:
             self._choose(shop, authority, document, name)
             if entry.kind == "products":
                 self._index.follow(shop, document, [name])
+
+    def arrived(self, shop: int, authority: Shop, hashes: Sequence[bytes]) -> None:
+        """These elements are new here, whatever they are worth: choose again where one is among what an edit or redate
+        had seen, for only now it is known how much of its author's that covers."""
+        for marks, piece in in_pieces(hashes):
+            edits = self._db.execute(
+                f"SELECT DISTINCT hash FROM unseen WHERE shop = ? AND wanted IN ({marks})", (shop, *piece)
+            ).fetchall()
+            if not edits:
+                continue
+            self._db.execute(f"DELETE FROM unseen WHERE shop = ? AND wanted IN ({marks})", (shop, *piece))
+            for (hash,) in edits:
+                for document, name, raw in self._db.execute(
+                    "SELECT e.document, d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop"
+                    " AND d.key = e.document WHERE e.shop = ? AND e.hash = ?",
+                    (shop, hash),
+                ).fetchall():
+                    entry = decode(name, raw)
+                    if entry.fault is None:
+                        self._choose_all(shop, authority, entry, document)
+
+    def _choose_all(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
+        """Decide anew all that an edit or redate takes part in."""
+        if entry.kind == "redate":
+            self._move(shop, authority, entry)
+            return
+        names = [name for name, _ in _edits(entry)]
+        for name in names:
+            self._choose(shop, authority, CUSTOMERS if entry.kind == "customer" else document, name)
+        if entry.kind == "products":
+            self._index.follow(shop, document, names)
 
     def flush(self) -> None:
         """Nothing is gathered here."""
@@ -206,7 +245,7 @@ class Effects:
         each such stretch, however many entries a run has and however many redates somebody wrote."""
         rows = self._db.execute(
             "SELECT n, seq, json_extract(raw, '$.day'), json_extract(raw, '$.clock'), day FROM entry"
-            " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL",
+            " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL AND fault IS NULL",
             (shop, author, run, first, last),
         ).fetchall()
         redates = self._db.execute(REDATES, (shop, author, run)).fetchall()

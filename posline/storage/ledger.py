@@ -14,7 +14,7 @@ Works inside the transaction of whoever calls it; `forget()` must follow a rollb
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from posline.core.entry import Entry, decode
@@ -32,17 +32,17 @@ from posline.core.status import (
     overruled,
 )
 from posline.storage.connection import Connection
+from posline.storage.pieces import in_pieces
 from posline.storage.projections import Projections
 from posline.storage.runs import Run, RunKey, Runs
 
-__all__ = ["CODE", "STATUSES", "Arrival", "Change", "Ledger", "in_pieces"]
+__all__ = ["CODE", "STATUSES", "Arrival", "Change", "Ledger"]
 
 STATUSES = (Status.COUNTED, Status.DUPLICATE, Status.DISPUTED, Status.HELD, Status.INVALID)
 CODE = {status: code for code, status in enumerate(STATUSES)}
 COUNTED, DUPLICATE, DISPUTED, HELD, INVALID = range(5)
 UNSIGNED, SIGNED, UNVERIFIED, FORGED = range(4)  # `entry.signed`; unverified: its author's key is not known here
 
-IN_A_QUERY = 250  # values in one `IN (...)`, well under SQLite's limit of variables
 STRANGER = Judgement(False, Status.HELD, NO_MEMBER)
 DUPLICATED = "the same is recorded once already"
 
@@ -107,13 +107,6 @@ class _Take:
     before: dict[int, int | None] = field(default_factory=dict)  # n -> status before this call
     again: set[int] = field(default_factory=set)  # rows whose status was set anew
     ranked: set[str] = field(default_factory=set)  # authors whose role changed
-
-
-def in_pieces(values: Sequence[object]) -> Iterator[tuple[str, Sequence[object]]]:
-    """`values` in pieces small enough for one query, each with its question marks."""
-    for start in range(0, len(values), IN_A_QUERY):
-        piece = values[start : start + IN_A_QUERY]
-        yield ",".join("?" * len(piece)), piece
 
 
 class Ledger:
@@ -339,8 +332,7 @@ class Ledger:
     def _rekey(
         self, shop: int, author: str, before: Sequence[tuple[int, bytes]], after: Sequence[tuple[int, bytes]]
     ) -> None:
-        """Other keys count for an author: its signatures are to be verified again from where that begins, and what its
-        `run` entries say is to be taken down anew."""
+        """Other keys count for an author: its signatures are to be verified again from where that begins."""
         if not before or not after:
             first = 0
         else:
@@ -352,10 +344,11 @@ class Ledger:
             " AND run IN (SELECT run FROM run WHERE shop = ? AND author = ? AND tip > ?)",
             (UNVERIFIED, shop, author, first, SIGNED, FORGED, shop, author, first),
         )
-        self._db.execute("DELETE FROM continuation WHERE shop = ? AND author = ?", (shop, author))
 
     def _end(self, shop: int, author: str, authority: Shop) -> None:
-        """Write down the points that an author's removal names, in place of all that were known."""
+        """Write down the points that an author's removal names, in place of all that were known. From where its runs
+        went on is taken down anew, too: of a removed author that is said only by what lies behind these points."""
+        self._db.execute("DELETE FROM continuation WHERE shop = ? AND author = ?", (shop, author))
         self._db.execute("DELETE FROM ending WHERE shop = ? AND author = ?", (shop, author))
         removal = authority.removals.get(author)
         if removal is not None:
@@ -544,6 +537,7 @@ class Ledger:
                 follow(take.shop, take.authority, entry, document)
             elif change.kind == "sale":
                 self._projections.returns.touch(take.shop, change.id)
+        self._projections.effects.arrived(take.shop, take.authority, [a.entry.hash for a in fresh])
         self._projections.effects.rank(take.shop, take.authority, take.ranked)
         self._projections.flush()
         if self._feed:

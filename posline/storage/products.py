@@ -12,7 +12,7 @@ from typing import Any
 
 from posline.core.products import favourite_place, spellings
 from posline.core.words import fold
-from posline.storage.ledger import in_pieces
+from posline.storage.pieces import in_pieces
 from posline.storage.product_index import department_word, numbers_of
 from posline.storage.store import Store
 

@@ -30,6 +30,7 @@ TABLES = (
     "edit",
     "edit_conflict",
     "redate",
+    "unseen",
     *Goods.tables,
     *Accounts.tables,
     *Returns.tables,

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from posline.core.entry import decode
 from posline.core.numbers import receipt
-from posline.core.status import SHORT
+from posline.core.status import SHORT, UNREACHED
 from posline.storage.ledger import DUPLICATE
 from posline.storage.store import Store
 
 __all__ = ["Holding", "holding_of", "points_of"]
+
+FIT = "({0}.status <= ? OR {0}.reason = ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,14 @@ class Holding:
 
 def points_of(store: Store, shop: str, author: str, *, vouched_only: bool) -> list[tuple[int, int, str]]:
     """The tips of `author`'s run tree as (run, seq, hash in hex), the last first: behind them lies every entry of its
-    that counts here; with `vouched_only`, every one that its signature vouches for."""
+    that counts here, or would but for a hole between it and a signature: what fills it may be gone with the till. With
+    `vouched_only`, every one that its signature vouches for."""
     key = store.shop_key(shop)
-    fit = "e.shop = ? AND e.author = ? AND e.run = ? AND e.status <= ?" + (" AND e.vouched = 1" if vouched_only else "")
+    fit = "e.shop = ? AND e.author = ? AND e.run = ? AND " + FIT.format("e")
+    fit += " AND e.vouched = 1" if vouched_only else ""
     points: list[tuple[int, int, bytes]] = []
     for (run,) in store.read.execute("SELECT run FROM run WHERE shop = ? AND author = ?", (key, author)).fetchall():
-        place = (key, author, run, DUPLICATE)
+        place = (key, author, run, DUPLICATE, UNREACHED)
         count, first, last = store.read.execute(
             f"SELECT count(*), min(e.seq), max(e.seq) FROM entry e WHERE {fit}", place
         ).fetchone()
@@ -46,8 +50,8 @@ def points_of(store: Store, shop: str, author: str, *, vouched_only: bool) -> li
             points += store.read.execute(
                 f"{query} AND NOT EXISTS (SELECT 1 FROM entry f WHERE f.shop = e.shop AND f.author = e.author"
                 " AND f.run = e.run AND f.seq = e.seq + 1 AND f.prev = substr(lower(hex(e.hash)), 1, ?)"
-                " AND f.status <= ?" + (" AND f.vouched = 1)" if vouched_only else ")"),
-                (*place, SHORT, DUPLICATE),
+                f" AND {FIT.format('f')}" + (" AND f.vouched = 1)" if vouched_only else ")"),
+                (*place, SHORT, DUPLICATE, UNREACHED),
             )
     followed = set(
         store.read.execute(

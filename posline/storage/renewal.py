@@ -18,7 +18,7 @@ from posline.storage.schema import migrate
 
 __all__ = ["RULES", "differing_tables", "renew"]
 
-RULES = 6  # raised when a version judges entries otherwise, or follows more kinds of them
+RULES = 7  # raised when a version judges entries otherwise, or follows more kinds of them
 SLICE = 256  # elements projected at a time
 LEDGER = ("entry", "run", "continuation", "conflict", "ending")
 HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOIN shop s ON s.key = e.shop" \

@@ -17,6 +17,7 @@ from posline.core.status import Status
 from posline.storage.connection import altered
 from posline.storage.day import DAYS, day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
+from posline.storage.lights import holders, waiting
 from posline.storage.products import Products
 from posline.storage.returned import excess
 from posline.storage.store import Store
@@ -221,36 +222,20 @@ class Reports:
 
     # -- lights ------------------------------------------------------------------------------------
 
+    def holders(self, entry: Entry) -> set[str]:
+        """The store ids of the members, besides this device, that are known to have an entry on their disks."""
+        members = self._store.members(self._shop)
+        return {store for store in holders(self._store, self._shop, entry) if store != self._here and store in members}
+
     def durable(self, entry: Entry) -> dict[str, Any]:
         """Where an entry is known to be on a disk: {here, tills, head_office}."""
-        members = self._store.members(self._shop)
-        holders = {
-            store
-            for store, mark in self._store.haves(self._shop, entry.till, entry.run).items()
-            if mark.seq >= entry.seq and store != self._here and store in members
-        }
-        if entry.till != self._here:
-            holders.add(entry.till)
-        offices = {s for s in holders if s in members and members[s].role is Role.HEAD_OFFICE}
-        return {"here": True, "tills": len(holders - offices), "head_office": bool(offices)}
+        members, found = self._store.members(self._shop), self.holders(entry)
+        offices = {store for store in found if members[store].role is Role.HEAD_OFFICE}
+        return {"here": True, "tills": len(found - offices), "head_office": bool(offices)}
 
     def waiting(self, author: str) -> int:
         """How many of the entries that this disk wrote as `author` no other device is known to hold."""
-        rows = self._read.execute(
-            "SELECT run FROM run r WHERE shop = ? AND author = ? AND NOT EXISTS (SELECT 1 FROM have h"
-            " WHERE h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.seq = r.whole"
-            " AND h.hash = r.whole_hash AND r.whole = r.tip AND h.store <> ?)",
-            (self._key, author, self._here),
-        ).fetchall()
-        waiting = 0
-        for (run,) in rows:
-            marks = self._store.haves(self._shop, author, run)
-            held = max((m.seq for store, m in marks.items() if store != self._here), default=0)
-            waiting += self._read.execute(
-                "SELECT count(*) FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq > ? AND own = 1",
-                (self._key, author, run, held),
-            ).fetchone()[0]
-        return waiting
+        return waiting(self._store, self._shop, author, here=self._here)
 
     # -- what is wrong -----------------------------------------------------------------------------
 

@@ -201,6 +201,15 @@ def _sales(db: Database) -> None:
     db.execute("CREATE INDEX entry_sale ON entry (shop) WHERE kind = 'sale'")
 
 
+@migrations(name="edits that name what is missing")
+def _unseen(db: Database) -> None:
+    # what a counted edit or redate (`hash`) had seen and is not here yet (`wanted`)
+    db.execute(
+        "CREATE TABLE unseen (shop INTEGER, wanted BLOB, hash BLOB, PRIMARY KEY (shop, wanted, hash)) WITHOUT ROWID"
+    )
+    db.execute("CREATE INDEX unseen_by ON unseen (shop, hash)")
+
+
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction."""
     migrations.apply(Database(connection, execute_plugins=False))

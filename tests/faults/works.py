@@ -50,6 +50,7 @@ RELEASES: Sequence[tuple[str, tuple[str, ...]]] = (
     ("fiscal filings", ("fileable", "filing")),
     ("products", ("product", "barcode", "product_words", "edit_conflict")),
     ("opening stock", ("opening",)),
+    ("edits that name what is missing", ("unseen",)),
 )
 RULES_BEFORE = "1"
 

@@ -67,6 +67,8 @@ async def test_the_answers_have_the_tills_own_shapes(tmp_path: Path) -> None:
         sale = await till.sell([TEA])
         branch = found.relay.branch("North")
         await until(lambda: branch.reports.by_id(sale.id))
+        sold = branch.reports.by_id(sale.id)[0].entry
+        await until(lambda: branch.reports.durable(sold)["tills"])  # once its till has said so, or signed it
         base = f"/api/shops/{till.shop_id}"
         day = await found.http.get(f"{base}/reports/day/{sale.day}", headers=reader)
         assert day.json() == till.day_report(sale.day)

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from posline.core.entry import decode
 from posline.storage.records import Staged
+from posline.storage.removal import points_of
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.storage.verify import verify
@@ -52,6 +54,7 @@ class Book:
         self.forged: set[bytes] = set()
         self.went_back: set[bytes] = set()  # lay on a disk that was then lost, or put back to before them
         self.gone: set[bytes] = set()  # of those, the ones that lay nowhere else
+        self.places: dict[bytes, tuple[str, int, int]] = {}  # author, run, number of what lay on a disk that was lost
 
     # -- while it goes on -------------------------------------------------------------------------------------------
 
@@ -111,7 +114,7 @@ class Book:
                 assert now == said[root], f"{machine.name} holds the same and says otherwise: {unlike}"
         oracle = oracles[parts[0][0].running.root()]
         outside = {hash for part in parts[1:] for machine in part for hash in _held(machine)}
-        self._confirmed(oracle, outside)
+        self._confirmed(oracle, parts[0][0], outside)
         self._forgeries(oracle)
         if not world.rewound and not world.twins:
             self._numbers(oracles)
@@ -125,7 +128,7 @@ class Book:
         assert world.watch.largest <= MESSAGE_BYTES_MAX
         return oracle
 
-    def _confirmed(self, oracle: Oracle, outside: set[bytes]) -> None:
+    def _confirmed(self, oracle: Oracle, machine: Machine, outside: set[bytes]) -> None:
         """Whatever somebody was told of counts once."""
         at = {bytes.fromhex(hash): (document, hash) for document, hash in oracle.elements}
         once: dict[tuple[str, str], int] = defaultdict(int)
@@ -148,10 +151,34 @@ class Book:
             if status == "invalid" and removed:  # it changed its key after its removal, which nobody need believe
                 assert oracle.elements[place].signature and self._keyless(oracle, told.author), f"invalid: {told}"
                 continue
+            if status == "disputed" and not removed and self._unreached(oracle, place, machine.disk):
+                continue
             # the rules leave only these: what a removed till wrote beyond its removal, and the unsigned last sales of a
             # disk that went back, which nobody can vouch for
             left_out = removed or (hash in self.went_back and place not in oracle.vouched)
             assert status in ("held", "disputed") and left_out, f"what was confirmed is {status}: {told}"
+
+    def _unreached(self, oracle: Oracle, place: tuple[str, str], disk: Store) -> bool:
+        """Whether an entry waits for one behind it that went with its till's only disk, and over which that till had
+        signed: nobody can tell then whether it was that one's past. What is promised still: it is shown, and
+        whoever removes the lost till names it, so that it counts."""
+        first = oracle.elements[place]
+        own = [(p, e) for p, e in oracle.elements.items() if (e.till, e.run) == (first.till, first.run)]
+        ends, work = set(), [first]
+        while work:
+            here = work.pop()
+            following = [e for _, e in own if e.seq == here.seq + 1 and e.prev == here.hash[:24]]
+            work += following
+            if not following:
+                ends.add((here.run, here.seq, here.hash))
+        gone = {self.places[hash] for hash in self.gone}
+        for run, seq, hash in ends:
+            hole = (first.till, run, seq + 1) in gone and not any(e.seq == seq + 1 for _, e in own)
+            if hole and any(e.seq > seq and p in oracle.vouched for p, e in own):
+                named = points_of(disk, self._world.shop, first.till, vouched_only=False)
+                assert (run, seq, hash) in named, f"no removal would name {first.kind} {first.id}"
+                return True
+        return False
 
     @staticmethod
     def _keyless(oracle: Oracle, author: str) -> bool:
@@ -189,28 +216,23 @@ class Book:
                     assert numbers == list(range(1, len(numbers) + 1)), f"{machine.name} numbers {numbers}"
 
     def lights(self) -> None:
-        """Whoever is said to hold an entry has it on its disk. (A disk that went back takes more with it than it can
-        tell, until its next connection; and a thief may say what it likes of itself.)"""
+        """Whoever is said to hold an entry has it on its disk, forged ones too. (A disk that went back takes more with
+        it than it can tell, until its next connection; and a thief may say what it likes of itself.)"""
         world = self._world
         honest = {machine.key.id: machine for machine in world.machines if not machine.hostile}
         held = {who: _held(machine) for who, machine in honest.items() if machine.up}
         for machine in world.machines:
             if not machine.up or machine.old:
                 continue
-            rows = machine.disk.read.execute("SELECT DISTINCT author, run FROM entry WHERE author <> ''").fetchall()
-            for author, run in rows:
-                for store, mark in machine.disk.haves(world.shop, author, run).items():
-                    if store not in held:
-                        continue
-                    behind = {
-                        hash
-                        for (hash,) in machine.disk.read.execute(
-                            "SELECT hash FROM entry WHERE author = ? AND run = ? AND seq <= ? AND vouched = 1",
-                            (author, run, mark.seq),
-                        )
-                    }
-                    lacking = behind - held[store]
-                    assert not lacking, f"{machine.name} believes that {honest[store].name} holds what it does not"
+            reports = Reports(machine.disk, world.shop, here=machine.key.id)
+            for document, hash, raw in machine.disk.read.execute(
+                "SELECT d.name, e.hash, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
+                " WHERE e.author <> ''"
+            ).fetchall():
+                lacking = {who for who in held if hash not in held[who]}
+                false = lacking & reports.holders(decode(document, raw)) if lacking else lacking
+                names = [honest[who].name for who in false]
+                assert not false, f"{machine.name} believes that {names} hold what they do not: {hash.hex()[:16]}"
 
     def waiting(self) -> dict[str, int]:
         """How many entries of each till no other device is known to hold."""

@@ -379,6 +379,8 @@ class World:
             self.kill(machine)
         store = Store.open(machine.drive.path)
         held = hashes_on(store)
+        rows = store.read.execute("SELECT hash, author, run, seq FROM entry").fetchall()
+        self.book.places |= {hash: (author, run, seq) for hash, author, run, seq in rows}
         store.close()
         self.rewound = True
         return held

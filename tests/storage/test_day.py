@@ -293,3 +293,23 @@ def test_a_day_that_nobody_closed_has_nothing_late_and_an_empty_one_waits_for_no
     empty = Reports(store, shop, here="").day("2026-11-22")
     assert (empty["provisional"], empty["waiting_for"], empty["net"]) == (False, [], 0)
     store.close()
+
+
+def test_what_cannot_be_read_stays_in_the_day_where_it_lies_whenever_a_redate_comes() -> None:
+    """What breaks the rules says nothing about its place, so nobody moves it."""
+    alif, beh = Writer("alif"), Writer("beh")
+    shop = shop_of(alif, beh)
+    sold = alif.sale(100)
+    broken = decode(sold.document, sold.raw.replace(b'"total":100', b'"total":101'))
+    assert broken.fault is not None and (broken.run, broken.seq) == (sold.run, sold.seq)
+    fields = {"author": alif.id, "of": sold.run, "first": 1, "last": 9, "to": "2026-11-22", "seen": {}}
+    moved = alif.write("redate", fields)
+    digests = set()
+    for order in ([alif.entries[:-1], [broken], [moved]], [alif.entries[:-1], [moved], [broken]], [[moved, broken]]):
+        store = Store.open(":memory:")
+        take(store, shop, [*order, alif.entries])
+        reports = Reports(store, shop, here="")
+        assert reports.day("2026-11-22")["sales"]["total"] == 100
+        assert [item["hash"] for item in reports.day(DAY)["invalid"]] == [broken.hash.hex()]
+        digests.add((reports.day(DAY)["digest"], reports.day("2026-11-22")["digest"]))
+    assert len(digests) == 1

@@ -43,6 +43,25 @@ def test_a_till_that_goes_on_and_signs_behind_where_another_life_of_it_began_is_
         assert books.day(DAY)["sales"]["total"] == 111
 
 
+def test_what_a_removed_till_wrote_beyond_its_end_makes_no_fork_whenever_it_comes() -> None:
+    """Two lives of a till go on from one entry; the removal names that entry, so neither's run counts any more."""
+    alif, beh = Writer("alif"), Writer("beh")
+    shop = shop_of(alif, beh)
+    sold = beh.sale(100)
+    twin = beh.twin()
+    runs = [beh.begin(), twin.begin()]
+    before, removal = [*alif.entries, *beh.entries[:2]], alif.remove(beh, sold)
+    for order in ([before, runs, [removal]], [before, [removal], runs], [before, runs[:1], [removal], runs[1:]]):
+        store = Store.open(":memory:")
+        take(store, shop, order)
+        assert Reports(store, shop, here="").forks() == []
+    whole = alif.remove(beh, beh.entries[-1], twin.entries[-1])
+    for order in ([before, runs, [removal, whole]], [before, [whole], runs], [before, [removal], runs, [whole]]):
+        store = Store.open(":memory:")
+        take(store, shop, order)
+        assert Reports(store, shop, here="").forks() == [(beh.id, sold.run, sold.seq)]
+
+
 def test_a_forged_rival_keeps_no_lights_off() -> None:
     """Two entries claim one number and one place in the chain: how far the run is held follows the signed one."""
     for total in range(1, 9):  # whichever of the two has the lower hash

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posline.core.entry import Entry, decode
-from posline.core.status import Status, judge
+from posline.core.status import PASSED, UNREACHED, Status, judge
+from posline.storage.removal import points_of
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from tests.kit import DAY, JOURNAL, Writer, all_entries, shop_of, statuses, take
@@ -305,6 +306,42 @@ def test_unreadable_elements_are_kept_and_shown_and_the_rest_goes_on() -> None:
     store = Store.open(":memory:")
     take(store, shop, [[*a.entries, *junk]])
     assert len(Reports(store, shop, here="").day(DAY)["invalid"]) == len(junk)
+
+
+def test_what_lies_behind_a_hole_is_told_from_a_forgery_and_named_by_the_removal_of_its_till() -> None:
+    """A till signed later entries, and one between is only on its way, or was on the till's disk alone: neither says
+    anything against the sales before it."""
+    a, b = Writer("alif"), Writer("be")
+    shop = shop_of(a, b)
+    b.seal()
+    sold = [b.sale(1), b.sale(2)]
+    lost = b.sale(3)
+    c = Writer("jim")
+    b.hear(a)
+    b.admit(c)
+    there = [e for e in all_entries(a, b) if e is not lost]
+    forged = b.sale(666, seq=lost.seq, prev=sold[1].hash.hex()[:24])
+    rival = b.sale(66, seq=sold[0].seq, prev=sold[0].prev)
+    answer = everywhere(shop, [*there, forged])
+    assert [status(answer, e) for e in (*sold, forged)] == [Status.DISPUTED] * 3
+    reasons = [judge([*there, forged], shop)[JOURNAL, e.hash].reason for e in (*sold, forged)]
+    assert reasons == [UNREACHED, UNREACHED, PASSED], "the entry behind the forged one goes on from another"
+    assert status(everywhere(shop, [*there, rival]), sold[0]) is Status.DISPUTED
+    answer = everywhere(shop, [*there, forged, rival, lost])
+    assert [status(answer, e) for e in (*sold, lost)] == [Status.COUNTED] * 3
+    assert status(answer, forged) is status(answer, rival) is Status.DISPUTED
+    store = Store.open(":memory:")
+    take(store, shop, [[*there, forged]])
+    assert Reports(store, shop, here="").day(DAY)["sales"]["total"] == 0
+    points = points_of(store, shop, b.id, vouched_only=False)
+    assert (sold[1].run, sold[1].seq, sold[1].hash.hex()) in points
+    a.hear(b)
+    fields = {"member": b.id, "points": [list(point) for point in points]}
+    answer = everywhere(shop, [*there, forged, a.act("remove", fields)])
+    assert [status(answer, e) for e in sold] == [Status.COUNTED] * 2
+    assert status(answer, forged) is Status.HELD
+    names = {seq for _, seq, _ in points_of(store, shop, b.id, vouched_only=True)}
+    assert sold[1].seq not in names
 
 
 def test_a_number_that_is_missing_is_named() -> None:
