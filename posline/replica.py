@@ -431,8 +431,8 @@ class Replica(Committed):
         """Entries under our name that this disk did not write: somebody forges, or an older or other life of this till.
         A new run signs where we stand and counts on from what is vouched for. Not for another life's signatures alone:
         two lives would answer each other's for ever."""
-        if kinds - SIGNATURES:
-            self._new_run = True
+        if kinds - SIGNATURES and not self._new_run:
+            self._new_run, self._open = True, {}  # another life may have our live client ids: on under fresh ones
         self.alarm(
             "foreign",
             "entries arrived under this till's name that this disk did not write: a restored or copied data folder, or"

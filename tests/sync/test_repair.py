@@ -140,6 +140,24 @@ def test_after_a_repair_a_copied_process_goes_on_under_another_client_id() -> No
         assert report["sales"]["total"] + sum(d["amount"] for d in report["disputed"]) == 10 * 300 + 90
 
 
+def test_a_copied_process_that_hears_of_the_other_from_a_third_goes_on_under_another_client_id() -> None:
+    """The repair is between two others; what it brings bears our name, and is answered with a run of each life."""
+    _, alif, twin = copied(2)
+    alif.write("sale", sale(100))
+    twin.write("sale", sale(200))
+    commit(alif)
+    commit(twin)
+    assert alif.head(JOURNAL).state == twin.head(JOURNAL).state
+    for replica, other in ((alif, twin), (twin, alif)):
+        lost = other.elements(JOURNAL, other.prefixes(JOURNAL, other.store_id))
+        replica.integrate(JOURNAL, lone_update(4711, replica.store_id, lost), origin=STRANGER)
+    for replica in (alif, twin):
+        commit(replica)
+        replica.tick(0.0)
+        commit(replica)
+    assert alif.head(JOURNAL).state.keys() - twin.head(JOURNAL).state.keys(), "their new runs lie under one client id"
+
+
 def test_a_hundred_connections_add_nothing_once_both_hold_the_same() -> None:
     net, alif, beh = two()
     squat(alif, beh, 4711, "one", "two")
