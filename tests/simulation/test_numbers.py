@@ -13,8 +13,8 @@ from posline.core.entry import decode, encode, sign
 from posline.storage.removal import points_of
 from posline.trust.keys import Key
 from tests.kit import DAY, JOURNAL, text_key
-from tests.simulation import schedule
-from tests.simulation.actions import ACTIONS, Action, fresh_id
+from tests.simulation import people, schedule
+from tests.simulation.actions import ACTIONS, Action, fresh_id, seller
 from tests.simulation.people import goods, ring
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import Machine, World, key_of
@@ -74,6 +74,15 @@ def change_key(world: World) -> None:
     world.commit_all(till)
 
 
+def recover(world: World) -> None:
+    """till1 is made manager with the recovery code."""
+    till = of(world, "till1")
+    n = next(n for n in range(99) if seller(world, random.Random(n)) is till)
+    people.recover(world, random.Random(n))
+    world.commit_all(till)
+    assert world.done["recovered with a new key"] == 1
+
+
 def start_again(world: World) -> None:
     world.kill(of(world, "till1"))
     world.boot(of(world, "till1"))
@@ -117,6 +126,7 @@ LIVES = {
     "removed and aware of it": (sell, remove, sell, hear, sell),
     "with a key that nobody need believe": (sell, remove, change_key, sell, admit_again, sell),
     "of which one was forged meanwhile": (sell, remove, change_key, sell, forge, admit_again, sell),
+    "recovered with its new key": (sell, remove, change_key, sell, hear, start_again, recover, sell),
     "started again with such a key": (sell, remove, change_key, sell, start_again, sell, admit_again),
 }
 
