@@ -413,9 +413,12 @@ class Ledger:
         take.touched[place] = run
         starts = [c for c in chain if c.kind == "run" and c.signed and not c.faulty]
         removed = place[1] in take.authority.removals
+        first = min(starts, key=lambda c: (c.seq, c.hash), default=None)
+        run.whole, run.whole_hash, run.label = 0, b"", None
         for start in starts:
             entry = self._entry(start.key)
-            run.label = str(entry.body.get("label") or "")
+            if start is first:
+                run.label = str(entry.body.get("label") or "")
             if known and (not removed or start.key in vouched):
                 self._continue(take, place, entry, stored=True)
                 self._end_earlier(take, place, entry) if removed else None
@@ -423,7 +426,7 @@ class Ledger:
         at: dict[int, list[Chained]] = {}
         for link in chain:
             at.setdefault(link.seq, []).append(link)
-        walk = min(starts, key=lambda c: (c.seq, c.hash)) if starts else None
+        walk = first
         while walk is not None:
             run.whole, run.whole_hash = walk.seq, walk.hash
             short = walk.hash.hex()[:SHORT]

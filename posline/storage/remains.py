@@ -28,8 +28,9 @@ from posline.storage.pages import Pages, Value
 from posline.storage.product_index import VERSION_NOTE
 from posline.storage.records import Mark
 
-__all__ = ["LogRow", "OwnMark", "Remains"]
+__all__ = ["SALVAGED", "LogRow", "OwnMark", "Remains"]
 
+SALVAGED = "salvaged"  # the setting that says that a file was built of remains, and no till began on it yet
 SHORT = 24  # hex digits of a hash in `prev`
 JUMP_MAX = 1_000_000  # entries between what was found of this disk's own and a mark that is believed
 NOT_KEPT = frozenset({"rules", VERSION_NOTE})  # settings that say how a file's tables were made
@@ -231,15 +232,19 @@ class Remains:
         """How far this disk wrote; None where nothing of it is left."""
         tip: tuple[int, int, bytes] | None = None
         number = 0
+        believed = set(self._marks)
         for (raw,) in self._db.execute(
             "SELECT raw FROM element WHERE author = ? AND own = 1 AND sure = 1", (self._author,)
         ):
             entry = decode("", raw)  # of no document, but its place in the chain and its number stand in it
             if tip is None or entry.seq > tip[1]:
                 tip = entry.run, entry.seq, entry.hash
+            place = entry.run, entry.seq
+            # one of which a part rotted: what it names lies elsewhere, or something else lies there
+            believed -= {m for m in believed if (m[:2] == place) != (m[2] == entry.hash)}
             if entry.kind in NUMBERED and isinstance(last := entry.body.get("number"), int):
                 number = max(number, last)
-        marks = [m for m in self._marks if tip is None or tip[1] <= m[1] <= tip[1] + JUMP_MAX]
+        marks = [m for m in believed if tip is None or tip[1] <= m[1] <= tip[1] + JUMP_MAX]
         if marks:
             run, seq, hash, last = max(marks, key=lambda mark: mark[1])
             return OwnMark(run, seq, hash, max(number, last), certain=True)

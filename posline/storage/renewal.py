@@ -8,6 +8,7 @@ again, in one transaction, under the same numbers of entries.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from posline.core.entry import decode
 from posline.storage.connection import Connection, connect
@@ -18,9 +19,18 @@ from posline.storage.schema import migrate
 
 __all__ = ["RULES", "differing_tables", "renew"]
 
-RULES = 7  # raised when a version judges entries otherwise, or follows more kinds of them
+RULES = 8  # raised when a version judges entries otherwise, or follows more kinds of them
 SLICE = 256  # elements projected at a time
 LEDGER = ("entry", "run", "continuation", "conflict", "ending")
+# of an entry's row: what its status leads to, and what led to it (its place and status have questions of their own)
+FOLLOWS = "SELECT shop, hash, document, day, signed, fault, reason FROM entry ORDER BY shop, hash, document"
+SAID = {  # what a table says, where that is not all that stands in it
+    # what came and went again may leave a row of zeros behind
+    "onhand": "SELECT * FROM onhand WHERE quantity <> 0 OR stocked <> 0",
+    # how far a run is vouched for is followed while it is a plain chain, and asked of its entries otherwise
+    "run": "SELECT shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash, iif(plain, vouched, 0), label"
+    " FROM run",
+}
 HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOIN shop s ON s.key = e.shop" \
     " JOIN document d ON d.shop = e.shop AND d.key = e.document ORDER BY e.n"  # fmt: skip
 
@@ -88,7 +98,8 @@ def _slices(source: Connection, table: str) -> Iterator[tuple[int, str, list[Arr
 
 
 def differing_tables(source: Connection) -> list[str]:
-    """The tables of projections that are not what the elements make them, judged from nothing in memory."""
+    """The tables of the ledger and its projections that are not what the elements make them, judged from nothing in
+    memory."""
     scratch = connect(":memory:")
     try:
         migrate(scratch)
@@ -97,12 +108,12 @@ def differing_tables(source: Connection) -> list[str]:
             if rows:
                 scratch.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
         _project(source, scratch, "entry")
-        return [table for table in TABLES if _rows(source, table) != _rows(scratch, table)]
+        unlike = any(one != other for one, other in zip_longest(source.execute(FOLLOWS), scratch.execute(FOLLOWS)))
+        tables = (*LEDGER[1:], *TABLES)
+        return ["entry"] * unlike + [table for table in tables if _rows(source, table) != _rows(scratch, table)]
     finally:
         scratch.close()
 
 
 def _rows(db: Connection, table: str) -> list[tuple[object, ...]]:
-    # what came and went again may leave a row of zeros behind
-    where = " WHERE quantity <> 0 OR stocked <> 0" if table == "onhand" else ""
-    return sorted(db.execute(f"SELECT * FROM {table}{where}").fetchall(), key=repr)
+    return sorted(db.execute(SAID.get(table, f"SELECT * FROM {table}")).fetchall(), key=repr)

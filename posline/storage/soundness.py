@@ -19,12 +19,19 @@ from pathlib import Path
 from posline.errors import DiskFailed
 from posline.storage.connection import Error, failure, is_damage, reader
 from posline.storage.pages import FRAME_HEADER_BYTES, PAGE_BYTES, WAL_HEADER_BYTES, WAL_MAGIC
+from posline.storage.remains import SALVAGED
 
-__all__ = ["Damage", "examine", "write_again"]
+__all__ = ["LAST_NUMBER", "LAST_WRITTEN", "Damage", "examine", "strayed", "write_again"]
 
 INDEX_BYTES = 136  # of the index file: its header twice, and what of the log was brought into the database
 QUICK_BYTES = 128 * 1024 * 1024  # up to here the whole file is looked through after an unclean end: half a second
 PROBLEMS_MAX = 5  # in words
+# of what this disk wrote as an author: its last entry in a run, and its highest receipt number
+LAST_WRITTEN = "SELECT seq, hash FROM entry WHERE shop = ? AND author = ? AND run = ? AND own ORDER BY seq DESC LIMIT 1"
+LAST_NUMBER = (
+    "SELECT number FROM entry INDEXED BY entry_number WHERE shop = ? AND number IS NOT NULL AND author = ? AND own"
+    " ORDER BY number DESC LIMIT 1"
+)
 STEP_BYTES = 1024 * 1024
 
 
@@ -59,6 +66,41 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
     if found is not None and not found.lost:  # again: SQLite may take a read that failed for a page that is wrong
         found = _look(database, log, claim, ran=ran, doubted=doubted)
     return found
+
+
+def strayed(database: Path, shop: str, author: str) -> Damage | None:
+    """What is wrong with that from which a till goes on: the name of its shop, and its note of what it wrote last. A
+    letter of these that changed by itself would have it begin again, and give its numbers a second time.
+
+    Raises DiskFailed where the disk gives no answer.
+    """
+    try:
+        connection = reader(str(database))
+    except Error as error:
+        raise failure(error, str(database)) from error
+    try:
+        row = connection.execute("SELECT key FROM shop NOT INDEXED WHERE id = ?", (shop,)).fetchone()
+        if row is None:
+            return Damage("it does not name this till's shop")
+        if connection.execute("SELECT 1 FROM meta WHERE name = ? AND value = 'true'", (SALVAGED,)).fetchone():
+            return None  # until a till began on it, what it wrote last may be lost here
+        place = row[0], author
+        note = connection.execute("SELECT run, seq, hash, number FROM mark WHERE shop = ? AND author = ?", place)
+        mark = note.fetchone()
+        number = connection.execute(LAST_NUMBER, place).fetchone()
+        if mark is None:
+            return None if number is None else Damage("its note of what this till wrote last is gone")
+        if connection.execute(LAST_WRITTEN, (*place, mark[0])).fetchone() != mark[1:3]:
+            return Damage("its note of what this till wrote last names another entry")
+        if number is not None and number[0] > mark[3]:
+            return Damage(f"its note of the last receipt number says {mark[3]}, and {number[0]} was given")
+    except Error as error:
+        if is_damage(error):
+            return Damage(str(error))
+        raise failure(error, str(database)) from error
+    finally:
+        connection.close()
+    return None
 
 
 def _look(

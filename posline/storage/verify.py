@@ -18,14 +18,16 @@ from posline.errors import PoslineError
 from posline.storage.connection import Error, sqlite_warning
 from posline.storage.ledger import STATUSES
 from posline.storage.product_index import differences
+from posline.storage.remains import SALVAGED
 from posline.storage.renewal import differing_tables
 from posline.storage.reports import Reports
+from posline.storage.scrub import REPEATED, repeated
+from posline.storage.soundness import LAST_NUMBER, LAST_WRITTEN
 from posline.storage.store import Store
 
 __all__ = ["Harm", "verify"]
 
 PRODUCTS_TOLD = 20  # of a catalogue, where the index is wrong
-READ = ("id", "kind", "author", "run", "seq", "prev", "number", "amount")  # columns that only repeat what an entry says
 ANY_CLIENT = 1  # a document that is only read needs no client id of its own
 
 
@@ -51,6 +53,8 @@ def _problems(store: Store, shop: str) -> Iterator[str]:
         if line != "ok":
             yield Harm(f"the database file is damaged: {line}")
     elements: dict[tuple[str, bytes], Entry] = {}
+    if store.shop_key(shop) is None:
+        yield Harm(f"the database does not hold the shop {shop}")
     for document in store.documents(shop):
         yield from _document(store, shop, document, elements)
     yield from _ledger(store, shop, judge(elements.values(), shop), elements)
@@ -62,6 +66,7 @@ def _problems(store: Store, shop: str) -> Iterator[str]:
         if document.startswith("catalog/") and key is not None and place is not None:
             for sku in islice(differences(store.read, key, place), PRODUCTS_TOLD):
                 yield Harm(f"{document}: product {sku} is not found as its current edit says")
+    yield from _written(store, shop)
     yield from _reports(store, shop)
 
 
@@ -74,7 +79,9 @@ def _document(store: Store, shop: str, name: str, elements: dict[tuple[str, byte
         "SELECT n, before, after, data FROM log WHERE shop = ? AND document = ? ORDER BY n",
         (store.shop_key(shop), store.document_key(shop, name)),
     )
+    last = 0
     for n, before, after, update in rows:
+        last = n
         try:
             read = read_update(update, state)
             document.load([update])
@@ -88,6 +95,8 @@ def _document(store: Store, shop: str, name: str, elements: dict[tuple[str, byte
             entry = decode(name, raw)
             held[entry.hash] = entry
     head = store.head(shop, name)
+    if head.n != last:
+        yield Harm(f"{name}: its last row is said to be {head.n} and is {last}")
     if head.state != state or document.state != state:
         yield Harm(f"{name}: the state vector does not match the log")
     if (head.count, head.sum) != (len(held), sum(int.from_bytes(h, "big") for h in held) % (1 << 256)):
@@ -109,9 +118,9 @@ def _ledger(
 ) -> Iterator[str]:
     """The ledger has exactly the log's elements, each with the status that the whole set gives it."""
     seen = set()
-    repeated = ", ".join(f"e.{column}" for column in READ)
+    columns = ", ".join(f"e.{column}" for column in REPEATED)
     rows = store.read.execute(
-        f"SELECT d.name, e.hash, e.status, e.vouched, e.kept, e.raw, {repeated} FROM entry e"
+        f"SELECT d.name, e.hash, e.status, e.vouched, e.kept, e.raw, {columns} FROM entry e"
         " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ?",
         (store.shop_key(shop),),
     )
@@ -123,7 +132,7 @@ def _ledger(
             continue
         entry, verdict = elements[place], verdicts[place]
         called = f"{name}: {entry.kind or 'element'} {entry.id or hash.hex()[:16]}"
-        if raw != entry.raw or read != _read_from(entry):
+        if raw != entry.raw or read != repeated(entry):
             yield Harm(f"{called} is recorded otherwise than the log has it")
         if STATUSES[status] is not verdict.status or kept != verdict.kept:
             yield Harm(f"{called} is {STATUSES[status]} in the ledger and {verdict.status} by the rules")
@@ -137,10 +146,23 @@ def _ledger(
         yield Harm(f"{name}: the ledger lacks the entry {hash.hex()[:16]}")
 
 
-def _read_from(entry: Entry) -> list[object]:
-    """What the ledger's row of an entry has in the columns `READ`."""
-    known_by = entry.id if entry.placed else entry.hash.hex()
-    return [known_by, entry.kind, entry.till, entry.run, entry.seq, entry.prev, entry.number, entry.amount]
+def _written(store: Store, shop: str) -> Iterator[str]:
+    """What this disk remembers of its own writing is what lies here: it goes on behind that, with the next numbers."""
+    key = store.shop_key(shop)
+    named = set()
+    for author, run, seq, hash, number in store.read.execute(
+        "SELECT author, run, seq, hash, number FROM mark WHERE shop = ?", (key,)
+    ).fetchall():
+        named.add(author)
+        last = store.read.execute(LAST_WRITTEN, (key, author, run)).fetchone()
+        if last != (seq, hash) and not store.get_meta(SALVAGED):  # until its till began, the last ones may be lost here
+            yield Harm(f"what this disk wrote last as {author} is not entry {seq} of run {run}")
+        found = store.read.execute(LAST_NUMBER, (key, author)).fetchone()
+        if found is not None and found[0] > number:  # it would be given again; what is noted beyond may be lost here
+            yield Harm(f"the last receipt number of {author} is noted as {number} and is {found[0]}")
+    for (author,) in store.read.execute("SELECT DISTINCT author FROM entry WHERE shop = ? AND own", (key,)):
+        if author not in named:
+            yield Harm(f"this disk has no note of what it wrote last as {author}")
 
 
 def _reports(store: Store, shop: str) -> Iterator[str]:

@@ -18,8 +18,9 @@ from posline.core.members import Role
 from posline.errors import DiskFailed, OutcomeUnknown
 from posline.storage.connection import is_altered, is_damage
 from posline.storage.ledger import DISPUTED, HELD
+from posline.storage.remains import SALVAGED
 from posline.till.anchor import Anchor
-from posline.till.salvaging import PLACES, SALVAGED, UNSURE
+from posline.till.salvaging import PLACES, UNSURE
 
 if TYPE_CHECKING:
     from posline.till.till import Till

@@ -26,16 +26,15 @@ from posline.replica import Replica, is_document
 from posline.storage.connection import Error, connect, failure
 from posline.storage.files import sync_folder, write_atomically
 from posline.storage.folder import Folder
-from posline.storage.remains import LogRow, OwnMark, Remains
-from posline.storage.soundness import Damage, examine, write_again
+from posline.storage.remains import SALVAGED, LogRow, OwnMark, Remains
+from posline.storage.soundness import Damage, examine, strayed, write_again
 from posline.storage.store import Store
 from posline.till.anchor import Anchor
 
-__all__ = ["PLACES", "SALVAGED", "UNSURE", "Mishap", "check_database", "set_aside"]
+__all__ = ["PLACES", "UNSURE", "Mishap", "check_database", "set_aside"]
 
 log = logging.getLogger("posline.till")
 
-SALVAGED = "salvaged"  # the setting that says that this file was built so, and no till began on it yet
 UNSURE = "unsure"  # ... and that what this disk wrote last is not known
 PLACES = "places"  # ... where the shop's members were last known to listen
 BATCH = 256  # updates in one commit
@@ -91,7 +90,7 @@ def check_database(folder: Folder, shop: str, author: str, *, mend: bool) -> Non
     if mend and note.swap:
         _swap(folder, note)
     doubted = folder.doubted()
-    damage = _damage(folder, shop, doubted=doubted is not None)
+    damage = _damage(folder, shop, author, doubted=doubted is not None)
     if damage is None and doubted is not None and doubted[1]:
         damage = Damage(doubted[0])
     if damage is not None:
@@ -107,14 +106,17 @@ def check_database(folder: Folder, shop: str, author: str, *, mend: bool) -> Non
     folder.forget_local()
 
 
-def _damage(folder: Folder, shop: str, *, doubted: bool) -> Damage | None:
+def _damage(folder: Folder, shop: str, author: str, *, doubted: bool) -> Damage | None:
     if not folder.database.exists() or folder.database.stat().st_size == 0:
         wal = folder.database.with_name(folder.database.name + "-wal")
         if shop or (wal.exists() and wal.stat().st_size):
             return Damage("the file is gone" if not folder.database.exists() else "the file is empty", lost=True)
         return None
     try:
-        return examine(folder.database, ran=folder.left_running(), doubted=doubted)
+        damage = examine(folder.database, ran=folder.left_running(), doubted=doubted)
+        if damage is None and shop:
+            damage = strayed(folder.database, shop, author)
+        return damage
     except FolderDamaged as error:
         return Damage(str(error.__cause__ or error))
 

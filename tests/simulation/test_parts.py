@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from tests.kit import Writer, all_entries, shop_of
+from tests.simulation import people
 from tests.simulation import schedule as schedules
 from tests.simulation.actions import ACTIONS, Action
 from tests.simulation.disk import BLOCK, Files, torn
@@ -72,3 +74,18 @@ def test_a_failing_schedule_becomes_as_short_as_what_it_fails_of(monkeypatch: py
     short = shrink(schedule, outcome.failure, seconds=30)
     assert [name for name, _ in short.steps] == ["break", "break"]
     assert Schedule.from_json(short.to_json()) == short
+
+
+def test_no_machine_takes_the_key_of_one_that_is_gone(tmp_path: Path) -> None:
+    """Or it would write under the numbers of another life of the same process, which no real one draws again."""
+    world = World(tmp_path, 5, tills=2, relays=0)
+    lived, drawn = [*world.machines], random.Random(5)
+    for act in (people.join, people.restore) * 8:
+        act(world, drawn)
+        newest = world.machines[-1]
+        if newest is not lived[-1]:
+            lived.append(newest)
+            world.snapshot(newest)
+    assert world.done["restored"] > 1
+    assert len({machine.key.id for machine in lived}) == len({machine.name for machine in lived}) == len(lived)
+    world.close()

@@ -6,13 +6,15 @@ import json
 import random
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from posline.errors import FolderDamaged
-from posline.storage.verify import verify
+from posline.storage.store import Store
+from posline.storage.verify import Harm, verify
 from posline.till import salvaging
 from posline.till.anchor import Anchor
 from posline.till.commands import COMMANDS
@@ -176,6 +178,32 @@ async def test_verify_has_the_next_start_mend_what_it_finds(tmp_path: Path) -> N
     async with open_till(tmp_path) as till:
         assert counted(till) == [1, 2, 3] and told(till)
         assert (await COMMANDS["verify"](till, {}))["problems"] == []
+
+
+GONE_ON_FROM = {
+    "the hash": "UPDATE mark SET hash = zeroblob(32) WHERE number = 3",
+    "the entry": "UPDATE mark SET seq = seq + 9 WHERE number = 3",
+    "an earlier entry": "UPDATE mark SET seq = seq - 1 WHERE number = 3",
+    "the run": "UPDATE mark SET run = run + 1 WHERE number = 3",
+    "the number": "UPDATE mark SET number = 1 WHERE number = 3",
+    "the author": "UPDATE mark SET author = 'b' || substr(author, 2) WHERE number = 3",
+    "the shop": "UPDATE shop SET id = iif(id LIKE 'b%', 'c', 'b') || substr(id, 2)",
+}
+
+
+@pytest.mark.parametrize("what", GONE_ON_FROM)
+async def test_what_a_till_goes_on_from_is_not_believed_once_it_rotted(tmp_path: Path, what: str) -> None:
+    """Or it would give its numbers a second time, before anybody asked whether its file is sound."""
+    async with open_till(tmp_path) as till:
+        for _ in range(3):
+            await till.sell(LINES)
+        shop = till.shop_id
+    alter(tmp_path / "posline.db", GONE_ON_FROM[what])
+    with closing(Store.open(tmp_path / "posline.db")) as store:
+        assert any(isinstance(problem, Harm) for problem in verify(store, shop))
+    async with open_till(tmp_path) as till:
+        assert told(till) and (await till.sell(LINES)).number == 4 and counted(till) == [1, 2, 3, 4]
+        assert list(verify(till.store, till.shop_id)) == []
 
 
 async def test_a_key_that_lost_a_letter_is_not_taken_for_another_till(folder: Path) -> None:
