@@ -76,7 +76,7 @@ async def test_several_that_begin_alike_are_all_named(tmp_path: Path) -> None:
 async def test_it_is_looked_up_by_the_index_and_reads_no_ledger(tmp_path: Path) -> None:
     async with running(tmp_path) as (till, client):
         await client.post("/api/sales", json=sale(id=ID))
-        (read, _), asked = till.store.read._mine.reading, []
+        read, asked = till.store.read._mine.connection, []
         read.set_trace_callback(asked.append)
         assert till.sale("R-5F0E4D6E6E").id == ID and till.printing.papers.find("R-5F0E4D6E6E").entry.id == ID
         read.set_trace_callback(None)

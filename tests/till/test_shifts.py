@@ -284,7 +284,7 @@ async def test_a_day_that_was_closed_shows_what_came_late(tmp_path: Path) -> Non
 async def test_a_sale_that_counts_at_another_till_is_noted_in_the_drawer(tmp_path: Path) -> None:
     time = StillTime()
     async with open_till(tmp_path, clockwork=at(time)) as till:
-        names = (f"till {n}" for n in range(100))
+        names = (f"till {n}" for n in itertools.count())
         other = next(writer for writer in map(Writer, names) if writer.id < till.id)  # the lower id's copy counts
         key = text_key(other.key.public)
         await till.write("member", {"key": key, "label": "B", "role": "till"}, document="shop")
@@ -414,7 +414,7 @@ async def test_a_z_report_is_a_sheet_too(tmp_path: Path) -> None:
 async def test_a_duplicate_that_came_out_overnight_is_noted_the_next_day(tmp_path: Path) -> None:
     time = StillTime()
     async with open_till(tmp_path, clockwork=at(time)) as till:
-        names = (f"till {n}" for n in range(100))
+        names = (f"till {n}" for n in itertools.count())
         other = next(writer for writer in map(Writer, names) if writer.id < till.id)  # the lower id's copy counts
         await till.write("member", {"key": text_key(other.key.public), "label": "B", "role": "till"}, document="shop")
         id, day = new(), till.day
