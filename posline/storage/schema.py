@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from posline.storage.connection import Connection
+from posline.storage.connection import Connection, altered
 
 __all__ = ["migrate"]
 
@@ -211,5 +211,9 @@ def _unseen(db: Database) -> None:
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the file to this version's tables; each step is one transaction."""
-    migrations.apply(Database(connection, execute_plugins=False))
+    """Bring the file to this version's tables; each step is one transaction. Raises the database's error where what
+    says how far it was brought is not what was written."""
+    try:
+        migrations.apply(Database(connection, execute_plugins=False))
+    except LookupError as error:
+        raise altered(f"the list of its migrations has no {error}") from error

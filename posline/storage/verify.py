@@ -16,7 +16,7 @@ from posline.core.status import Status, Verdict, judge
 from posline.core.update import StateVector, decode_state, read_update
 from posline.errors import PoslineError
 from posline.storage.connection import Error, sqlite_warning
-from posline.storage.ledger import STATUSES
+from posline.storage.ledger import CODE, STATUSES
 from posline.storage.product_index import differences
 from posline.storage.remains import SALVAGED
 from posline.storage.renewal import differing_tables
@@ -41,7 +41,8 @@ def verify(store: Store, shop: str) -> Iterator[str]:
     try:
         with store.snapshot() as still:
             yield from _problems(still, shop)
-    except Error as error:  # what is behind a page that can't be read can't be worked out
+    except (Error, PoslineError, ValueError, TypeError, LookupError) as error:  # what is behind it can't be
+        # worked out: a page that is none, bytes that are no text, a number where there was a text
         yield Harm(f"the database file is damaged: {error}")
 
 
@@ -53,7 +54,7 @@ def _problems(store: Store, shop: str) -> Iterator[str]:
         if line != "ok":
             yield Harm(f"the database file is damaged: {line}")
     elements: dict[tuple[str, bytes], Entry] = {}
-    if store.shop_key(shop) is None:
+    if store.shops() and store.shop_key(shop) is None:
         yield Harm(f"the database does not hold the shop {shop}")
     for document in store.documents(shop):
         yield from _document(store, shop, document, elements)
@@ -134,9 +135,10 @@ def _ledger(
         called = f"{name}: {entry.kind or 'element'} {entry.id or hash.hex()[:16]}"
         if raw != entry.raw or read != repeated(entry):
             yield Harm(f"{called} is recorded otherwise than the log has it")
-        if STATUSES[status] is not verdict.status or kept != verdict.kept:
-            yield Harm(f"{called} is {STATUSES[status]} in the ledger and {verdict.status} by the rules")
-        elif bool(vouched) != verdict.vouched:
+        if status != CODE[verdict.status] or kept != verdict.kept:
+            told = STATUSES[status] if status in range(len(STATUSES)) else status
+            yield Harm(f"{called} is {told} in the ledger and {verdict.status} by the rules")
+        elif vouched != int(verdict.vouched):  # nor may it be of another type
             yield Harm(f"{called} is {'' if vouched else 'not '}vouched for in the ledger, by the rules the other way")
         if verdict.status is Status.INVALID:
             yield f"{called} is invalid: {verdict.reason}"

@@ -6,7 +6,6 @@ import random
 import re
 
 from posline.errors import FolderDamaged, PoslineError
-from posline.storage.connection import Error
 from posline.storage.store import Store
 from posline.storage.verify import Harm, verify
 from posline.sync.frames import Stateless, encode
@@ -216,15 +215,10 @@ def _noticed(world: World, machine: Machine, before: tuple[dict[str, list[tuple[
     except PoslineError:
         return "refused at the start"
     try:
-        try:
-            # not what tills did, which is named of any disk of this shop
-            if any(isinstance(problem, Harm) for problem in verify(store, world.shop)):
-                return "named"
-            now, given = _content(store), _given(store)
-        except (Error, ValueError, TypeError, KeyError, AttributeError, PoslineError) as error:
-            # what reads it breaks, and says so; nothing is counted
-            assert not isinstance(error, AssertionError)
-            return "unreadable"
+        # not what tills did, which is named of any disk of this shop
+        if any(isinstance(problem, Harm) for problem in verify(store, world.shop)):
+            return "named"
+        now, given = _content(store), _given(store)
         unlike = sorted(query for query in now if now[query] != before[0][query])
         assert not unlike, f"{machine.name} counts something else since its disk rotted, and nothing says so: {unlike}"
         # a higher one leaves numbers out, which are then named as missing; a lower one would give some again

@@ -206,6 +206,14 @@ async def test_what_a_till_goes_on_from_is_not_believed_once_it_rotted(tmp_path:
         assert list(verify(till.store, till.shop_id)) == []
 
 
+async def test_a_till_starts_where_what_says_how_its_tables_were_made_rotted(tmp_path: Path) -> None:
+    async with open_till(tmp_path) as till:
+        await till.sell(LINES)
+    alter(tmp_path / "posline.db", "ALTER TABLE _sqlite_migrations RENAME COLUMN applied_at TO applied_bt")
+    async with open_till(tmp_path) as till:
+        assert told(till) and (await till.sell(LINES)).number == 2 and counted(till) == [1, 2]
+
+
 async def test_a_key_that_lost_a_letter_is_not_taken_for_another_till(folder: Path) -> None:
     key = (folder / "key").read_text()
     seed = key.split()[1]
