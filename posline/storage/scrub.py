@@ -19,7 +19,7 @@ from posline.storage.store import Store
 __all__ = ["ENTRIES", "REPEATED", "Scrub", "repeated"]
 
 # columns of the ledger's row of an entry that only repeat what the entry says
-REPEATED = ("id", "kind", "author", "run", "seq", "prev", "number", "amount", "fault")
+REPEATED = "e.id, e.kind, e.author, e.run, e.seq, e.prev, e.number, e.amount, e.fault"
 
 ENTRIES = 300  # looked at in one step: some 3 ms
 ROWS = 50
@@ -45,7 +45,7 @@ class Scrub:
 
     def _entries(self, store: Store) -> int:
         rows = store.read.execute(
-            f"SELECT e.n, d.name, e.hash, e.raw, {', '.join(f'e.{column}' for column in REPEATED)} FROM entry e"
+            f"SELECT e.n, d.name, e.hash, e.raw, {REPEATED} FROM entry e"
             " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n > ? ORDER BY e.n LIMIT ?",
             (self.entry, ENTRIES),
         ).fetchall()

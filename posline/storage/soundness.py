@@ -28,9 +28,11 @@ QUICK_BYTES = 128 * 1024 * 1024  # up to here the whole file is looked through a
 PROBLEMS_MAX = 5  # in words
 # of what this disk wrote as an author: its last entry in a run, and its highest receipt number
 LAST_WRITTEN = "SELECT seq, hash FROM entry WHERE shop = ? AND author = ? AND run = ? AND own ORDER BY seq DESC LIMIT 1"
+# (numbers ascend in a run, so its last one is asked for; by number alone, every sale of all other tills would be read)
 LAST_NUMBER = (
-    "SELECT number FROM entry INDEXED BY entry_number WHERE shop = ? AND number IS NOT NULL AND author = ? AND own"
-    " ORDER BY number DESC LIMIT 1"
+    "SELECT max((SELECT number FROM entry INDEXED BY entry_place WHERE shop = r.shop AND author = r.author"
+    " AND run = r.run AND own AND number IS NOT NULL ORDER BY seq DESC LIMIT 1))"
+    " FROM run r WHERE shop = ? AND author = ?"
 )
 STEP_BYTES = 1024 * 1024
 
@@ -87,13 +89,13 @@ def strayed(database: Path, shop: str, author: str) -> Damage | None:
         place = row[0], author
         note = connection.execute("SELECT run, seq, hash, number FROM mark WHERE shop = ? AND author = ?", place)
         mark = note.fetchone()
-        number = connection.execute(LAST_NUMBER, place).fetchone()
+        (number,) = connection.execute(LAST_NUMBER, place).fetchone()
         if mark is None:
             return None if number is None else Damage("its note of what this till wrote last is gone")
         if connection.execute(LAST_WRITTEN, (*place, mark[0])).fetchone() != mark[1:3]:
             return Damage("its note of what this till wrote last names another entry")
-        if number is not None and number[0] > mark[3]:
-            return Damage(f"its note of the last receipt number says {mark[3]}, and {number[0]} was given")
+        if number is not None and number > mark[3]:
+            return Damage(f"its note of the last receipt number says {mark[3]}, and {number} was given")
     except Error as error:
         if is_damage(error):
             return Damage(str(error))

@@ -119,9 +119,8 @@ def _ledger(
 ) -> Iterator[str]:
     """The ledger has exactly the log's elements, each with the status that the whole set gives it."""
     seen = set()
-    columns = ", ".join(f"e.{column}" for column in REPEATED)
     rows = store.read.execute(
-        f"SELECT d.name, e.hash, e.status, e.vouched, e.kept, e.raw, {columns} FROM entry e"
+        f"SELECT d.name, e.hash, e.status, e.vouched, e.kept, e.raw, {REPEATED} FROM entry e"
         " JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.shop = ?",
         (store.shop_key(shop),),
     )
@@ -159,9 +158,9 @@ def _written(store: Store, shop: str) -> Iterator[str]:
         last = store.read.execute(LAST_WRITTEN, (key, author, run)).fetchone()
         if last != (seq, hash) and not store.get_meta(SALVAGED):  # until its till began, the last ones may be lost here
             yield Harm(f"what this disk wrote last as {author} is not entry {seq} of run {run}")
-        found = store.read.execute(LAST_NUMBER, (key, author)).fetchone()
-        if found is not None and found[0] > number:  # it would be given again; what is noted beyond may be lost here
-            yield Harm(f"the last receipt number of {author} is noted as {number} and is {found[0]}")
+        (given,) = store.read.execute(LAST_NUMBER, (key, author)).fetchone()
+        if given is not None and given > number:  # it would be given again; what is noted beyond may be lost here
+            yield Harm(f"the last receipt number of {author} is noted as {number} and is {given}")
     for (author,) in store.read.execute("SELECT DISTINCT author FROM entry WHERE shop = ? AND own", (key,)):
         if author not in named:
             yield Harm(f"this disk has no note of what it wrote last as {author}")

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from posline.storage.connection import Readers
+from posline.storage.soundness import LAST_NUMBER, LAST_WRITTEN
+from posline.storage.store import Store
 from tests.fuzz.calls import TILL, filled
 from tests.till.shop import running, sale
 
@@ -57,3 +60,11 @@ async def test_no_question_walks_through_the_whole_history(tmp_path: Path, monke
                     found[query] = plan
         assert len(asked) > 50
         assert not found, "\n".join(f"{query}\n    {plan}" for query, plan in found.items())
+
+
+@pytest.mark.parametrize("query", [LAST_WRITTEN, LAST_NUMBER])
+def test_nor_does_a_start(query: str) -> None:
+    with closing(Store.open(":memory:")) as store:
+        plan = [row[3] for row in store.read.execute("EXPLAIN QUERY PLAN " + query, (None,) * query.count("?"))]
+    assert all("(shop=? AND author=? AND run=?" in step for step in plan if " entry " in step), plan
+    assert any(" entry " in step for step in plan), plan
