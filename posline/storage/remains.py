@@ -21,6 +21,7 @@ from typing import Self
 
 from posline.core.entry import Entry, decode
 from posline.core.kinds import NUMBERED
+from posline.core.status import SHORT
 from posline.core.update import strings_of
 from posline.errors import Refused
 from posline.storage.connection import Connection, connect
@@ -31,7 +32,6 @@ from posline.storage.records import Mark
 __all__ = ["SALVAGED", "LogRow", "OwnMark", "Remains"]
 
 SALVAGED = "salvaged"  # the setting that says that a file was built of remains, and no till began on it yet
-SHORT = 24  # hex digits of a hash in `prev`
 JUMP_MAX = 1_000_000  # entries between what was found of this disk's own and a mark that is believed
 NOT_KEPT = frozenset({"rules", VERSION_NOTE})  # settings that say how a file's tables were made
 _AUTHOR = re.compile(r"[a-z2-7]{26}")

@@ -20,13 +20,12 @@ from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
-from tests.faults.rig import Process, relay, run, sale, till
+from tests.faults.rig import Process, relay, run, sale, till, wait_for
 
 __all__ = ["DAMAGES", "SILENT", "Aftermath", "Shop", "open_shop"]
 
 PAGE = 4096
 FRAME = PAGE + 24
-IN_STEP_S = 60.0
 Damage = Callable[[Path, random.Random], str]
 
 
@@ -161,13 +160,6 @@ def _ring(process: Process, rng: random.Random, count: int) -> dict[str, tuple[s
     return rung
 
 
-def _wait(what: str, happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + IN_STEP_S
-    while not happened():
-        assert time.monotonic() < deadline, f"{what} did not happen within {IN_STEP_S:.0f} s"
-        time.sleep(0.05)
-
-
 def open_shop(place: Path, *, sales: int, alone: int) -> Shop:
     """Found it, sell at both tills, let everything be shared; then the first till sells alone, and is killed."""
     rng, shop = random.Random("a shop"), Shop(place, (_free_port(), _free_port()))
@@ -183,8 +175,8 @@ def open_shop(place: Path, *, sales: int, alone: int) -> Shop:
             returned = next(iter(shop.shared))
             asked = {"id": str(uuid.uuid4()), "lines": [{"line": 1}], "reason": "cold"}
             assert a.post(f"/api/sales/{returned}/refund", asked).status_code == 201
-            _wait("sync", lambda: a.get("/api/status")["waiting"] == b.get("/api/status")["waiting"] == 0)
-            _wait("sync", lambda: len(b.sales()) == len(a.sales()) == len(shop.shared))
+            wait_for("sync", lambda: a.get("/api/status")["waiting"] == b.get("/api/status")["waiting"] == 0)
+            wait_for("sync", lambda: len(b.sales()) == len(a.sales()) == len(shop.shared))
             assert b.stop() == 0
         assert office.stop() == a.stop() == 0  # which brings all into the database
     with a:
@@ -250,7 +242,7 @@ class Aftermath:
             here, there = ({s["id"] for s in till_.sales()} for till_ in (a, b))
             return wanted <= here == there and a.get("/api/status")["waiting"] == 0
 
-        _wait(f"{self.what}: the tills in step", in_step)
+        wait_for(f"{self.what}: the tills in step", in_step)
         for till_ in (a, b):
             self._book(shop.shared | shop.alone, fresh, till_.sales(), complete=True, certain=shop.shared.keys())
         differ = self._differ(a, b)
@@ -272,7 +264,7 @@ class Aftermath:
         self._start(a)
         if not self.said:
             self.wrong.append("what verify found is not mended by a start")
-        _wait("in step again", lambda: {s["id"] for s in a.sales()} == {s["id"] for s in b.sales()})
+        wait_for("in step again", lambda: {s["id"] for s in a.sales()} == {s["id"] for s in b.sales()})
         self.wrong += self._differ(a, b)
         problems = json.loads(run("verify", "--json", "--data", str(a.data), expect=None))["problems"]
         if problems := [problem for problem in problems if "lacks" not in problem or not self.lost]:

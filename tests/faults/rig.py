@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,7 @@ import httpx
 SOURCE = os.environ.get("POSLINE_SOURCE", "")  # the folder of the product under test, where it is not this one
 READY_S = 60.0
 STOP_S = 20.0
+HAPPENS_S = 60.0  # until what is waited for has to be
 
 
 def command(module: str = "posline.cli") -> list[str]:
@@ -146,3 +149,19 @@ def till(data: Path, *more: str) -> Process:
 def relay(data: Path, *more: str) -> Process:
     """A head office, not yet started."""
     return Process(data, "relay.cli", ["serve", "--port", "0", *more])
+
+
+class LoggingElsewhere(Process):
+    """A program whose stderr is not on the disk that its data is on."""
+
+    @property
+    def log(self) -> Path:
+        return self.data.parent.with_suffix(".log")
+
+
+def wait_for(what: str, happened: Callable[[], bool]) -> None:
+    """Return once `happened` answers True."""
+    deadline = time.monotonic() + HAPPENS_S
+    while not happened():
+        assert time.monotonic() < deadline, f"{what} did not happen within {HAPPENS_S:.0f} s"
+        time.sleep(0.05)

@@ -13,19 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.damage import DAMAGES, Aftermath, Shop, open_shop
-from tests.faults.rig import Process, command, sale, till
+from tests.faults.rig import LoggingElsewhere, command, sale, till
 from tests.proof import PROOF, Note, share
 
 SEEDS = share(1, 20)
 KINDS = tuple(DAMAGES) if PROOF else ("range garbled", "log gone")
-
-
-class LoggingElsewhere(Process):
-    """A program whose stderr is not on the disk that its data is on."""
-
-    @property
-    def log(self) -> Path:
-        return self.data.parent.with_suffix(".log")
 
 
 @pytest.fixture(scope="module")

@@ -16,22 +16,13 @@ import httpx
 import pytest
 
 from tests.faults.injecting import Traced, unable
-from tests.faults.rig import Process, run, sale, till
+from tests.faults.rig import LoggingElsewhere, Process, run, sale, till, wait_for
 from tests.power.image import Image, why_no_image
 from tests.proof import Note, share
 
 DELAY_S = 0.4  # each fsync of the data folder
 CASHIERS = 6  # at once, at one till
 ROUNDS = share(1, 30)
-PATIENCE_S = 60.0
-
-
-class LoggingElsewhere(Process):
-    """A program whose stderr is not on the disk that its data is on."""
-
-    @property
-    def log(self) -> Path:
-        return self.data.parent.with_suffix(".log")
 
 
 @pytest.mark.skipif(bool(why_no_image()), reason=why_no_image())
@@ -78,7 +69,7 @@ def test_a_slow_disk_holds_up_the_sales_that_wait_for_it_and_nothing_else(tmp_pa
         link = run("invite", "--data", str(slow.data)).strip().splitlines()[-1]
         run("join", link, "--label", "B", "--data", str(other.data))
         with other:
-            _until(lambda: [peer["connected"] for peer in other.get("/api/status")["peers"]] == [True])
+            wait_for("a link", lambda: [peer["connected"] for peer in other.get("/api/status")["peers"]] == [True])
             slowest_s, sold = 0.0, 0
             synced = _syncs(slow.trace)
             for _ in range(ROUNDS):
@@ -99,8 +90,8 @@ def test_a_slow_disk_holds_up_the_sales_that_wait_for_it_and_nothing_else(tmp_pa
                 sold += CASHIERS
             synced = _syncs(slow.trace) - synced
             assert synced < sold, f"{synced} syncs of the log for {sold} sales: they do not share them"
-            _until(lambda: len(slow.sales()) == len(other.sales()) == sold + 3 * ROUNDS)
-            _until(lambda: all(s["durable"]["tills"] == 1 for s in [*slow.sales(), *other.sales()]))
+            wait_for("sync", lambda: len(slow.sales()) == len(other.sales()) == sold + 3 * ROUNDS)
+            wait_for("every light", lambda: all(s["durable"]["tills"] == 1 for s in [*slow.sales(), *other.sales()]))
             assert "a link ended" not in other.log.read_text(), "the other till took a slow disk for a dead line"
             note(sales=sold, syncs=synced, delay_s=DELAY_S, slowest_read_s=round(slowest_s, 3))
             assert other.stop() == 0
@@ -129,10 +120,3 @@ def _syncs(trace: Path) -> int:
     """How often the write-ahead log was forced to the disk."""
     lines = trace.read_text(errors="replace").splitlines()
     return sum("sync(" in line and "posline.db-wal" in line for line in lines)
-
-
-def _until(holds: Any) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, "it never comes to be"
-        time.sleep(0.05)
