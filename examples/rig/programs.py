@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -17,6 +18,9 @@ from urllib.parse import urlsplit
 READY_S = 30  # how long a program may take until it says that it is ready
 STOP_S = 15  # ... and to stop cleanly
 COMMAND_S = 120  # a command, the import of a catalogue among them
+
+_PORTS = (10_000, 31_999)  # below what Linux (32,768 on), macOS and Windows (49,152 on) take for outgoing connections
+_CHANCE = random.SystemRandom()  # a test that seeds `random` must not make two programs choose alike
 
 _MAIN = {"posline": "posline.cli", "posline-relay": "relay.cli"}
 
@@ -63,9 +67,12 @@ def last_line(printed: str) -> str:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    """A port of this machine that nobody listens on now, and that no system takes by itself for a connection which
+    goes out, so that it stays free while a program is starting or down."""
+    while True:
+        port = _CHANCE.randint(*_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def endpoint(url: str) -> tuple[str, int]:

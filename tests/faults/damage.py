@@ -10,7 +10,6 @@ import json
 import os
 import random
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
+from examples.rig.programs import free_port
 from tests.faults.rig import Process, relay, run, sale, till, wait_for
 
 __all__ = ["DAMAGES", "SILENT", "Aftermath", "Shop", "open_shop"]
@@ -137,12 +137,6 @@ class Shop:
     alone: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _till(folder: Path, port: int, *more: str) -> Process:
     process = till(folder, *more)
     process.arguments[process.arguments.index("--sync-port") + 1] = str(port)
@@ -162,7 +156,7 @@ def _ring(process: Process, rng: random.Random, count: int) -> dict[str, tuple[s
 
 def open_shop(place: Path, *, sales: int, alone: int) -> Shop:
     """Found it, sell at both tills, let everything be shared; then the first till sells alone, and is killed."""
-    rng, shop = random.Random("a shop"), Shop(place, (_free_port(), _free_port()))
+    rng, shop = random.Random("a shop"), Shop(place, (free_port(), free_port()))
     a, b = _till(place / "a", shop.ports[0]), _till(place / "b", shop.ports[1])
     with a, relay(place / "r") as office:
         link = run("invite", "--data", str(place / "a")).strip().splitlines()[-1]

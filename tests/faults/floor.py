@@ -10,7 +10,6 @@ import http.client
 import itertools
 import json
 import random
-import socket
 import threading
 import uuid
 from collections import Counter
@@ -20,31 +19,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from examples.rig.programs import free_port
 from tests.faults.disk import Disk
 from tests.faults.nursery import Nursery, Program
 
 __all__ = ["SKU", "Account", "Act", "Answer", "Cashier", "Device", "Gone", "Office", "Till"]
 
 ANSWER_S = 60.0
-PORTS = (20_000, 29_999)  # where no system takes one for a connection that goes out, while a till is down
 SKU = "loose"
 Answer = tuple[int, Any]
 
 
 class Gone(Exception):
     """The program went away before it answered: nobody knows whether the thing was done."""
-
-
-def _free_port() -> int:
-    """A port that nobody listens on, and that stays the device's own."""
-    while True:
-        port = random.randint(*PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 @dataclass
@@ -70,7 +57,7 @@ class Device:
 
     def __init__(self, nursery: Nursery, folder: Path, name: str, module: str, arguments: list[str]) -> None:
         self.name, self.folder = name, folder / name
-        self.port = _free_port()
+        self.port = free_port()
         self.program = Program(nursery, self.folder, module, arguments)
         self.disk = Disk(self.folder)
         self.id = ""
