@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.kit import Writer, all_entries, shop_of
-from tests.simulation import people
+from tests.simulation import hostile, people
 from tests.simulation import schedule as schedules
-from tests.simulation.actions import ACTIONS, Action
+from tests.simulation.actions import ACTIONS, Action, fresh_id
 from tests.simulation.disk import BLOCK, Files, torn
+from tests.simulation.finale import wires
 from tests.simulation.oracle import Oracle
 from tests.simulation.schedule import Schedule, draw, shrink
 from tests.simulation.world import World
@@ -88,4 +89,32 @@ def test_no_machine_takes_the_key_of_one_that_is_gone(tmp_path: Path) -> None:
             world.snapshot(newest)
     assert world.done["restored"] > 1
     assert len({machine.key.id for machine in lived}) == len({machine.name for machine in lived}) == len(lived)
+    world.close()
+
+
+def test_a_liars_own_sales_are_its_own_when_its_machine_is_gone_too_and_nobody_elses(tmp_path: Path) -> None:
+    """Its disk was copied, and an heir made of the copy: what it sold before counts, and nobody rang that."""
+    world = World(tmp_path, 5, tills=2, relays=0, hostile=True)
+    founder, _, thief = world.machines
+    for machine in world.machines[1:]:
+        world.connect(machine, founder)
+    world.drain()
+    chance = random.Random(5)
+    people.ring(world, founder, fresh_id(chance), people.goods(chance))
+    for _ in range(5):  # as it was, or as another
+        world.drain()
+        hostile.squat_id(world, chance)
+    world.drain()
+    world.snapshot(thief)
+    people.restore(world, chance)
+    assert thief not in world.machines
+    joined = wires(world, chance)
+    world.heal(joined)
+    oracle = world.book.audit(joined)
+    sold = [oracle.elements[place] for place in oracle.counted("sale")]
+    assert [sale for sale in sold if sale.till == thief.key.id and sale.body["total"] == 1]
+    founder.running.write("sale", {"lines": [{"sku": "1", "quantity": "1", "price": 1}], "total": 1})
+    world.rest(joined)
+    with pytest.raises(AssertionError, match="a sale that nobody rang"):
+        world.book.audit(joined)
     world.close()
