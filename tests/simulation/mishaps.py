@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from posline.core.update import strings_of
+from posline.core.update import _clients as clients_of
 from posline.errors import FolderDamaged, PoslineError
 from posline.storage.store import Store
 from posline.storage.verify import Harm, verify
@@ -192,12 +192,13 @@ def rot(world: World, chance: random.Random) -> None:
 
 
 def _content(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """See CONTENT. Of an update of the log its elements: in which array they stand, and where in it, decides nothing,
-    since all is a function of the set of elements."""
+    """See CONTENT. Of an update of the log: which strings it brings under which client id and clock. In which array
+    they stand, and where in it, decides nothing, since all is a function of the set of elements."""
     found = {query: sorted(store.read.execute(query).fetchall(), key=repr) for query in CONTENT}
-    found["log"] = [
-        (*place, *strings_of(data)) for *place, data in store.read.execute(LOG + " ORDER BY document, n").fetchall()
-    ]
+    found["log"] = []
+    for *place, data in store.read.execute(LOG + " ORDER BY document, n").fetchall():
+        for client, (clock, structs) in clients_of(data).items():
+            found["log"].append((*place, client, clock, *(string for struct in structs for string in struct.strings)))
     return found
 
 

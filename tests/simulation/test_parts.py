@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import Writer, all_entries, shop_of
-from tests.simulation import hostile, people
+from tests.simulation import hostile, mishaps, people
 from tests.simulation import schedule as schedules
 from tests.simulation.actions import ACTIONS, Action, fresh_id
 from tests.simulation.disk import BLOCK, Files, torn
@@ -117,4 +117,38 @@ def test_a_liars_own_sales_are_its_own_when_its_machine_is_gone_too_and_nobody_e
     world.rest(joined)
     with pytest.raises(AssertionError, match="a sale that nobody rang"):
         world.book.audit(joined)
+    world.close()
+
+
+@pytest.mark.parametrize(("at", "harmless"), [("element", False), ("client", False), ("clock", False), ("left", True)])
+def test_rot_that_nothing_names_is_seen_unless_it_only_moves_an_element_in_its_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, harmless: bool
+) -> None:
+    world = World(tmp_path, 5, tills=1, relays=0)
+    [till], chance = world.machines, random.Random(5)
+    for _ in range(3):
+        people.ring(world, till, fresh_id(chance), people.goods(chance))
+        world.commit_all(till)
+    (update,) = till.disk.read.execute("SELECT data FROM log ORDER BY n DESC LIMIT 1").fetchone()
+    # one client with one struct: its client id, its clock; an element behind another, by whom, its clock; one string
+    size = next(n for n in range(1, 9) if update[1 + n] < 128)
+    clock, left = 2 + size, 2 + size + 1 + 1 + size
+    assert update[:2] == b"\1\1" and update[clock + 1] == 0x88 and update[2:clock] == update[clock + 2 : left]
+    assert update[left] == update[clock] - 1 > 0
+    place = {"element": update.index(b'"total"') + 1, "client": 2, "clock": clock, "left": left}[at]
+    byte = 0 if harmless else update[place] ^ 1  # behind the first element of that client, and not the one before
+    changed = update[:place] + bytes([byte]) + update[place + 1 :]
+
+    def rotten(main: bytes, chance: random.Random) -> bytes:
+        assert main.count(update) == 1
+        return main.replace(update, changed)
+
+    monkeypatch.setattr(mishaps, "rotten", rotten)
+    if harmless:
+        mishaps.rot(world, chance)  # nor does `posline verify` name it
+        assert world.done["rot, harmless"] == 1
+    else:
+        monkeypatch.setattr(mishaps, "verify", lambda store, shop: [])  # or that would
+        with pytest.raises(AssertionError, match="nothing says so"):
+            mishaps.rot(world, chance)
     world.close()
