@@ -16,7 +16,6 @@ help:
 	@echo 'make test    set up everything, check style and types, run all tests'
 	@echo 'make bench   run the benchmarks and write benchmarks/results.md'
 	@echo 'make proof   the whole count of every rig that breaks something on purpose, some hours'
-	@echo 'make simulate HOURS=n   the whole shop in one thread, under whatever a seed does to it'
 	@echo 'make simulate HOURS=n   the whole shop in one thread, seed after seed, with whatever may go wrong'
 	@echo 'make style   ruff; make types  mypy; make docs  write the pages made from the code; make clean  remove what was built'
 

@@ -28,7 +28,7 @@ from posline.till.serve import TillOptions, run, run_till
 from posline.till.service import install
 from posline.till.service import remove as uninstall
 from posline.till.shift_commands import add_shift_commands
-from posline.till.terminal import Options, print_json, print_lines
+from posline.till.terminal import Options, Version, print_json, print_lines
 from posline.till.till import open_till
 
 __all__ = ["app", "checked", "day_or_none", "main"]
@@ -66,6 +66,7 @@ def _root(
         Path | None, typer.Option(envvar="POSLINE_DATA", help="The data folder; may stand anywhere on the line.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON; may stand anywhere on the line.")] = False,
+    version: Version = False,
 ) -> None:
     context.obj = Options(data if data is not None else default_folder(PROGRAM), json)
 

@@ -18,7 +18,7 @@ from posline.till.local import ask
 from posline.till.machine import default_folder
 from posline.till.report_commands import add_report_commands
 from posline.till.serve import run
-from posline.till.terminal import Options, print_json
+from posline.till.terminal import Options, Version, print_json
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.relay import Relay
@@ -56,6 +56,7 @@ def _root(
         Path | None, typer.Option(envvar=DATA_VARIABLE, help="The data folder; may stand anywhere on the line.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON; may stand anywhere on the line.")] = False,
+    version: Version = False,
 ) -> None:
     context.obj = Options(data if data is not None else default_folder(PROGRAM), json)
 

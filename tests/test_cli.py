@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,11 @@ def test_a_day_at_one_till(tmp_path: Path) -> None:
     packed = tmp_path / "out.csv.gz"
     run("catalog", "export", str(packed), *at)
     assert packed.read_bytes()[:2] == b"\x1f\x8b"
+
+
+@pytest.mark.parametrize("module", ["posline.cli", "relay.cli"])
+def test_a_program_says_its_version(module: str) -> None:
+    assert run("--version", module=module).split()[1:] == [version("posline")]
 
 
 def test_wrong_usage_is_2_and_failure_1(tmp_path: Path) -> None:

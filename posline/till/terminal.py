@@ -13,8 +13,9 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -25,7 +26,8 @@ from posline.errors import DiskFailed, PoslineError
 from posline.storage.connection import Error
 
 __all__ = [
-    "Options", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first", "visible",
+    "Options", "Version", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first",
+    "visible",
 ]  # fmt: skip
 
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all control characters but tab and line feed
@@ -38,6 +40,15 @@ class Options:
 
     data: Path
     json: bool = False
+
+
+def _say_version(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        print(f"{context.find_root().info_name} {version('posline')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version.")]
 
 
 def visible(text: str) -> str:
