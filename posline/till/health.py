@@ -285,7 +285,7 @@ class Watch:
         till = self._till
         found = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in till.replica.alarms.values()]
         found += self._clocks()
-        if (removed := alarm_of_removal(till) or self._shut_out()) is not None:
+        if (removed := alarm_of_removal(till) or self.shut_out()) is not None:
             found.append(removed)
         if (printer := till.printing.alarm()) is not None:
             found.append(printer)
@@ -345,7 +345,7 @@ class Watch:
             found.append({"kind": "gap", "till": author, "count": count, "missing": old, "detail": detail})
         return found
 
-    def _shut_out(self) -> dict[str, Any] | None:
+    def shut_out(self) -> dict[str, Any] | None:
         """Others say that this till was removed, which it has not heard itself: they do not link with it to tell."""
         own = self._till.store.members(self._till.shop_id).get(self._till.id)
         if own is None or not self._till.running:

@@ -16,7 +16,7 @@ from posline.core.base64url import base64url
 from posline.core.kinds import MAX_POINTS
 from posline.core.members import Member, Role, Shop
 from posline.core.status import Status
-from posline.errors import BadRequest, CommitFailed, NotAllowed, NotFound
+from posline.errors import BadRequest, CommitFailed, NotAllowed, NotFound, NotPossible
 from posline.storage.ledger import CODE, STATUSES
 from posline.storage.removal import holding_of, points_of
 from posline.till.opening import KEY_SEED_BYTES, next_key, open_replica, use_new_key
@@ -143,7 +143,8 @@ async def recover(till: Till, code: str) -> dict[str, Any]:
     """Make this till a manager with the shop's recovery code, where nobody else may: the managers are lost, or it was
     removed by mistake. What it sold in between counts then, too, also where it changed its key before it heard.
 
-    Answers {till, label, role}. Raises BadRequest, CommitFailed.
+    Answers {till, label, role}. Raises BadRequest, CommitFailed, and NotPossible where others say that it was removed
+    and it has not heard that itself: an admission that had not seen the removal would not undo it.
     """
     try:
         recovery = Key.from_code(code)
@@ -152,6 +153,13 @@ async def recover(till: Till, code: str) -> dict[str, Any]:
     shop = till.store.authority(till.shop_id)
     if shop.recovery is None or shop.recovery.author != recovery.id:
         raise BadRequest.of("code", "is the code of another shop")
+    heard = any(a.kind == "remove" and a.body["member"] == till.id for a in till.store.acts(till.shop_id) if not a.fault)
+    if not heard and (told := till.watch.shut_out()) is not None:
+        raise NotPossible(
+            f"{told['detail']}. This till has not heard that itself, so that the code can undo nothing here. Make a "
+            "backup ('posline backup FILE'), restore it in an empty folder ('posline restore FILE --recovery CODE'): the "
+            "new till brings along what this one sold, and a manager can 'posline accept' it"
+        )
     own = shop.members.get(till.id)
     writer = open_replica(till.store, till.shop_id, recovery, till.clockwork)
     if own is None or own.role is not Role.MANAGER:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from posline.errors import BadRequest, CommitFailed, NotAllowed, NotFound
+from posline.errors import BadRequest, CommitFailed, NotAllowed, NotFound, NotPossible
 from posline.storage.folder import Folder
 from posline.storage.verify import verify
 from posline.till import membership
@@ -111,6 +111,23 @@ async def test_a_till_that_is_shut_out_says_so_though_nobody_tells_it_more(tmp_p
         assert a.status()["refused"][0]["why"] == "till B was removed from the shop"
         await b.sell([TEA])
         assert b.status()["waiting"] > 0
+
+
+async def test_the_recovery_code_says_that_it_helps_nothing_where_the_removal_was_never_heard(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", shop="Corner shop") as founder:
+        code = founder.recovery
+        assert code is not None
+    async with two(tmp_path) as (a, b):
+        await remove(a, "B")
+        await until(lambda: "removed" in kinds(b))
+        held = entries(b)
+        with pytest.raises(NotPossible, match="posline restore"):
+            await recover(b, code)
+        assert entries(b) == held, "nothing was written"
+        await tell(a, b)
+        await recover(b, code)  # now it knows of the removal, and takes it back
+        assert (await recover(b, code))["role"] == "manager", "asking again changes nothing"
+        await until(lambda: b.id in a.store.members(a.shop_id))
 
 
 async def test_held_sales_are_accepted_by_id_hash_or_prefix(tmp_path: Path) -> None:
