@@ -187,7 +187,7 @@ GONE_ON_FROM = {
     "an earlier entry": "UPDATE mark SET seq = seq - 1 WHERE number = 3",
     "the run": "UPDATE mark SET run = run + 1 WHERE number = 3",
     "the number": "UPDATE mark SET number = 1 WHERE number = 3",
-    "the author": "UPDATE mark SET author = 'b' || substr(author, 2) WHERE number = 3",
+    "the author": "UPDATE mark SET author = iif(author LIKE 'b%', 'c', 'b') || substr(author, 2) WHERE number = 3",
     "the shop": "UPDATE shop SET id = iif(id LIKE 'b%', 'c', 'b') || substr(id, 2)",
 }
 
