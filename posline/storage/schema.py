@@ -6,10 +6,12 @@ released is never edited: a change is a new one below it.
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from posline.storage.connection import Connection, altered
+from posline.storage.connection import Connection, Error, altered, connect
 
 __all__ = ["migrate"]
 
@@ -217,3 +219,43 @@ def migrate(connection: Connection) -> None:
         migrations.apply(Database(connection, execute_plugins=False))
     except LookupError as error:
         raise altered(f"the list of its migrations has no {error}") from error
+    except Error as error:
+        if "already exists" in str(error):  # a migration that is made whole or not at all
+            raise altered(f"the list of its migrations is not what was written ({error})") from error
+        raise
+    query = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'posline'"
+    made = {name for (name,) in connection.execute(query)}
+    if made == _current()[0]:  # a newer version's tables may be others
+        for missing in sorted(_current()[1] - _structure(connection), key=repr):
+            named = " ".join(part.decode() for part in missing[:2] if isinstance(part, bytes))
+            raise altered(f"the tables are not described as they were made: {named}")
+
+
+# Not the words of each statement, which are SQLite's to write: what it makes of them, the same in 3.40, 3.43 and 3.54.
+# What lies behind a virtual table is its module's, and may be another with another version.
+_OURS = "t.type = 'table' AND t.name NOT GLOB 'sqlite_*' AND t.name NOT GLOB 'product_words_*'"
+_COLUMNS = (
+    "SELECT CAST(t.name AS BLOB), CAST(c.name AS BLOB), CAST(c.type AS BLOB), c.\"notnull\","
+    f" CAST(c.dflt_value AS BLOB), c.pk FROM sqlite_schema t, pragma_table_info(t.name) c WHERE {_OURS}"
+)
+_INDEXES = (
+    "SELECT CAST(t.name AS BLOB), CAST(i.name AS BLOB), i.\"unique\", i.partial, c.seqno, CAST(c.name AS BLOB), c.key"
+    " FROM sqlite_schema t, pragma_index_list(t.name) i, pragma_index_xinfo(i.name) c"
+    f" WHERE {_OURS}"
+)
+
+
+@cache
+def _current() -> tuple[set[str], set[tuple[object, ...]]]:
+    """The names of all migrations, and the structure that they leave."""
+    scratch = connect(":memory:")
+    try:
+        migrations.apply(Database(scratch, execute_plugins=False))
+        return {each.name for each in migrations.applied(Database(scratch))}, _structure(scratch)
+    finally:
+        scratch.close()
+
+
+def _structure(connection: Connection) -> set[tuple[object, ...]]:
+    """Every column of every table, and every column of every index. Names in bytes: rot need not leave text."""
+    return {tuple(row) for query in (_COLUMNS, _INDEXES) for row in connection.execute(query)}

@@ -228,8 +228,7 @@ class Book:
         """Nothing counts that nobody rang, and nothing that was forged."""
         elements = oracle.elements
         back = {element.run for (_, hash), element in elements.items() if bytes.fromhex(hash) in self.went_back}
-        silent = set(oracle.members.ends)
-        thieves = {machine.key.id for machine in self._world.machines if machine.hostile}
+        silent, thieves = set(oracle.members.ends), self._world.thieves
         for place in oracle.counted("sale"):
             element, hash = elements[place], bytes.fromhex(place[1])
             if hash in self.forged:

@@ -95,8 +95,7 @@ def _close(world: World, joined: list[tuple[Machine, Machine]]) -> None:
 
 def _drawers(world: World, oracle: Oracle) -> None:
     """Z reports against entries, and days against Z reports."""
-    thieves = {m.key.id for m in world.machines if m.hostile}
-    elements = [(e, oracle.status[p]) for p, e in oracle.elements.items() if e.till not in thieves]
+    elements = [(e, oracle.status[p]) for p, e in oracle.elements.items() if e.till not in world.thieves]
     elements = [(e, status) for e, status in elements if status in ("counted", "duplicate")]
     reports = [e for e, _ in elements if e.kind == "shift closed"]
     covers = defaultdict(list)
@@ -116,7 +115,7 @@ def _drawers(world: World, oracle: Oracle) -> None:
         assert json.dumps(takings[z.id].figures(), sort_keys=True) == json.dumps(said, sort_keys=True), z.id
         assert takings[z.id].expected(z.body["float"]) == z.body["expected"], z.id
         tenders.update(said["tenders"])
-    if thieves:
+    if world.thieves:
         return
     days = oracle.days()
     found = [oracle.report(day, places) for day, places in days.items()]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-import re
 
+from posline.core.update import _clients as clients_of
 from posline.errors import FolderDamaged, PoslineError
 from posline.storage.store import Store
 from posline.storage.verify import Harm, verify
@@ -38,7 +38,6 @@ CONTENT = (
 )  # fmt: skip
 
 LOG = "SELECT document, n, before, after, data FROM log"
-ROOT = re.compile(rb"(?<=\x01\x1a)[a-z2-7]{26}")  # in an update: whose entry it is follows from the entry
 
 # -- commits and processes ------------------------------------------------------------------------------------------
 
@@ -193,11 +192,13 @@ def rot(world: World, chance: random.Random) -> None:
 
 
 def _content(store: Store) -> dict[str, list[tuple[object, ...]]]:
-    """See CONTENT."""
+    """See CONTENT. Of an update of the log: which strings it brings under which client id and clock. In which array
+    they stand, and where in it, decides nothing, since all is a function of the set of elements."""
     found = {query: sorted(store.read.execute(query).fetchall(), key=repr) for query in CONTENT}
-    found["log"] = [
-        (*place, ROOT.sub(b"", data)) for *place, data in store.read.execute(LOG + " ORDER BY document, n").fetchall()
-    ]
+    found["log"] = []
+    for *place, data in store.read.execute(LOG + " ORDER BY document, n").fetchall():
+        for client, (clock, structs) in clients_of(data).items():
+            found["log"].append((*place, client, clock, *(string for struct in structs for string in struct.strings)))
     return found
 
 

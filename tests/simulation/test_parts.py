@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.kit import Writer, all_entries, shop_of
-from tests.simulation import people
+from tests.simulation import hostile, mishaps, people
 from tests.simulation import schedule as schedules
-from tests.simulation.actions import ACTIONS, Action
+from tests.simulation.actions import ACTIONS, Action, fresh_id
 from tests.simulation.disk import BLOCK, Files, torn
+from tests.simulation.finale import wires
 from tests.simulation.oracle import Oracle
 from tests.simulation.schedule import Schedule, draw, shrink
 from tests.simulation.world import World
@@ -88,4 +89,66 @@ def test_no_machine_takes_the_key_of_one_that_is_gone(tmp_path: Path) -> None:
             world.snapshot(newest)
     assert world.done["restored"] > 1
     assert len({machine.key.id for machine in lived}) == len({machine.name for machine in lived}) == len(lived)
+    world.close()
+
+
+def test_a_liars_own_sales_are_its_own_when_its_machine_is_gone_too_and_nobody_elses(tmp_path: Path) -> None:
+    """Its disk was copied, and an heir made of the copy: what it sold before counts, and nobody rang that."""
+    world = World(tmp_path, 5, tills=2, relays=0, hostile=True)
+    founder, _, thief = world.machines
+    for machine in world.machines[1:]:
+        world.connect(machine, founder)
+    world.drain()
+    chance = random.Random(5)
+    people.ring(world, founder, fresh_id(chance), people.goods(chance))
+    for _ in range(5):  # as it was, or as another
+        world.drain()
+        hostile.squat_id(world, chance)
+    world.drain()
+    world.snapshot(thief)
+    people.restore(world, chance)
+    assert thief not in world.machines
+    joined = wires(world, chance)
+    world.heal(joined)
+    oracle = world.book.audit(joined)
+    sold = [oracle.elements[place] for place in oracle.counted("sale")]
+    assert [sale for sale in sold if sale.till == thief.key.id and sale.body["total"] == 1]
+    founder.running.write("sale", {"lines": [{"sku": "1", "quantity": "1", "price": 1}], "total": 1})
+    world.rest(joined)
+    with pytest.raises(AssertionError, match="a sale that nobody rang"):
+        world.book.audit(joined)
+    world.close()
+
+
+@pytest.mark.parametrize(("at", "harmless"), [("element", False), ("client", False), ("clock", False), ("left", True)])
+def test_rot_that_nothing_names_is_seen_unless_it_only_moves_an_element_in_its_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, harmless: bool
+) -> None:
+    world = World(tmp_path, 5, tills=1, relays=0)
+    [till], chance = world.machines, random.Random(5)
+    for _ in range(3):
+        people.ring(world, till, fresh_id(chance), people.goods(chance))
+        world.commit_all(till)
+    (update,) = till.disk.read.execute("SELECT data FROM log ORDER BY n DESC LIMIT 1").fetchone()
+    # one client with one struct: its client id, its clock; an element behind another, by whom, its clock; one string
+    size = next(n for n in range(1, 9) if update[1 + n] < 128)
+    clock, left = 2 + size, 2 + size + 1 + 1 + size
+    assert update[:2] == b"\1\1" and update[clock + 1] == 0x88 and update[2:clock] == update[clock + 2 : left]
+    assert update[left] == update[clock] - 1 > 0
+    place = {"element": update.index(b'"total"') + 1, "client": 2, "clock": clock, "left": left}[at]
+    byte = 0 if harmless else update[place] ^ 1  # behind the first element of that client, and not the one before
+    changed = update[:place] + bytes([byte]) + update[place + 1 :]
+
+    def rotten(main: bytes, chance: random.Random) -> bytes:
+        assert main.count(update) == 1
+        return main.replace(update, changed)
+
+    monkeypatch.setattr(mishaps, "rotten", rotten)
+    if harmless:
+        mishaps.rot(world, chance)  # nor does `posline verify` name it
+        assert world.done["rot, harmless"] == 1
+    else:
+        monkeypatch.setattr(mishaps, "verify", lambda store, shop: [])  # or that would
+        with pytest.raises(AssertionError, match="nothing says so"):
+            mishaps.rot(world, chance)
     world.close()

@@ -159,6 +159,7 @@ class World:
         self.copied: set[str] = set()  # the authors of which they did
         self.rewound = False  # a disk was copied, put back or lost: numbers may repeat or be missing, and are named
         self.reshaped = False  # who belongs to the shop was changed
+        self.thieves = {key_of("thief9").id} if hostile else set()  # the authors that lie, wherever their machines are
         self.done: dict[str, int] = {}  # what really happened, and how often
         self._named: set[str] = set()
         names = [f"till{n}" for n in range(tills)] + [f"relay{n}" for n in range(relays)]

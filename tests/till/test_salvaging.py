@@ -206,10 +206,21 @@ async def test_what_a_till_goes_on_from_is_not_believed_once_it_rotted(tmp_path:
         assert list(verify(till.store, till.shop_id)) == []
 
 
-async def test_a_till_starts_where_what_says_how_its_tables_were_made_rotted(tmp_path: Path) -> None:
+MADE = {
+    "the list of migrations": "ALTER TABLE _sqlite_migrations RENAME COLUMN applied_at TO applied_bt",
+    "a name in it": "UPDATE _sqlite_migrations SET name = 'firsu' WHERE name = 'first'",
+    "a column": "ALTER TABLE product RENAME COLUMN words TO wordt",
+    "the name of a table": "ALTER TABLE entry RENAME TO entrz",
+    "an index": "DROP INDEX entry_number",
+    "the words of products": "ALTER TABLE product_words RENAME TO product_wordt",
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+async def test_a_till_starts_where_what_says_how_its_tables_were_made_rotted(tmp_path: Path, what: str) -> None:
     async with open_till(tmp_path) as till:
         await till.sell(LINES)
-    alter(tmp_path / "posline.db", "ALTER TABLE _sqlite_migrations RENAME COLUMN applied_at TO applied_bt")
+    alter(tmp_path / "posline.db", MADE[what])
     async with open_till(tmp_path) as till:
         assert told(till) and (await till.sell(LINES)).number == 2 and counted(till) == [1, 2]
 
