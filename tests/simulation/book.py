@@ -191,6 +191,7 @@ class Book:
             assert self._left_out(whole, place, told), f"what was confirmed is {status}, whatever comes: {told}"
             return
         first = oracle.elements[place]
+        assert _counts(whole)[first.id, first.content()] == 1, f"what was confirmed would count not once: {told}"
         assert status in ("held", "disputed"), f"what was confirmed is {status}: {told}"
         ends = [end for end in _ends(oracle, first) if _passed(oracle, first, end[1])]
         if status == "disputed" and ends:
