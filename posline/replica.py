@@ -23,7 +23,7 @@ from posline.core.base64url import base64url
 from posline.core.clock import Clock, Reading, iso, parse_iso
 from posline.core.document import Document, lone_update
 from posline.core.entry import Entry, compose, decode
-from posline.core.kinds import NUMBERED, SIGNED_KINDS
+from posline.core.kinds import MEMBERSHIP, NUMBERED, SIGNED_KINDS
 from posline.core.members import key_proof, shop_id
 from posline.core.segment import elements
 from posline.core.status import SHORT
@@ -243,7 +243,7 @@ class Replica(Committed):
         self._seq += 1
         self._number += kind in NUMBERED
         self._last = (self._run, self._seq, entry.hash)
-        self._unsealed = 0 if signed else self._unsealed + 1
+        self._unsealed = 0 if signed and kind not in MEMBERSHIP else self._unsealed + (not signed)  # an act may fall
         if "seen" in envelope:
             self._seen.setdefault(edited, {})[self.author.id] = entry.hash.hex()
         if reading.trust != "confirmed" and len(self._uncertain) < UNCERTAIN_KEPT and name.startswith("journal/"):

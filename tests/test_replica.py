@@ -274,6 +274,21 @@ def test_seals_are_written_when_due_and_not_otherwise() -> None:
     assert [s.entries[0].kind for s in till.staged] == ["sale", "seal"]
 
 
+def test_an_act_stands_for_no_seal_since_it_may_fall() -> None:
+    till = founded()
+    till.tick(0.0)
+    till.write("sale", sale())
+    till.write("member", {"key": text_key(key_of("be").public), "label": "B", "role": "till"}, document="shop")
+    commit(till)
+    till.tick(200.0)
+    assert [s.entries[0].kind for s in till.staged] == ["seal"]
+    commit(till)
+    till.write("role", {"member": key_of("be").id, "role": "manager"}, document="shop")
+    commit(till)
+    till.tick(1000.0)
+    assert till.staged == [], "nothing unsigned lies behind it"
+
+
 def test_a_new_business_day_is_a_new_run_in_a_new_journal() -> None:
     time = StillTime()
     till = founded(time=time)
