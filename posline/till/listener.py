@@ -30,7 +30,9 @@ BACKLOG = 512  # connections that may wait to be accepted
 KEEP_ALIVE_S = 75  # idle HTTP connections; longer than a browser's own 60 s, so that it is the one to close
 HANDSHAKE_S = 5.0  # for TLS
 SHUTDOWN_S = 2.0  # for the other side to close TLS too
-REQUEST_S = 10.0  # from the connection to the first whole request
+REQUEST_S = 10.0  # for the head of a request: from the connection for the first one, from its first byte for others
+HEAD_BYTES_MAX = 64 * 1024  # of a request before its body, or behind it; a proof has 4 KiB, a browser's cookies 8
+PIPELINED_MAX = 100  # requests on one connection that wait for the answer to one before them
 CONNECTIONS_MAX = 12_000  # a head office of 2,000 shops of four tills has 8,000 links, and some ask it things
 ADDRESS_CONNECTIONS_MAX = 100  # from one address; tills of a large shop may come to a head office from one
 STOP_S = 3  # how long requests in flight may take once the process is told to stop
@@ -43,15 +45,18 @@ class AddressRefused(PoslineError):
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which gives up on who connects and asks nothing, and on one address that connects too
-    often; uvicorn itself waits for ever."""
+    """uvicorn's HTTP protocol, which gives up on who connects and asks nothing, on one address that connects too often,
+    and on a head without end; uvicorn itself waits for ever, and keeps all that comes."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _bare = 0  # bytes that came since the last head or piece of a body was whole
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS_MAX or self._too_many_from_here():
             transport.abort()
         else:
-            self.loop.call_later(REQUEST_S, self._give_up)
+            self._await_head()
 
     def _too_many_from_here(self) -> bool:
         if self.client is None or is_loopback(self.client[0]):
@@ -60,9 +65,43 @@ class _Protocol(HttpToolsProtocol):
         same = [client for client in clients if client is not None and client[0] == self.client[0]]
         return len(same) > ADDRESS_CONNECTIONS_MAX
 
-    def _give_up(self) -> None:
-        if self in self.connections and self.cycle is None:  # an upgraded one is in there as another protocol
-            self.transport.abort()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_done()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._bare += len(data)
+        super().data_received(data)
+        if self._bare > HEAD_BYTES_MAX and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._head_done()
+        super().on_headers_complete()
+        if len(self.pipeline) > PIPELINED_MAX:
+            raise ValueError("too many requests at once")  # what the parser raises of it is answered 400
+
+    def on_body(self, body: bytes) -> None:
+        self._bare = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._bare = 0
+        super().on_message_complete()
+
+    def _await_head(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def _head_done(self) -> None:
+        self._bare = 0
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _Server(uvicorn.Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ssl
 from pathlib import Path
@@ -15,7 +16,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from posline.till.listener import AddressRefused, Listener
+from posline.till import listener as listening
+from posline.till.listener import HEAD_BYTES_MAX, PIPELINED_MAX, AddressRefused, Listener
 from posline.trust.certificate import Tls
 
 APP = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))])
@@ -77,4 +79,54 @@ async def test_refusing_lets_open_connections_go_on() -> None:
         assert (await client.get(listener.url)).text == "here"
         with pytest.raises(httpx.ConnectError):
             await late.get(listener.url)
+    await listener.stop()
+
+
+GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+MUCH = HEAD_BYTES_MAX * 16  # more than one read takes from a socket
+
+
+async def answered(listener: Listener, request: bytes) -> bytes:
+    """What comes back until the connection is closed from the other side."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(request)
+    found = b""
+    try:
+        async with asyncio.timeout(5):
+            while piece := await reader.read(4096):
+                found += piece
+    except ConnectionResetError:
+        pass
+    writer.transport.abort()
+    return found
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"GET /" + b"a" * MUCH,
+        GET + b"X: " + b"a" * MUCH,
+        GET + b"X: a\r\n" * (MUCH // 6),
+        GET + b"\r\n" + GET + b"X: " + b"a" * MUCH,
+        CHUNKED + b"2\r\n{}\r\n0\r\nX: " + b"a" * MUCH,
+        CHUNKED + b"2;" + b"a" * MUCH,
+        (GET + b"\r\n") * PIPELINED_MAX * 2,
+    ],
+    ids=["address", "one header", "headers", "second request", "trailers", "extension", "pipelined"],
+)
+async def test_a_head_without_end_is_not_kept(endless: bytes) -> None:
+    listener = Listener(APP, host="127.0.0.1", port=0)
+    await listener.start()
+    await answered(listener, endless)  # it is closed, whatever was said before
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(listener.url, headers={"x": "a" * 30_000})).text == "here"
+    await listener.stop()
+
+
+async def test_half_a_second_request_is_cut_like_half_a_first_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "REQUEST_S", 0.3)
+    listener = Listener(APP, host="127.0.0.1", port=0)
+    await listener.start()
+    assert (await answered(listener, GET + b"\r\n" + GET)).endswith(b"here")
     await listener.stop()
