@@ -26,7 +26,7 @@ from posline.till.salvaging import PLACES, UNSURE
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["PATIENCE_S", "anchor_of", "begin", "give_up", "hear_others"]
+__all__ = ["PATIENCE_S", "anchor_of", "begin", "give_up", "hear_others", "mended_for"]
 
 log = logging.getLogger("posline.till")
 
@@ -39,6 +39,12 @@ def give_up(till: Till, error: BaseException) -> None:
     the next one looks through the database before it goes on."""
     till.folder.doubt(str(error), sure=is_altered(error))
     till.broken.set()
+
+
+def mended_for(till: Till, error: BaseException) -> bool:
+    """Whether the database was built anew for just this error already: then it is not the disk's, and the till sells
+    on without what it asked for."""
+    return is_altered(error) and till.watch.mishap.again(str(error))
 
 
 async def begin(till: Till) -> None:

@@ -8,10 +8,12 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
+from posline.core.drawer import Takings
 from posline.errors import FolderDamaged
 from posline.storage.store import Store
 from posline.storage.verify import Harm, verify
@@ -150,6 +152,28 @@ async def test_a_total_that_changed_by_itself_is_not_reported_and_is_mended(chan
         assert till.suspect(caught.value) and till.broken.is_set(), "the process is to end"
     async with open_till(tmp_path) as till:
         assert told(till) and till.day_report()["sales"]["total"] == 6 * 250
+
+
+async def test_what_building_anew_does_not_mend_is_not_built_anew_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = Takings.figures
+
+    def wrong(takings: Takings) -> dict[str, Any]:
+        found = figures(takings)
+        return found | {"sales": found["sales"] | {"total": -1}}
+
+    monkeypatch.setattr(Takings, "figures", wrong)
+    for start in range(4):
+        async with open_till(tmp_path) as till:
+            await till.sell(LINES)
+            with pytest.raises(sqlite3.DatabaseError) as caught:
+                till.day_report()
+            assert till.suspect(caught.value) == till.broken.is_set() == (start == 0), "mended once, then it sells on"
+            assert len([text for text in told(till) if "makers" in text]) == (start > 0)
+    assert len([path for path in kept(tmp_path) if path.suffix != "-wal" and "-wal" not in path.name]) == 1
+    async with open_till(tmp_path) as till:
+        assert counted(till) == [1, 2, 3, 4] and len(told(till)) == 2
 
 
 async def test_what_changed_by_itself_is_found_in_passing(tmp_path: Path) -> None:
