@@ -6,6 +6,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
+# tests at once: those of lines and links mostly wait
+TESTERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test bench proof simulate style types docs node hosts browser clean
@@ -26,10 +28,11 @@ demo: $(VENV)/.base
 	$(BIN)/python -m examples.demo
 
 test: style types node hosts browser
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 
 # The whole count of every rig (docs/reliability.md), some hours of it. What is measured runs last, and one by one.
-PROVE := POSLINE_PROOF=1 $(BIN)/python -m pytest
+# The figures are collected in run/proof.json: workers print none.
+PROVE := POSLINE_PROOF=1 POSLINE_PROOF_OUT=$(CURDIR)/run/proof.json $(BIN)/python -m pytest
 proof: $(VENV)/.dev $(VENV)/.proof node hosts browser
 	$(PROVE) -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/mutants tests/page/test_lost.py tests/till/fiscal/test_three_tills.py
 	$(PROVE) -s tests/fuzz

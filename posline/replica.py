@@ -23,7 +23,7 @@ from posline.core.base64url import base64url
 from posline.core.clock import Clock, Reading, iso, parse_iso
 from posline.core.document import Document, lone_update
 from posline.core.entry import Entry, compose, decode
-from posline.core.kinds import NUMBERED, SIGNED_KINDS
+from posline.core.kinds import MEMBERSHIP, NUMBERED, SIGNED_KINDS
 from posline.core.members import key_proof, shop_id
 from posline.core.segment import elements
 from posline.core.status import SHORT
@@ -243,7 +243,7 @@ class Replica(Committed):
         self._seq += 1
         self._number += kind in NUMBERED
         self._last = (self._run, self._seq, entry.hash)
-        self._unsealed = 0 if signed else self._unsealed + 1
+        self._unsealed = 0 if signed and kind not in MEMBERSHIP else self._unsealed + (not signed)  # an act may fall
         if "seen" in envelope:
             self._seen.setdefault(edited, {})[self.author.id] = entry.hash.hex()
         if reading.trust != "confirmed" and len(self._uncertain) < UNCERTAIN_KEPT and name.startswith("journal/"):
@@ -449,11 +449,11 @@ class Replica(Committed):
         self._seen.clear()
         self._uncertain.clear()
         self._recall()
+        self._unsealed = int(self._last is not None)  # a seal may have been among what is gone
 
     def _recall(self) -> None:
         """Take up the numbers where this disk left off."""
-        self._run, self._unsealed = None, 0
-        self._last, self._seq, self._number = None, 0, 0
+        self._run, self._unsealed, self._last, self._seq, self._number = None, 0, None, 0, 0
         if self.author is None:
             return
         written = self.store.written(self.shop, self.author.id)
@@ -464,7 +464,7 @@ class Replica(Committed):
     # -- as time goes by ---------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Start this process's first run, which vouches for what an earlier process wrote last."""
+        """Start a run where there is none; it vouches for what was written last, by an earlier process too."""
         if self._run is None:
             reading = self._now()
             self._begin_run(reading, self.day(reading.at_ms))
@@ -484,8 +484,8 @@ class Replica(Committed):
             self._begin_run(reading, self.day(reading.at_ms))
         if self._unsealed == 0 or self._sealed_s is None:
             self._sealed_s, self._seal_now = now_s, self._seal_now and self._unsealed > 0
-        elif self._seal_now or now_s - self._sealed_s >= SEAL_S:
-            self.write("seal", {})
+        elif (self._seal_now or now_s - self._sealed_s >= SEAL_S) and not self.unsure:
+            self.begin() if self._run is None else self.write("seal", {})
             self._sealed_s, self._seal_now = now_s, False
         self._redate()
 

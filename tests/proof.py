@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -29,6 +30,11 @@ def keep(name: str, figures: dict[str, Any]) -> None:
     print(f"{name}: {json.dumps(figures)}")
     if OUT:
         path = Path(OUT)
-        found = json.loads(path.read_text()) if path.exists() else {}
-        found[name] = {**found.get(name, {}), **figures}
-        path.write_text(json.dumps(found, indent=2) + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # two workers may end a test at once
+            file.seek(0)
+            found = json.loads(file.read() or "{}")
+            found[name] = {**found.get(name, {}), **figures}
+            file.truncate(0)
+            file.write(json.dumps(found, indent=2) + "\n")

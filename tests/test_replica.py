@@ -274,6 +274,40 @@ def test_seals_are_written_when_due_and_not_otherwise() -> None:
     assert [s.entries[0].kind for s in till.staged] == ["sale", "seal"]
 
 
+@pytest.mark.parametrize("lost", ["what others wrote", "the seal"])
+def test_what_was_unsigned_when_a_commit_failed_is_signed_in_time_all_the_same(lost: str) -> None:
+    till = founded()
+    till.tick(0.0)
+    sold = till.write("sale", sale()).entries[0]
+    commit(till)
+    if lost == "the seal":
+        till.tick(200.0)
+        assert [s.entries[0].kind for s in till.staged] == ["seal"]
+    till.reset()
+    till.tick(300.0)
+    till.tick(500.0)
+    (run,) = [s.entries[0] for s in till.staged]
+    assert run.kind == "run" and run.body["after"]["hash"] == sold.hash.hex()
+    commit(till)
+    till.tick(1000.0)
+    assert till.staged == []
+
+
+def test_an_act_stands_for_no_seal_since_it_may_fall() -> None:
+    till = founded()
+    till.tick(0.0)
+    till.write("sale", sale())
+    till.write("member", {"key": text_key(key_of("be").public), "label": "B", "role": "till"}, document="shop")
+    commit(till)
+    till.tick(200.0)
+    assert [s.entries[0].kind for s in till.staged] == ["seal"]
+    commit(till)
+    till.write("role", {"member": key_of("be").id, "role": "manager"}, document="shop")
+    commit(till)
+    till.tick(1000.0)
+    assert till.staged == [], "nothing unsigned lies behind it"
+
+
 def test_a_new_business_day_is_a_new_run_in_a_new_journal() -> None:
     time = StillTime()
     till = founded(time=time)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PAGE_BYTES", "Image", "Pages", "Value", "Wal", "read_wal"]
+__all__ = ["PAGE_BYTES", "Image", "Pages", "Value"]
 
 Value = int | float | str | bytes | None
 
@@ -36,19 +36,6 @@ _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 
 
 @dataclass(frozen=True, slots=True)
-class Wal:
-    """A write-ahead log as a recovery reads it. `sound` frames are whole and in a row, the last of them the end of a
-    commit; `commits` counts their commits. `beyond` are whole frames of the same life behind the place where it
-    breaks."""
-
-    salts: bytes
-    sound: int
-    commits: int
-    beyond: int
-    unreadable: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Image:
     """One state of one page. `order` 0 is the file's, a higher one is of the log, the last the newest."""
 
@@ -65,8 +52,7 @@ class Pages:
         self._log = _open(database.with_name(database.name + "-wal"))
         self._frames: dict[int, list[tuple[int, int]]] = {}  # page -> (order, where it stands), ascending
         self.unreadable = 0  # pages that the disk did not give
-        self.wal = read_wal(self._log, on_frame=self._found)
-        self.unreadable += self.wal.unreadable
+        self.unreadable += _read_wal(self._log, self._found)
 
     def close(self) -> None:
         """Let go of both files."""
@@ -151,10 +137,9 @@ def _open(path: Path) -> int:
         return -1
 
 
-def read_wal(handle: int, on_frame: object = None) -> Wal:
-    """Read the log behind an open handle (-1: there is none). `on_frame(order, page, where its image stands)` is told
-    of the frames of all commits that can be read, the ones behind a break too."""
-    told = on_frame if callable(on_frame) else None
+def _read_wal(handle: int, found: Callable[[int, int, int], None]) -> int:
+    """Read the log behind an open handle (-1: there is none). `found(order, page, where its image stands)` is told of
+    the frames of all commits that can be read, the ones behind a break too. How many pieces the disk did not give."""
     unreadable = 0
     try:
         header = os.pread(handle, WAL_HEADER_BYTES, 0) if handle >= 0 else b""
@@ -165,43 +150,29 @@ def read_wal(handle: int, on_frame: object = None) -> Wal:
     salts = header[16:24] if whole else b""
     order_of_words = ">" if header[3:4] == b"\x83" else "<"
     sums = _checksum(header[:24], (0, 0), order_of_words) if whole else (0, 0)
-    sound_so_far = whole and sums == struct.unpack_from(">II", header, 24)
-    at, frame = WAL_HEADER_BYTES, 0
-    sound = commits = beyond = 0
     waiting: list[tuple[int, int, int]] = []  # frames of a commit whose end was not met yet
-    while at + FRAME_HEADER_BYTES + PAGE_BYTES <= size:
+    places = range(WAL_HEADER_BYTES, size - FRAME_HEADER_BYTES - PAGE_BYTES + 1, FRAME_HEADER_BYTES + PAGE_BYTES)
+    for frame, at in enumerate(places, 1):
         try:
             bytes_ = os.pread(handle, FRAME_HEADER_BYTES + PAGE_BYTES, at)
         except OSError:
             bytes_, unreadable = b"", unreadable + 1
-        frame += 1
-        at += FRAME_HEADER_BYTES + PAGE_BYTES
         if len(bytes_) < FRAME_HEADER_BYTES + PAGE_BYTES:
-            sound_so_far = False
             continue
         page, end = struct.unpack_from(">II", bytes_)
         own = struct.unpack_from(">II", bytes_, 16)
         made = _checksum(bytes_[FRAME_HEADER_BYTES:], _checksum(bytes_[:8], sums, order_of_words), order_of_words)
         sums = own  # each frame's checksum goes on from the one before it, so those behind a damaged one can be checked
-        if not salts and not sound_so_far:
-            salts = bytes_[8:16]  # the header is gone: the first frame says whose life it is
-        if bytes_[8:16] != salts or page == 0:
-            sound_so_far = False
+        salts = salts or bytes_[8:16]  # where the header is gone, the first frame says whose life it is
+        unchecked = frame == 1 and not whole  # its checksum goes on from the header's
+        if bytes_[8:16] != salts or page == 0 or (made != own and not unchecked):
             continue
-        if made != own:
-            sound_so_far = False
-            if frame > 1 or whole:
-                continue
-        waiting.append((frame, page, at - PAGE_BYTES))
+        waiting.append((frame, page, at + FRAME_HEADER_BYTES))
         if end:
             for each in waiting:
-                told(*each) if told is not None else None
-            if sound_so_far:
-                sound, commits = frame, commits + 1
-            else:
-                beyond += len(waiting)
+                found(*each)
             waiting.clear()
-    return Wal(salts, sound, commits, beyond, unreadable)
+    return unreadable
 
 
 def _checksum(data: bytes, sums: tuple[int, int], words: str) -> tuple[int, int]:

@@ -19,7 +19,9 @@ from posline.storage.schema import migrate
 
 __all__ = ["RULES", "differing_tables", "renew"]
 
-RULES = 8  # raised when a version judges entries otherwise, or follows more kinds of them
+# raised when a version judges entries otherwise, follows more kinds of them, or words a fault or a reason otherwise:
+# the ledger keeps the words, and what looks for rot compares them
+RULES = 8
 SLICE = 256  # elements projected at a time
 LEDGER = ("entry", "run", "continuation", "conflict", "ending")
 # of an entry's row: what its status leads to, and what led to it (its place and status have questions of their own)

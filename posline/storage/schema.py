@@ -241,7 +241,8 @@ _COLUMNS = (
 _INDEXES = (
     "SELECT CAST(t.name AS BLOB), CAST(i.name AS BLOB), i.\"unique\", i.partial, c.seqno, CAST(c.name AS BLOB), c.key"
     " FROM sqlite_schema t, pragma_index_list(t.name) i, pragma_index_xinfo(i.name) c"
-    f" WHERE {_OURS}"
+    # (sqlite-utils makes its list and that one's index in two steps: a cut between them leaves none for good)
+    f" WHERE {_OURS} AND t.name <> '_sqlite_migrations'"
 )
 
 

@@ -6,7 +6,8 @@ on there would give numbers a second time. So three witnesses are heard that a c
 log's own frames behind a break, the index beside it, and the note that a till was running.
 
 Writes nothing but the log, with what is in it already: after a failed fsync the system shows bytes that the disk may
-not have, and whatever is believed from now on has to be there.
+not have, and whatever is believed from now on has to be there. And a file whose first transaction of all was cut off,
+before it had a write-ahead log, is brought back to what it was.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posline.errors import DiskFailed
-from posline.storage.connection import Error, failure, is_damage, reader
+from posline.storage.connection import Error, connect, failure, is_damage, reader
 from posline.storage.pages import FRAME_HEADER_BYTES, PAGE_BYTES, WAL_HEADER_BYTES, WAL_MAGIC
 from posline.storage.remains import SALVAGED
 
@@ -62,12 +63,22 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
     Raises DiskFailed where the disk gives no answer at all.
     """
     log, claim = _read_log(database), _claim(database)
+    if not log.there and database.with_name(database.name + "-journal").exists():
+        _roll_back(database)
     if log.there:
         write_again(database.with_name(database.name + "-wal"))
     found = _look(database, log, claim, ran=ran, doubted=doubted)
     if found is not None and not found.lost:  # again: SQLite may take a read that failed for a page that is wrong
         found = _look(database, log, claim, ran=ran, doubted=doubted)
     return found
+
+
+def _roll_back(database: Path) -> None:
+    """Let SQLite undo what a rollback journal tells of; who only reads may not, and is refused the file."""
+    try:
+        connect(str(database)).close()
+    except Error as error:
+        raise failure(error, str(database)) from error
 
 
 def strayed(database: Path, shop: str, author: str) -> Damage | None:

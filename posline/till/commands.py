@@ -54,7 +54,6 @@ async def status(till: Till, arguments: Mapping[str, Any]) -> Any:
 async def verify_ledger(till: Till, arguments: Mapping[str, Any]) -> Any:
     """Problems found by working the ledger out again from the documents."""
 
-
     def work() -> list[str]:
         return list(verify(till.store, till.shop_id))
 

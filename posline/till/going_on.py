@@ -2,8 +2,9 @@
 
 Where a database was built anew (posline.till.salvaging) or its last commits are gone, this disk does not know what it
 wrote last. The others may: what a till confirmed is with them a moment later. So it listens to them first, for a few
-seconds, and takes its own chain up again where they have it. Where nobody answers it sells all the same, in a run that
-goes on from nothing: what it lost then still counts where it turns up, and is not taken for a forger's.
+seconds, and takes its own chain up again where all of them were heard. Where one was not, it may be the one that has
+the last of it; then the till sells all the same, in a run that goes on from nothing: what it lost still counts where it
+turns up, and is not taken for a forger's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from posline.till.salvaging import PLACES, UNSURE
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["PATIENCE_S", "anchor_of", "begin", "give_up", "hear_others"]
+__all__ = ["PATIENCE_S", "anchor_of", "begin", "give_up", "hear_others", "mended_for"]
 
 log = logging.getLogger("posline.till")
 
@@ -38,6 +39,12 @@ def give_up(till: Till, error: BaseException) -> None:
     the next one looks through the database before it goes on."""
     till.folder.doubt(str(error), sure=is_altered(error))
     till.broken.set()
+
+
+def mended_for(till: Till, error: BaseException) -> bool:
+    """Whether the database was built anew for just this error already: then it is not the disk's, and the till sells
+    on without what it asked for."""
+    return is_altered(error) and till.watch.mishap.again(str(error))
 
 
 async def begin(till: Till) -> None:
@@ -57,15 +64,15 @@ async def hear_others(till: Till, patience_s: float = PATIENCE_S) -> None:
     if not replica.unsure:
         return
     log.warning("what this till recorded last may be lost here: asking the others for it, for %d s", patience_s)
-    deadline = time.monotonic() + patience_s
-    while not replica.in_step and time.monotonic() < deadline and not till.broken.is_set():
+    deadline, others = time.monotonic() + patience_s, _others(till)
+    while not others <= replica.in_step and time.monotonic() < deadline and not till.broken.is_set():
         await till.engine.wait_for_room()
     if replica.in_step and not replica.staged:
         await till.engine.between_commits(lambda: till.store.adopt(till.shop_id, till.id))
-        replica.unsure = False
         replica.reset()
-    else:
-        log.warning("nobody answered: selling without")
+        replica.unsure = not others <= replica.in_step
+    if replica.unsure:
+        log.warning("not all of them answered: selling without")
     await _begin(till)
 
 
@@ -106,7 +113,7 @@ def anchor_of(till: Till) -> Anchor:
     return Anchor(till.shop_id, tuple(elements), str(till.store.get_meta(PLACES) or ""))
 
 
-def _others(till: Till) -> list[str]:
-    """Devices of the shop that may hold what this one wrote."""
+def _others(till: Till) -> set[str]:
+    """The store ids of the shop's devices that may hold what this one wrote."""
     members = till.store.members(till.shop_id).values()
-    return [m.author for m in members if m.author != till.id and m.role is not Role.READER]
+    return {m.author for m in members if m.author != till.id and m.role is not Role.READER}

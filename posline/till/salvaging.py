@@ -70,6 +70,19 @@ class Mishap:
         self.told.append(text)
         self.save()
 
+    def again(self, why: str) -> bool:
+        """Whether the database was built anew for just this already, and nobody has looked since. Then it is no damage
+        of the disk's: building it once more would end the same way, and each time leave one more file behind."""
+        if not any(f"({why})" in text for text in self.told):
+            return False
+        text = (
+            f"the database was built anew, and all the same {why}: the entries are whole, what is worked out of them is"
+            " not. Update Posline, or send its makers what stands here"
+        )
+        if text not in self.told:
+            self.add(text)
+        return True
+
     def seen(self) -> None:
         """A person has seen it."""
         self.told.clear()
@@ -91,7 +104,7 @@ def check_database(folder: Folder, shop: str, author: str, *, mend: bool) -> Non
         _swap(folder, note)
     doubted = folder.doubted()
     damage = _damage(folder, shop, author, doubted=doubted is not None)
-    if damage is None and doubted is not None and doubted[1]:
+    if damage is None and doubted is not None and doubted[1] and not (mend and note.again(doubted[0])):
         damage = Damage(doubted[0])
     if damage is not None:
         if not mend:

@@ -33,7 +33,7 @@ from posline.sync.places import Places
 from posline.till.changes import Change, News
 from posline.till.customers import Books
 from posline.till.fiscal.filing import Fiscal
-from posline.till.going_on import begin, give_up
+from posline.till.going_on import begin, give_up, mended_for
 from posline.till.health import Watch
 from posline.till.holding import Holding
 from posline.till.invitation import Invitations
@@ -231,7 +231,7 @@ class Till:
 
     def suspect(self, error: BaseException) -> bool:
         """Whether `error` means that the disk failed; then this process is to end."""
-        return self._engine is not None and self._engine.suspect(error)
+        return self._engine is not None and not mended_for(self, error) and self._engine.suspect(error)
 
     @property
     def running(self) -> bool:

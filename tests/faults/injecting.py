@@ -29,6 +29,7 @@ from typing import Any
 
 import httpx
 
+from posline.storage.files import UNFINISHED
 from tests.faults.rig import Process, run, sale, till
 
 __all__ = ["CALLS", "Book", "Fault", "Prepared", "Trial", "calls_of", "prepare", "unable"]
@@ -37,11 +38,15 @@ CALLS = (
     "openat", "pread64", "pwrite64", "write", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "mkdir", "fchmod",
     "mmap",
 )  # fmt: skip
-NAMES = (
-    "", "posline.db", "posline.db-wal", "posline.db-shm", "key", "key.new", "settings.json", "settings.json.new",
-    "recovery-code", "recovery-code.new", "lock", "local.json", "local.json.new", "anchor.json", "anchor.json.new",
-    "doubted", "doubted.new", "copy.db", "copy.db.new", "copy.db.new-wal", "copy.db.new-shm", "mishap.json",
+WHOLE = (  # small files, each written beside its place first
+    "key", "settings.json", "recovery-code", "local.json", "anchor.json", "doubted", "mishap.json", "tls-key",
+    "certificate.pem", "tls-chain.pem",
 )  # fmt: skip
+ENDS = ("", "-journal", "-wal", "-shm")
+SQL = ("posline.db", "printing.db", "copy.db", "copy.db.new")
+NAMES = frozenset({
+    "", "lock", *WHOLE, *(name + UNFINISHED for name in WHOLE), *(name + end for name in SQL for end in ENDS),
+})  # fmt: skip
 DATABASE = re.compile(r"(?:pwrite64|write|fsync|fdatasync)\(\d+<[^>]*/posline\.db(?:-wal)?>")
 PATIENCE_S = 30.0  # for an answer, a start, an end: whoever takes longer hangs
 CASHIERS = 3
@@ -98,7 +103,7 @@ class Traced(Process):
     trace: Path = Path(os.devnull)
 
     def command_line(self) -> list[str]:
-        paths = [part for name in NAMES for part in ("-P", str(self.data / name) if name else str(self.data))]
+        paths = [part for name in sorted(NAMES) for part in ("-P", str(self.data / name) if name else str(self.data))]
         rules = [part for rule in self.rules for part in ("-e", rule)]
         strace = ["strace", "-D", "-f", "--seccomp-bpf", "-y", "-qq", "-e", f"trace={','.join(CALLS)}"]
         return [*strace, *rules, *paths, "-o", str(self.trace), *super().command_line()]
@@ -268,6 +273,8 @@ class Trial:
                 failed = failed or line
 
     def _look(self, data: Path, book: Book) -> None:
+        unwatched = {path.name for path in data.iterdir()} - NAMES if data.exists() else set()
+        assert not unwatched, f"no call on {unwatched} can fail here: name them"
         self.wrong += book.others
         process = till(data)
         try:

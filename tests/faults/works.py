@@ -410,7 +410,8 @@ def first_start(yard: Yard) -> None:
     till.start()
     with closing(sqlite3.connect(f"file:{till.folder / 'posline.db'}?mode=ro", uri=True)) as db:
         assert db.execute("SELECT count(*) FROM shop").fetchone() == (1,), "it was founded more than once"
-    account, clerk = Account(), Cashier(Account(), till, yard.rng, [])
+    account = Account()
+    clerk = Cashier(account, till, yard.rng, [])
     sale = clerk.sell()
     assert account.ask(till, sale)
     status = till.get("/api/status")

@@ -232,7 +232,7 @@ class Yard:
         return reports
 
     def close(self) -> None:
-        """The whole of what must hold: see the issue's list in tests.faults.test_kill."""
+        """The whole of what must hold: see tests.faults.test_kill."""
         self.work = "the end"
         self.revive(*self.joined)
         self.until("all are linked", self.linked)

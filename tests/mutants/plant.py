@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "Mutant", "plant"]
+__all__ = ["ROOT", "Mutant", "copy", "plant", "spoilt"]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("posline", "relay")
@@ -24,16 +24,26 @@ class Mutant:
     killed_by: str  # the test that finds it, as pytest names it
 
 
-def plant(mutant: Mutant, folder: Path) -> Path:
-    """Copy the packages into `folder`, with the line replaced; a program finds them with PYTHONPATH=folder.
+def spoilt(mutant: Mutant) -> str:
+    """The text of the file with its line replaced.
 
     Raises ValueError when the line is not there exactly once: the code has moved on, and the mutant must follow.
     """
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    path = folder / mutant.file
-    source = path.read_text()
+    source = (ROOT / mutant.file).read_text()
     if source.count(mutant.old) != 1:
         raise ValueError(f"mutant {mutant.name}: its line stands {source.count(mutant.old)} times in {mutant.file}")
-    path.write_text(source.replace(mutant.old, mutant.new))
+    return source.replace(mutant.old, mutant.new)
+
+
+def copy(folder: Path) -> Path:
+    """Copy the packages into `folder`; a program finds them with PYTHONPATH=folder."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def plant(mutant: Mutant, folder: Path) -> Path:
+    """`copy`, with the mutant's line replaced. Raises ValueError as `spoilt` does."""
+    changed = spoilt(mutant)
+    (copy(folder) / mutant.file).write_text(changed)
     return folder

@@ -129,7 +129,7 @@ def test_one_way_is_not_the_other(wire: Wire, echo: Echo) -> None:
     wire.set("back", rate_bits=400_000)
     with call(wire.road(echo.port)) as line:
         assert 0.040 <= min(ping(line) for _ in range(5)) < 0.060
-        assert ping(line, 50_000) == pytest.approx(0.040 + 50_000 * 8 / 400_000, rel=0.1)
+        assert min(ping(line, 50_000) for _ in range(2)) == pytest.approx(0.040 + 50_000 * 8 / 400_000, rel=0.1)
 
 
 @pytest.mark.parametrize("delay_ms", [20, 150])
@@ -138,8 +138,8 @@ def test_the_delay_is_held(wire: Wire, echo: Echo, delay_ms: int) -> None:
     with call(wire.road(echo.port)) as line:
         times = [ping(line) * 1000 for _ in range(9)]
     print(f"delay {delay_ms} each way: there and back {statistics.median(times):.1f} ms")
-    assert min(times) >= 2 * delay_ms
-    assert statistics.median(times) == pytest.approx(2 * delay_ms, rel=TOLERANCE, abs=3)
+    held = min(times)  # what is above it waited for a processor, not for the wire
+    assert 2 * delay_ms <= held <= 2 * delay_ms * (1 + TOLERANCE) + 3
 
 
 def test_delay_alone_holds_no_rate_back(wire: Wire, sink: Echo) -> None:

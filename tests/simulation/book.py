@@ -21,6 +21,7 @@ from posline.storage.store import Store
 from posline.storage.verify import verify
 from tests.kit import statuses
 from tests.simulation.oracle import Oracle, differences, shown
+from tests.simulation.oracle_bytes import Element
 
 if TYPE_CHECKING:
     from tests.simulation.world import Machine, World
@@ -113,8 +114,9 @@ class Book:
                 unlike = [f"{one[:400]} and {other[:400]}" for one, other in both if one != other]
                 assert now == said[root], f"{machine.name} holds the same and says otherwise: {unlike}"
         oracle = oracles[parts[0][0].running.root()]
-        outside = {hash for part in parts[1:] for machine in part for hash in _held(machine)}
-        self._confirmed(oracle, parts[0][0], outside)
+        for part in parts:
+            if not all(machine.hostile for machine in part):
+                self._confirmed(part[0], oracles)
         self._forgeries(oracle)
         if not world.rewound and not world.twins:
             self._numbers(oracles)
@@ -128,14 +130,19 @@ class Book:
         assert world.watch.largest <= MESSAGE_BYTES_MAX
         return oracle
 
-    def _confirmed(self, oracle: Oracle, machine: Machine, outside: set[bytes]) -> None:
-        """Whatever somebody was told of counts once."""
+    def _confirmed(self, machine: Machine, oracles: dict[str, Oracle]) -> None:
+        """Whatever somebody was told of counts once, by what this machine holds."""
+        oracle = oracles[machine.running.root()]
+        elsewhere = {
+            place: element
+            for other in oracles.values()
+            for place, element in other.elements.items()
+            if place not in oracle.elements
+        }
+        outside = {bytes.fromhex(hash) for _, hash in elsewhere}
         at = {bytes.fromhex(hash): (document, hash) for document, hash in oracle.elements}
-        once: dict[tuple[str, str], int] = defaultdict(int)
-        for place, status in oracle.status.items():
-            if status == "counted":
-                element = oracle.elements[place]
-                once[element.id, element.content()] += 1
+        once = _counts(oracle)
+        wholes: dict[str, Oracle] = {}
         for hash, told in self.told.items():
             place = at.get(hash)
             if place is None:
@@ -146,35 +153,66 @@ class Book:
                 element = oracle.elements[place]
                 assert once[element.id, element.content()] == 1, f"what was confirmed counts not once: {told}"
                 continue
-            removed = told.author in oracle.members.ends or told.author not in oracle.members.keys
-            removed |= self._keyless(oracle, told.author)  # it was let in again by who had not heard of its new key
-            if status == "invalid" and removed:  # it changed its key after its removal, which nobody need believe
-                assert oracle.elements[place].signature and self._keyless(oracle, told.author), f"invalid: {told}"
+            if not self._removed(oracle, told.author) and self._unreached(oracle, place, machine.disk):
                 continue
-            if status == "disputed" and not removed and self._unreached(oracle, place, machine.disk):
+            if self._left_out(oracle, place, told):
                 continue
-            # the rules leave only these: what a removed till wrote beyond its removal, and the unsigned last sales of a
-            # disk that went back, which nobody can vouch for
-            left_out = removed or (hash in self.went_back and place not in oracle.vouched)
-            assert status in ("held", "disputed") and left_out, f"what was confirmed is {status}: {told}"
+            more = [e for e in elsewhere.values() if e.till == told.author and bytes.fromhex(e.hash) not in self.forged]
+            assert more, f"what was confirmed is {status}: {told}"
+            if told.author not in wholes:
+                both = [*oracle.elements.values(), *more]
+                wholes[told.author] = Oracle([(e.document, e.raw) for e in both], self._world.shop)
+            self._apart(oracle, wholes[told.author], place, told, machine.disk)
+
+    def _left_out(self, oracle: Oracle, place: tuple[str, str], told: Told) -> bool:
+        """Whether the rules leave an entry out: what a removed till wrote beyond its removal, and the unsigned last
+        sales of a disk that went back, which nobody can vouch for."""
+        status, removed = oracle.status[place], self._removed(oracle, told.author)
+        if status == "invalid" and removed:  # it changed its key after its removal, which nobody need believe
+            assert oracle.elements[place].signature and self._keyless(oracle, told.author), f"invalid: {told}"
+            return True
+        back = bytes.fromhex(place[1]) in self.went_back and place not in oracle.vouched
+        return status in ("held", "disputed") and (removed or back)
+
+    def _removed(self, oracle: Oracle, author: str) -> bool:
+        """Whether an author is, or was for a while, no member by what is held: it may have been let in again by who
+        had not heard of its new key."""
+        members = oracle.members
+        return author in members.ends or author not in members.keys or self._keyless(oracle, author)
+
+    def _apart(self, oracle: Oracle, whole: Oracle, place: tuple[str, str], told: Told, disk: Store) -> None:
+        """An entry may wait for another of its till that nobody here will get: documents come each by itself, and who
+        was removed before all had come is told nothing more, not even that. `whole` is what is here with all that
+        the till wrote and only those have who do not link with anybody here any more. By that the entry counts. Here
+        it is promised only to be shown, and named by a removal of its till where something behind it is signed.
+        """
+        status = oracle.status[place]
+        if whole.status[place] not in ("counted", "duplicate"):
+            assert self._left_out(whole, place, told), f"what was confirmed is {status}, whatever comes: {told}"
+            return
+        first = oracle.elements[place]
+        assert _counts(whole)[first.id, first.content()] == 1, f"what was confirmed would count not once: {told}"
+        unheard = [e for p, e in whole.elements.items() if e.kind == "key" and p not in oracle.elements]
+        rekeyed = any(e.till == told.author and e.hash in whole.members.stands for e in unheard)
+        # signed with a key that nobody here has heard of, it is invalid for as long
+        waits = status in ("held", "disputed") or (status == "invalid" and first.signature and rekeyed)
+        assert waits, f"what was confirmed is {status}: {told}"
+        ends = [end for end in _ends(oracle, first) if _passed(oracle, first, end[1])]
+        if status == "disputed" and ends:
+            named = points_of(disk, self._world.shop, first.till, vouched_only=False)
+            assert set(ends) & set(named), f"no removal would name {first.kind} {first.id}"
+        self._world.did("a till's entry without another that it waits for")
 
     def _unreached(self, oracle: Oracle, place: tuple[str, str], disk: Store) -> bool:
         """Whether an entry waits for one behind it that went with its till's only disk, and over which that till had
         signed: nobody can tell then whether it was that one's past. What is promised still: it is shown, and
         whoever removes the lost till names it, so that it counts."""
+        if oracle.status[place] != "disputed":
+            return False
         first = oracle.elements[place]
-        own = [(p, e) for p, e in oracle.elements.items() if (e.till, e.run) == (first.till, first.run)]
-        ends, work = set(), [first]
-        while work:
-            here = work.pop()
-            following = [e for _, e in own if e.seq == here.seq + 1 and e.prev == here.hash[:24]]
-            work += following
-            if not following:
-                ends.add((here.run, here.seq, here.hash))
         gone = {self.places[hash] for hash in self.gone}
-        for run, seq, hash in ends:
-            hole = (first.till, run, seq + 1) in gone and not any(e.seq == seq + 1 for _, e in own)
-            if hole and any(e.seq > seq and p in oracle.vouched for p, e in own):
+        for run, seq, hash in _ends(oracle, first):
+            if (first.till, run, seq + 1) in gone and _passed(oracle, first, seq):
                 named = points_of(disk, self._world.shop, first.till, vouched_only=False)
                 assert (run, seq, hash) in named, f"no removal would name {first.kind} {first.id}"
                 return True
@@ -271,6 +309,35 @@ class Book:
         world = self._world
         apart = world.rewound or world.twins or world.reshaped or bool(self.forged)
         return apart and ("went on twice" in problem or gaps)
+
+
+def _counts(oracle: Oracle) -> dict[tuple[str, str], int]:
+    """How often what has this id and this content counts."""
+    once: dict[tuple[str, str], int] = defaultdict(int)
+    for place, status in oracle.status.items():
+        if status == "counted":
+            element = oracle.elements[place]
+            once[element.id, element.content()] += 1
+    return once
+
+
+def _ends(oracle: Oracle, first: Element) -> list[tuple[int, int, str]]:
+    """Where the chain from this element on ends in its run, as (run, number, hash)."""
+    own = [e for e in oracle.elements.values() if (e.till, e.run) == (first.till, first.run)]
+    ends, work = [], [first]
+    while work:
+        here = work.pop()
+        following = [e for e in own if e.seq == here.seq + 1 and e.prev == here.hash[:24]]
+        work += following
+        if not following:
+            ends.append((here.run, here.seq, here.hash))
+    return ends
+
+
+def _passed(oracle: Oracle, first: Element, seq: int) -> bool:
+    """Whether its run has no entry with the next number, and a vouched one behind that."""
+    own = [(p, e) for p, e in oracle.elements.items() if (e.till, e.run) == (first.till, first.run)]
+    return all(e.seq != seq + 1 for _, e in own) and any(e.seq > seq and p in oracle.vouched for p, e in own)
 
 
 def check_ledger(machine: Machine, shop: str) -> Oracle:

@@ -147,3 +147,14 @@ def test_a_number_skipped_or_given_twice_is_seen(life: str, by: int, monkeypatch
 def test_what_others_have_of_a_till_and_it_does_not_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = played(monkeypatch, sell, remove, lambda world: strange(world, of(world, "till0")))
     assert failure is not None and "till1 never wrote what others have of it" in failure
+
+
+def test_what_lies_behind_an_act_that_fell_is_signed_all_the_same() -> None:
+    """Who admitted guest2 was removed, so guest2's own act comes to nothing, and vouches for none of its sales."""
+    steps = (
+        ("join", 1184770045), ("remove", 977452984), ("join", 3777909711), ("join", 2736839809), ("sell", 940497981),
+        ("join", 53106980), ("sell", 2451096168), ("change_role", 3487437845), ("recover", 1700774225),
+    )  # fmt: skip
+    outcome = schedule.run(Schedule(31005111, 2, 1, ("members", "hostile", "cold"), steps))
+    assert outcome.failure is None, f"{outcome.where}: {outcome.failure}"
+    assert outcome.done["recovered"] == 1
