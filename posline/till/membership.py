@@ -153,12 +153,13 @@ async def recover(till: Till, code: str) -> dict[str, Any]:
     shop = till.store.authority(till.shop_id)
     if shop.recovery is None or shop.recovery.author != recovery.id:
         raise BadRequest.of("code", "is the code of another shop")
-    heard = any(a.kind == "remove" and a.body["member"] == till.id for a in till.store.acts(till.shop_id) if not a.fault)
+    acts = till.store.acts(till.shop_id)
+    heard = any(act.kind == "remove" and act.body["member"] == till.id for act in acts if not act.fault)
     if not heard and (told := till.watch.shut_out()) is not None:
         raise NotPossible(
             f"{told['detail']}. This till has not heard that itself, so that the code can undo nothing here. Make a "
-            "backup ('posline backup FILE'), restore it in an empty folder ('posline restore FILE --recovery CODE'): the "
-            "new till brings along what this one sold, and a manager can 'posline accept' it"
+            "backup ('posline backup FILE') and restore it in an empty folder ('posline restore FILE --recovery CODE'): "
+            "the new till brings along what this one sold, and a manager can 'posline accept' it"
         )
     own = shop.members.get(till.id)
     writer = open_replica(till.store, till.shop_id, recovery, till.clockwork)
@@ -169,7 +170,7 @@ async def recover(till: Till, code: str) -> dict[str, Any]:
             {"key": base64url(first), "member": till.id, "label": till.label, "role": Role.MANAGER.value},
             document="shop",
         )
-    changes = [act for act in till.store.acts(till.shop_id) if act.kind == "key" and act.till == till.id]
+    changes = [act for act in acts if act.kind == "key" and act.till == till.id]
     unbelieved = [act.hash.hex() for act in changes if act.hash in shop.late]
     if unbelieved:  # it had not heard yet that it was removed; what it signs is worth nothing without them
         writer.write("accept", {"entries": unbelieved}, document="shop")
