@@ -158,8 +158,8 @@ async def recover(till: Till, code: str) -> dict[str, Any]:
     if not heard and (told := till.watch.shut_out()) is not None:
         raise NotPossible(
             f"{told['detail']}. This till has not heard that itself, so that the code can undo nothing here. Make a "
-            "backup ('posline backup FILE') and restore it in an empty folder ('posline restore FILE --recovery CODE'): "
-            "the new till brings along what this one sold, and a manager can 'posline accept' it"
+            "backup ('posline backup FILE') and restore it in an empty folder ('posline restore FILE --recovery CODE'):"
+            " the new till brings along what this one sold, and a manager can 'posline accept' it"
         )
     own = shop.members.get(till.id)
     writer = open_replica(till.store, till.shop_id, recovery, till.clockwork)
