@@ -1,4 +1,5 @@
-"""What this machine says of itself: its clocks, whether the kernel believes them, and where data lies by default.
+"""What this machine says of itself: its clocks, whether the kernel believes them, where data lies by default, and which
+Posline it has.
 
 The one place in a till that asks the operating system for time; the rules for it are `posline.core.clock`.
 """
@@ -12,6 +13,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import platformdirs
@@ -19,7 +22,10 @@ import platformdirs
 from posline.errors import FolderError
 from posline.till.service import Plan, Service, System, plan
 
-__all__ = ["default_folder", "kernel_synchronised", "make_folder", "monotonic_ms", "planned_service", "wall_ms"]
+__all__ = [
+    "default_folder", "installed_version", "kernel_synchronised", "make_folder", "monotonic_ms", "planned_service",
+    "wall_ms",
+]  # fmt: skip
 
 _TIMEX_BYTES = 512  # larger than any platform's struct timex (208 bytes on 64-bit Linux)
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
@@ -112,3 +118,12 @@ def make_folder(data: Path) -> None:
             os.chown(data, owner.uid, -1)
     except OSError as error:
         raise FolderError(f"cannot make the data folder {data} ({error.strerror or error})") from error
+
+
+@cache
+def installed_version() -> str:
+    """The version of Posline, as it was installed; empty where it is run from its sources."""
+    try:
+        return version("posline")
+    except PackageNotFoundError:
+        return ""

@@ -6,13 +6,12 @@ No secret is in it: of a PIN, whether there is one.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from posline.core.money import minor_digits
 from posline.core.scales import read_patterns
 from posline.core.tax import TaxClass
+from posline.till.machine import installed_version
 from posline.till.receipts.fonts import can_shape
 from posline.till.scanning import RAAST, SCALES
 from posline.till.shared import current, manages
@@ -55,7 +54,7 @@ def kept_shop(till: Till, departments: list[dict[str, Any]]) -> dict[str, Any]:
         "urdu": can_shape(),
         "raast": settings[RAAST] is not None,
         "fiscal": {"on": till.fiscal.naming() is not None},
-        "version": _version(),
+        "version": installed_version(),
     }
 
 
@@ -72,11 +71,3 @@ def _printer(till: Till) -> dict[str, Any]:
         "lapsed": len(state["lapsed"]), "automatic": printer.automatic, "language": printer.language,
         "drawer": state["state"] != "off" and printer.drawer != 0,
     }  # fmt: skip
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("posline")
-    except PackageNotFoundError:  # run from its sources
-        return ""

@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -24,6 +23,7 @@ from rich.segment import Segment
 
 from posline.errors import DiskFailed, PoslineError
 from posline.storage.connection import Error
+from posline.till.machine import installed_version
 
 __all__ = [
     "Options", "Version", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first",
@@ -44,7 +44,7 @@ class Options:
 
 def _say_version(context: typer.Context, wanted: bool) -> None:
     if wanted:
-        print(f"{context.find_root().info_name} {version('posline')}")
+        print(f"{context.find_root().info_name} {installed_version() or '(run from its sources)'}")
         raise typer.Exit
 
 
