@@ -215,18 +215,18 @@ def _unseen(db: Database) -> None:
 def migrate(connection: Connection) -> None:
     """Bring the file to this version's tables; each step is one transaction. Raises the database's error where what
     says how far it was brought is not what was written."""
+    db = Database(connection, execute_plugins=False)
     try:
-        migrations.apply(Database(connection, execute_plugins=False))
+        migrations.apply(db)
     except LookupError as error:
         raise altered(f"the list of its migrations has no {error}") from error
     except Error as error:
         if "already exists" in str(error):  # a migration that is made whole or not at all
             raise altered(f"the list of its migrations is not what was written ({error})") from error
         raise
-    query = "SELECT name FROM _sqlite_migrations WHERE migration_set = 'posline'"
-    made = {name for (name,) in connection.execute(query)}
-    if made == _current()[0]:  # a newer version's tables may be others
-        for missing in sorted(_current()[1] - _structure(connection), key=repr):
+    names, structure = _current()
+    if _names(db) == names:  # a newer version's tables may be others
+        for missing in sorted(structure - _structure(connection), key=repr):
             named = " ".join(part.decode() for part in missing[:2] if isinstance(part, bytes))
             raise altered(f"the tables are not described as they were made: {named}")
 
@@ -250,11 +250,16 @@ _INDEXES = (
 def _current() -> tuple[set[str], set[tuple[object, ...]]]:
     """The names of all migrations, and the structure that they leave."""
     scratch = connect(":memory:")
+    db = Database(scratch, execute_plugins=False)
     try:
-        migrations.apply(Database(scratch, execute_plugins=False))
-        return {each.name for each in migrations.applied(Database(scratch))}, _structure(scratch)
+        migrations.apply(db)
+        return _names(db), _structure(scratch)
     finally:
         scratch.close()
+
+
+def _names(db: Database) -> set[str]:
+    return {each.name for each in migrations.applied(db)}
 
 
 def _structure(connection: Connection) -> set[tuple[object, ...]]:

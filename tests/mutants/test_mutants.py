@@ -48,7 +48,6 @@ def test_each_mutant_has_its_line() -> None:
 @pytest.mark.timeout(TESTS_S * len(TRIED) + 60)
 def test_without_a_fault_the_same_tests_pass(tmp_path: Path) -> None:
     """Else a test that fails in a copy for some other reason would pass for one that noticed."""
-    (tmp_path / "product").mkdir()
     done = run(copy(tmp_path / "product"), (mutant.killed_by for mutant in TRIED))
     assert done.returncode == PASSED, done.stdout[-2000:] + done.stderr[-2000:]
 
@@ -56,6 +55,5 @@ def test_without_a_fault_the_same_tests_pass(tmp_path: Path) -> None:
 @pytest.mark.timeout(TESTS_S + 60)
 @pytest.mark.parametrize("mutant", TRIED, ids=lambda mutant: mutant.name)
 def test_a_broken_promise_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
-    (tmp_path / "product").mkdir()
     done = run(plant(mutant, tmp_path / "product"), [mutant.killed_by])
     assert done.returncode == FAILED, f"{mutant.name} lives: {done.stdout[-2000:]}{done.stderr[-2000:]}"
