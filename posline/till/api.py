@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from posline.core.people import REPORTS
 from posline.errors import Ambiguous
 from posline.till.addressed import Addressed
 from posline.till.api_catalogue import kept_routes
@@ -117,8 +118,9 @@ class _Api:
         return json_answer({"ok": True, "till": self._till.id})
 
     async def metrics(self, request: Request) -> Response:
-        status = self._till.status()
-        day = await asyncio.to_thread(self._till.day_report, status["day"])
+        status, day = self._till.status(), None
+        if self._till.people.may_read(REPORTS):  # a scraper has no session
+            day = await asyncio.to_thread(self._till.day_report, status["day"])
         figures = till_metrics(status, day) + fiscal_metrics(self._till.fiscal.status())
         return Response(exposition(figures), media_type=METRICS_TYPE)
 

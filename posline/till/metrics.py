@@ -12,18 +12,16 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Metric = tuple[str, str, str, list[tuple[dict[str, str], float]]]  # name, type, help, [(labels, value)]
 
 
-def till_metrics(status: Mapping[str, Any], day: Mapping[str, Any]) -> list[Metric]:
-    """What a till shows, from its status and its day report."""
+def till_metrics(status: Mapping[str, Any], day: Mapping[str, Any] | None) -> list[Metric]:
+    """What a till shows, from its status and its day report; without the day's figures where that is None."""
     peers = status["peers"]
     alarms: dict[str, int] = {}
     for alarm in status["alarms"]:
         alarms[alarm["kind"]] = alarms.get(alarm["kind"], 0) + 1
-    return [
+    figures: list[Metric] = [
         ("posline_entries_waiting", "gauge", "Own entries that no other device holds yet", [({}, status["waiting"])]),
         ("posline_peers_connected", "gauge", "Links that are up", [({}, sum(bool(p["connected"]) for p in peers))]),
         ("posline_peers", "gauge", "Devices that this till has or had a link with", [({}, len(peers))]),
-        ("posline_day_sales", "gauge", "Counted sales of the business day, all tills", [({}, day["sales"]["count"])]),
-        ("posline_day_total", "gauge", "Their total in minor units", [({}, day["sales"]["total"])]),
         (
             "posline_alarms",
             "gauge",
@@ -31,6 +29,13 @@ def till_metrics(status: Mapping[str, Any], day: Mapping[str, Any]) -> list[Metr
             [({"kind": k}, n) for k, n in sorted(alarms.items())],
         ),
     ]
+    if day is not None:
+        count, total = day["sales"]["count"], day["sales"]["total"]
+        figures += [
+            ("posline_day_sales", "gauge", "Counted sales of the business day, all tills", [({}, count)]),
+            ("posline_day_total", "gauge", "Their total in minor units", [({}, total)]),
+        ]
+    return figures
 
 
 def exposition(metrics: Iterable[Metric]) -> str:

@@ -119,13 +119,18 @@ class People:
 
     def let_read(self, action: str) -> None:
         """As `allow`, for what is asked by GET, which has no body to put a PIN in: by the request's session alone."""
-        least, seated = self._least(action), proven()
-        if least == CASHIER or (seated is not None and rank(seated.role) >= rank(least)):
+        if self.may_read(action):
             return
+        least = self._least(action)
         raise NotAllowed(
             f"{action}: this needs a {least}. Sign in with a PIN first (POST /api/session {{'by': name, 'pin': PIN}}): "
             f"{self._able(lambda role: rank(role) >= rank(least))} can"
         )
+
+    def may_read(self, action: str) -> bool:
+        """Whether the request's session, or nobody's, is enough for what is asked by GET."""
+        least, seated = self._least(action), proven()
+        return least == CASHIER or (seated is not None and rank(seated.role) >= rank(least))
 
     def _least(self, action: str) -> str:
         """The least role for an action. Where the shop says nothing it is anybody's, but for letting tills in, which
