@@ -158,6 +158,21 @@ def test_verify_finds_a_total_that_was_changed_in_the_file(tmp_path: Path) -> No
     assert done.returncode == 1 and "recorded otherwise" in done.stdout
 
 
+def test_a_services_log_is_not_told_the_recovery_code(tmp_path: Path) -> None:
+    """It is kept, and read by others, long after the file with the code is gone."""
+    for name, service in (("a", False), ("b", True)):
+        shop = till(tmp_path / name)
+        shop.log.touch()  # what systemd names is what the program's stderr is
+        if service:
+            of = shop.log.stat()
+            shop.environment = {"JOURNAL_STREAM": f"{of.st_dev}:{of.st_ino}"}
+        with shop:
+            code = next(word for word in (shop.data / "recovery-code").read_text().split() if word.count("-") > 9)
+            said = shop.log.read_text()
+            assert ("recovery code" in said, str(shop.data / "recovery-code") in said) == (True, True)
+            assert (code in said) is not service
+
+
 def test_what_is_secret_is_its_owners_alone(tmp_path: Path) -> None:
     data = tmp_path / "a"
     data.mkdir(mode=0o755)

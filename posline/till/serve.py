@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,6 +19,7 @@ from posline.till.going_on import hear_others
 from posline.till.listener import Listener
 from posline.till.local import Local
 from posline.till.opening import RECOVERY_FILE
+from posline.till.service import LABEL
 from posline.till.till import open_till
 
 __all__ = ["LOOPBACK", "TillOptions", "heed_signals", "run", "run_till", "until_stopped"]
@@ -85,15 +87,27 @@ async def until_stopped(stopped: asyncio.Event, broken: asyncio.Event) -> None:
         raise DiskFailed("the log says how")
 
 
+def _log_is_kept() -> bool:
+    """Whether what goes to stderr ends in a service's log, which others read long after: systemd names the journal's
+    end of it (systemd.exec(5)), launchd the job."""
+    try:
+        of = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # none, or no file
+        return False
+    journal = os.environ.get("JOURNAL_STREAM") == f"{of.st_dev}:{of.st_ino}"
+    return journal or os.environ.get("XPC_SERVICE_NAME", "").startswith(LABEL)
+
+
 async def run_till(options: TillOptions) -> None:
     """Run a till. Raises PoslineError where it cannot start."""
     with Folder(options.data) as folder:
         async with open_till(folder, options.label, options.shop, currency=options.currency, zone=options.zone) as till:
             if till.recovery is not None:
+                file = folder.path / RECOVERY_FILE
                 log.warning(
                     "founded the shop %s. Its recovery code is %s: write it down, keep it away from this machine, then "
                     "delete %s. It admits a new till when all others are lost.",
-                    till.shop, till.recovery, folder.path / RECOVERY_FILE,
+                    till.shop, f"in {file}" if _log_is_kept() else till.recovery, file,
                 )  # fmt: skip
             till.links.remember_address(options.address)
             sync = await till.listen(options.host, options.sync_port)

@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 from posline.errors import BadRequest, PoslineError
 
-__all__ = ["Plan", "Service", "ServiceFailed", "System", "install", "plan", "remove"]
+__all__ = ["LABEL", "Plan", "Service", "ServiceFailed", "System", "install", "plan", "remove"]
 
 AGAIN_S = 2  # between an end that nobody asked for and the next start
 STOP_S = 20  # for a clean stop; the till's own limits are well below it
