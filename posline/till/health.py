@@ -264,6 +264,8 @@ class Watch:
         if not saved.cancelled() and (error := saved.exception()) is not None:
             self._anchored = None  # the next look tries again
             log.warning("who belongs to the shop could not be kept beside the database: %s", error)
+        elif self._till.running:
+            self.anchor()  # what changed meanwhile
 
     def keep(self) -> None:
         """Keep who belongs to the shop, and when each device was last linked, for the time after a restart."""

@@ -188,6 +188,7 @@ class Links:
     def places_changed(self, shop: str) -> None:
         """It became known where a member listens."""
         self._remember_places()
+        self._till.watch.anchor()
         self.dial_known()
 
     def _remember_places(self) -> None:

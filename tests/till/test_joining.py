@@ -16,6 +16,8 @@ from posline.storage.verify import verify
 from posline.sync import link
 from posline.sync.accept import WebSocketProtocol
 from posline.till import joining
+from posline.till import till as till_module
+from posline.till.anchor import Anchor
 from posline.till.asking import AskFailed
 from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
@@ -277,6 +279,20 @@ async def test_a_till_that_wakes_up_in_1970_joins_links_and_learns_the_time(tmp_
             await until(lambda: b.replica.clock.confirmed and not b.alarms())
             await until(lambda: len(a.sales()) == 2 and {s.day for s in a.sales()} == {a.day})
             assert a.sale(first.id).status == "counted"
+
+
+async def test_where_the_others_listen_is_kept_beside_the_database_as_soon_as_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the next look: a log that is lost in the first seconds of a link takes all else that says it."""
+    monkeypatch.setattr(till_module, "LOOK_TURNS", 1 << 60)
+    async with open_till(tmp_path / "a") as a:
+        await join(tmp_path / "b", await invitation(a))
+        for _ in range(2):  # where it listens the second time comes with no entry
+            async with open_till(tmp_path / "b") as b:
+                await b.listen()
+                (address,) = {url.removeprefix("wss://").removesuffix("/sync") for url in b.links.addresses()}
+                await until(lambda: address in Anchor.load(tmp_path / "a").places)  # noqa: B023  # waited for here
 
 
 async def test_what_a_newer_version_writes_passes_through_an_older_one(
