@@ -6,6 +6,7 @@ twice, no NaN, bounded depth. Fractions stay exact (Decimal). Knows nothing of w
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -15,11 +16,12 @@ from typing import Any, NoReturn
 from starlette.requests import ClientDisconnect, Request
 
 from posline.errors import BadRequest
-from posline.till.problems import TooLarge
+from posline.till.problems import TooLarge, TooSlow
 
 __all__ = ["BODY_BYTES_MAX", "DEPTH_MAX", "parse_object", "read_body", "read_object"]
 
 BODY_BYTES_MAX = 1 << 20  # contract: a body over 1 MiB is answered 413
+BODY_S = 30.0  # for all of it: whoever sends half a body keeps no connection
 DEPTH_MAX = 16  # as deep as an entry may be (rules section 1)
 _NUMBER_DIGITS_MAX = 40  # far more than any amount; keeps the conversion of a number of a million digits away
 
@@ -30,25 +32,28 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 async def read_body(request: Request, *, limit: int = BODY_BYTES_MAX) -> bytes:
-    """The body, or TooLarge as soon as it is known to be over `limit` bytes."""
+    """The body. Raises TooLarge as soon as it is known to be over `limit` bytes, TooSlow, BadRequest."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared[:20]) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            chunks.append(chunk)
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
     except ClientDisconnect as error:
         raise BadRequest.of("body", "the connection ended before the body did") from error
+    except TimeoutError as error:
+        raise TooSlow(f"the body was not here whole after {BODY_S:.0f} s: send the request again") from error
     return b"".join(chunks)
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """The body as a JSON object. Raises TooLarge, BadRequest."""
+    """The body as a JSON object. Raises TooLarge, TooSlow, BadRequest."""
     return parse_object(await read_body(request))
 
 

@@ -18,7 +18,9 @@ from starlette.responses import Response
 from posline.errors import BadRequest, DiskFailed, FieldError, PoslineError, Unloadable
 from posline.storage.connection import Error
 
-__all__ = ["Forbidden", "TooLarge", "Unauthorised", "exception_handlers", "json_answer", "problem", "problem_of"]
+__all__ = [
+    "Forbidden", "TooLarge", "TooSlow", "Unauthorised", "exception_handlers", "json_answer", "problem", "problem_of",
+]  # fmt: skip
 
 log = logging.getLogger("posline.http")
 
@@ -31,6 +33,13 @@ class TooLarge(PoslineError):
 
     status = 413
     title = "The body is too large"
+
+
+class TooSlow(PoslineError):
+    """A body that did not come to its end in time."""
+
+    status = 408
+    title = "The body took too long"
 
 
 class Forbidden(PoslineError):
@@ -69,6 +78,8 @@ def problem_of(error: PoslineError) -> Response:
     answer = problem(error.status, error.title, str(error), errors=errors)
     if error.status == Unauthorised.status:
         answer.headers["www-authenticate"] = "Bearer"
+    elif error.status == TooSlow.status:
+        answer.headers["connection"] = "close"  # what still comes belongs to no request
     return answer
 
 

@@ -13,11 +13,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from posline.till import body as bodies
 from posline.till import listener as listening
+from posline.till.body import read_object
 from posline.till.listener import HEAD_BYTES_MAX, PIPELINED_MAX, AddressRefused, Listener
+from posline.till.problems import TooSlow, json_answer, problem_of
 from posline.trust.certificate import Tls
 
 APP = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))])
@@ -129,4 +133,24 @@ async def test_half_a_second_request_is_cut_like_half_a_first_one(monkeypatch: p
     listener = Listener(APP, host="127.0.0.1", port=0)
     await listener.start()
     assert (await answered(listener, GET + b"\r\n" + GET)).endswith(b"here")
+    await listener.stop()
+
+
+async def test_half_a_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the connection with it, however often another byte comes."""
+    monkeypatch.setattr(bodies, "BODY_S", 0.05)
+
+    async def take(request: Request) -> Response:
+        try:
+            return json_answer(await read_object(request))
+        except TooSlow as error:
+            return problem_of(error)
+
+    listener = Listener(Starlette(routes=[Route("/", take, methods=["POST"])]), host="127.0.0.1", port=0)
+    await listener.start()
+    head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n"
+    whole = head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + b"{}"
+    assert (await answered(listener, whole)).startswith(b"HTTP/1.1 200 ")
+    found = await answered(listener, head + b"{")
+    assert found.startswith(b"HTTP/1.1 408 ") and b"send the request again" in found
     await listener.stop()
