@@ -94,6 +94,7 @@ class Dialler:
         self._refused = False  # at the last try one side would not have the other
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._over = False
 
     @property
     def known(self) -> bool:
@@ -106,6 +107,7 @@ class Dialler:
 
     def stop(self) -> None:
         """Dial no more."""
+        self._over = True  # a library may swallow the cancelling, in a race with what it waited for
         if self._task is not None:
             self._task.cancel()
 
@@ -122,7 +124,7 @@ class Dialler:
         failures = 0
         tried: set[str] = set()
         patient = False
-        while True:
+        while not self._over:
             if self.store and self._engine.hub.linked(self.shop, self.store):
                 self.why, patient = "", False
                 await self._wait(LINKED_S)
@@ -214,6 +216,8 @@ class Dialler:
             ping_interval=None,  # liveness is the link's own
             proxy=None,
         ) as connection:
+            if self._over:
+                raise asyncio.CancelledError
             tls = fingerprint_of_peer(connection.transport.get_extra_info("ssl_object"))
             proof = proof_of(connection.response.headers) if connection.response is not None else ""
             gate = self._keeper.approach(proof, nonce, introduce=introduce, tls=tls, expects=self._expects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -349,3 +350,28 @@ def test_waiting_grows_to_its_bound_and_is_spread_out() -> None:
 )  # fmt: skip
 def test_addresses_of_the_local_network_are_near(url: str, near: bool) -> None:
     assert is_near(url) is near
+
+
+async def test_who_is_told_to_stop_while_a_connection_comes_up_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancelling may be lost in a race with what it interrupts; a till hung for ever over that."""
+    a, b = on_disk(tmp_path, "a", "b")
+    reached = asyncio.Event()
+
+    class Racing(dial.connect):
+        async def __aenter__(self) -> dial.ClientConnection:
+            connection = await super().__aenter__()
+            reached.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            return connection
+
+    monkeypatch.setattr(dial, "connect", Racing)
+    async with serving(a) as served:
+        other = started(b)
+        await other.start()
+        other.dial(b.shop, served.url, TokenGate(TOKEN))
+        await reached.wait()
+        async with asyncio.timeout(10):
+            await other.stop()
