@@ -54,7 +54,7 @@ def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
         Route("/healthz", api.healthz, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
     ]
-    return Starlette(routes=routes, exception_handlers=exception_handlers())
+    return Starlette(routes=routes, exception_handlers=exception_handlers(relay.suspect))
 
 
 class _Api:

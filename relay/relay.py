@@ -24,6 +24,7 @@ from posline.replica import Replica
 from posline.storage.feed import FeedItem, read_feed
 from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
+from posline.storage.soundness import examine
 from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.till.health import Refusals
@@ -92,10 +93,11 @@ class Relay:
         return Key.load(self.folder.key)
 
     async def __aenter__(self) -> Self:
-        """Open the store and its shops. Raises FolderDamaged, CommitFailed."""
+        """Open the store and its shops. Raises FolderDamaged, DiskFailed, CommitFailed."""
+        self._check_database()
         self._store = open_store(self.folder, feed=True)
         if self.serving:
-            self._engine = Engine(self._store, kind="head office", on_fatal=lambda _: self.broken.set())
+            self._engine = Engine(self._store, kind="head office", on_fatal=self._give_up)
         for shop in self.register.shops():
             self._open(shop)
         if self._engine is not None:
@@ -113,6 +115,32 @@ class Relay:
         if self._store is not None:
             close_store(self._store)
             self._store = None
+
+    def _check_database(self) -> None:
+        """A head office does not go on with a file that is not what it wrote: what integrators were given has numbers,
+        and would be given others, or be left out."""
+        database, doubted = self.folder.database, self.folder.doubted()
+        if database.exists() and database.stat().st_size:
+            damage = examine(database, ran=self.folder.left_running(), doubted=doubted is not None)
+            why = damage.why if damage is not None else None
+        else:
+            why = "it is gone, and shops are attached" if self.register.shops() else None
+        if why is not None:
+            raise FolderDamaged(
+                f"the head office's database {database} is damaged ({why}). Put a copy of the whole folder back. Or "
+                "begin anew: keep this folder, name an empty one with --data, and attach each shop again; its tills "
+                "bring all that they hold, and whoever reads the feed reads it from the beginning"
+            )
+        if doubted is not None:
+            self.folder.trust()
+
+    def _give_up(self, error: BaseException) -> None:
+        self.folder.doubt(str(error))
+        self.broken.set()
+
+    def suspect(self, error: BaseException) -> bool:
+        """Whether `error`, met in reading, means that the disk failed; then this process is to end."""
+        return self._engine is not None and self._engine.suspect(error)
 
     def _open(self, shop: RegisteredShop) -> Branch:
         replica = Replica(

@@ -67,9 +67,8 @@ def _own_tls(relay: Relay, options: RelayOptions) -> Tls | None:
 async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str) -> None:
     # commands come in by a door of their own, which only this machine can reach
     local = Local(relay, COMMANDS)
-    app = Starlette(
-        routes=[local.route()], middleware=[Middleware(LoopbackGuard)], exception_handlers=exception_handlers()
-    )
+    handlers = exception_handlers(relay.suspect)
+    app = Starlette(routes=[local.route()], middleware=[Middleware(LoopbackGuard)], exception_handlers=handlers)
     back = Listener(app, host=LOOPBACK, port=0)
     await back.start()
     try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import ssl
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from posline.errors import FolderError, NotFound
+from posline.errors import FolderDamaged, FolderError, NotFound
+from posline.storage.connection import altered, connect
 from posline.storage.folder import Folder
 from posline.storage.summaries import BY
 from posline.till.asking import AskFailed, ask_at
@@ -23,7 +27,7 @@ from posline.till.till import Till, open_till
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.register import ShopNameTwice
-from relay.relay import Relay
+from relay.relay import Branch, Relay
 from tests.faults import rig
 from tests.till.shop import TEA
 from tests.till.test_joining import attaching, head_office, until
@@ -209,6 +213,67 @@ async def test_shops_and_tokens_are_there_after_a_restart(tmp_path: Path) -> Non
             report = await COMMANDS["report_day"](relay, {"shop": "North", "day": sale.day})
             assert report["sales"]["count"] == 1
             assert (await COMMANDS["verify"](relay, {}))["problems"] == []
+
+
+def page_garbled(database: Path, wal: Path) -> None:
+    """Found by whoever met an error in reading, and told the next."""
+    with contextlib.closing(connect(str(database))):
+        pass  # brings the log into the file
+    (database.parent / "local.json").unlink()
+    (database.parent / "doubted").write_text("an error")
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(4096))
+
+
+DAMAGES: dict[str, Callable[[Path, Path], None]] = {
+    "page garbled": page_garbled,
+    "log gone": lambda database, wal: wal.unlink(),
+    "log cut short": lambda database, wal: os.truncate(wal, 4096),
+    "database gone": lambda database, wal: database.unlink(),
+    "database emptied": lambda database, wal: os.truncate(database, 0),
+}
+
+
+@pytest.mark.parametrize("damage", [None, *DAMAGES])
+async def test_a_damaged_database_is_not_gone_on_with(damage: str | None, tmp_path: Path) -> None:
+    """Numbers of the feed would be given twice, and integrators leave out what has them the second time."""
+    async with office(tmp_path, "North") as found:
+        sale = await found.tills[0].sell([TEA])
+        await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
+        copy = tmp_path / "killed"
+        shutil.copytree(tmp_path / "office", copy)  # as a process leaves it that is killed now
+    (copy / "local.json").write_text("{}")
+    database = copy / "posline.db"
+    if damage is not None:
+        DAMAGES[damage](database, database.with_name("posline.db-wal"))
+    with Folder(copy) as folder:
+        if damage is None:
+            async with Relay(folder) as relay:
+                assert relay.branch("North").reports.by_id(sale.id)
+            return
+        with pytest.raises(FolderDamaged, match="attach each shop again"):
+            async with Relay(folder):
+                pass
+
+
+def unreadable(*_: object) -> None:
+    raise altered("a row is not what was written")
+
+
+async def test_damage_that_is_met_in_reading_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next one looks through the whole file first."""
+    async with office(tmp_path, "North") as found:
+        reader = await found.token("North")
+        monkeypatch.setattr(Branch, "show", unreadable)
+        sale = await found.tills[0].sell([TEA])
+        await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
+        answer = await found.http.get(f"/api/shops/North/sales/{sale.id}", headers=reader)
+        assert answer.status_code == 503 and found.relay.broken.is_set()
+    with Folder(tmp_path / "office") as folder:
+        assert folder.doubted() is not None
+        async with Relay(folder):
+            assert folder.doubted() is None, "it was looked through, and is whole"
 
 
 def serving_pin(tmp_path: Path) -> str:
