@@ -33,7 +33,7 @@ __all__ = ["NEWCOMER", "OPENS_MS", "Life", "Till"]
 
 DAY_MS = 86_400_000
 OPENS_MS, OPEN_MS = 4 * 3_600_000, 13 * 3_600_000  # 9 in the morning in Karachi, and how long the shop is open
-TOGETHER = 10  # sales of a till in a commit
+TOGETHER = 40  # sales of a till in a commit
 PRICES_A_DAY, PRODUCTS = 20, 2_000
 NEWCOMER = "newcomer"  # was admitted at the beginning, and has never been on
 TOKEN = "between these tills"
