@@ -33,7 +33,7 @@ from posline.storage.files import UNFINISHED
 from tests.faults.rig import Process, run, sale, till
 from tests.power.calls import whole
 
-__all__ = ["CALLS", "Book", "Fault", "Prepared", "Trial", "calls_of", "prepare", "unable", "written_after_failure"]
+__all__ = ["CALLS", "Book", "Fault", "Prepared", "Trial", "calls_of", "prepare", "written_after_failure"]
 
 CALLS = (
     "openat", "pread64", "pwrite64", "write", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "mkdir", "fchmod",
@@ -69,14 +69,6 @@ class Fault:
     @property
     def rule(self) -> str:
         return f"inject={self.call}:error={self.error}:when={self.when}"
-
-
-def unable() -> str:
-    """Why this machine can inject no faults; "" where it can."""
-    if shutil.which("strace") is None:
-        return "there is no strace: install it"
-    tried = subprocess.run(["strace", "-D", "-o", os.devnull, "true"], capture_output=True, text=True, check=False)
-    return "" if tried.returncode == 0 else f"strace cannot trace here: {tried.stderr.strip()[:200]}"
 
 
 @dataclass

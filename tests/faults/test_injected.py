@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.injecting import Book, Fault, Prepared, Trial, calls_of, prepare, unable, written_after_failure
+from tests.faults.injecting import Book, Fault, Prepared, Trial, calls_of, prepare, written_after_failure
+from tests.power.program import why_not
 from tests.proof import PROOF, Note
 
 MANY = 60  # calls of one kind in one run; of more than that every so many-th
@@ -38,7 +39,7 @@ def _try(prepared: Prepared, fault: Fault | None, place: Path) -> Trial:
 @pytest.mark.timeout(4 * 3600 if PROOF else 120)
 @pytest.mark.parametrize("work", ("a day's work",) if not PROOF else ("a first start", "a day's work", "a busy day"))
 def test_each_call_that_fails_is_survived(work: str, tmp_path: Path, note: Note) -> None:
-    if reason := unable():
+    if reason := why_not():
         pytest.fail(f"this test lets system calls fail: {reason}")
     if work == "a first start":
         prepared = Prepared(tmp_path / "nothing", Book())
