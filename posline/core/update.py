@@ -30,12 +30,14 @@ __all__ = [
     "ROOT",
     "Read",
     "StateVector",
+    "Struct",
     "clip",
     "decode_state",
     "encode_state",
     "merge",
     "read_update",
     "strings_of",
+    "structs_of",
 ]
 
 StateVector = dict[int, int]
@@ -106,13 +108,27 @@ def merge(updates: Sequence[bytes]) -> bytes:
     return bytes(merge_updates(*updates))
 
 
-def strings_of(update: bytes) -> list[bytes]:
-    """Every string in an update, whatever is known. Raises Refused where it is not written as one that may pass."""
+@dataclass(slots=True)
+class Struct:
+    """Strings in a row, and the (client, clock) of the elements that they were written behind and before."""
+
+    left: tuple[int, int] | None
+    right: tuple[int, int] | None
+    strings: list[bytes]
+
+
+def structs_of(update: bytes) -> dict[int, tuple[int, list[Struct]]]:
+    """{client: (first clock, structs)}, whatever is known. Raises Refused where it is not written as an update that may
+    pass."""
     try:
-        clients = _clients(update)
+        return _clients(update)
     except IndexError:
         raise Refused("the update is cut off") from None
-    return [string for _, structs in clients.values() for struct in structs for string in struct.strings]
+
+
+def strings_of(update: bytes) -> list[bytes]:
+    """Every string in an update, whatever is known. Raises Refused where it is not written as one that may pass."""
+    return [string for _, structs in structs_of(update).values() for struct in structs for string in struct.strings]
 
 
 def read_update(update: bytes, known: Mapping[int, int]) -> Read:
@@ -122,10 +138,7 @@ def read_update(update: bytes, known: Mapping[int, int]) -> Read:
     """
     if len(update) > MAX_UPDATE_BYTES:
         raise Refused(f"an update of {len(update)} bytes is over the limit of {MAX_UPDATE_BYTES}: split it")
-    try:
-        clients = _clients(update)
-    except IndexError:
-        raise Refused("the update is cut off") from None
+    clients = structs_of(update)
     before: StateVector = {}
     after: StateVector = {}
     strings = 0
@@ -145,16 +158,9 @@ def read_update(update: bytes, known: Mapping[int, int]) -> Read:
     return Read(before, after, _any_order(clients, known), strings, overlaps)
 
 
-@dataclass(slots=True)
-class _Struct:
-    left: tuple[int, int] | None
-    right: tuple[int, int] | None
-    strings: list[bytes]
-
-
-def _clients(update: bytes) -> dict[int, tuple[int, list[_Struct]]]:
+def _clients(update: bytes) -> dict[int, tuple[int, list[Struct]]]:
     """{client: (first clock, structs)}; raises Refused, or IndexError when the bytes run out."""
-    clients: dict[int, tuple[int, list[_Struct]]] = {}
+    clients: dict[int, tuple[int, list[Struct]]] = {}
     count, at = _integer(update, 0)
     if count > MAX_UPDATE_ELEMENTS:
         raise Refused(f"an update of {count} clients is over the limit of {MAX_UPDATE_ELEMENTS}: split it")
@@ -167,7 +173,7 @@ def _clients(update: bytes) -> dict[int, tuple[int, list[_Struct]]]:
             raise Refused("the update lists a client twice")
         if number == 0:
             raise Refused("the update lists a client with nothing of it")
-        structs: list[_Struct] = []
+        structs: list[Struct] = []
         end = clock
         for _ in range(number):
             struct, at = _struct(update, at)
@@ -186,7 +192,7 @@ def _clients(update: bytes) -> dict[int, tuple[int, list[_Struct]]]:
     return clients
 
 
-def _struct(update: bytes, at: int) -> tuple[_Struct, int]:
+def _struct(update: bytes, at: int) -> tuple[Struct, int]:
     info = update[at]
     at += 1
     if info & 31 != _CONTENT_ANY or info & _KEY:
@@ -233,7 +239,7 @@ def _struct(update: bytes, at: int) -> tuple[_Struct, int]:
             raise Refused("the update holds a string that is not UTF-8")
     except UnicodeDecodeError:
         raise Refused("the update holds a string that is not UTF-8") from None
-    return _Struct(left, right, strings), at
+    return Struct(left, right, strings), at
 
 
 def _starts_whole(string: bytes) -> bool:
@@ -248,7 +254,7 @@ def _why_not(info: int) -> str:
     return f"the update holds {kinds.get(info & 31, f'a struct of kind {info & 31}')}: only strings in arrays may pass"
 
 
-def _own_order(client: int, clock: int, structs: Sequence[_Struct], known: Mapping[int, int]) -> tuple[bytes, ...]:
+def _own_order(client: int, clock: int, structs: Sequence[Struct], known: Mapping[int, int]) -> tuple[bytes, ...]:
     """New elements of an update by one client, each struct's origins checked against what comes before it."""
     here = known.get(client, 0)
     fresh: list[bytes] = []
@@ -271,7 +277,7 @@ def _own_order(client: int, clock: int, structs: Sequence[_Struct], known: Mappi
     return tuple(fresh)
 
 
-def _any_order(clients: Mapping[int, tuple[int, list[_Struct]]], known: Mapping[int, int]) -> tuple[bytes, ...]:
+def _any_order(clients: Mapping[int, tuple[int, list[Struct]]], known: Mapping[int, int]) -> tuple[bytes, ...]:
     """The same over several clients that may lean on each other: each goes on as far as it can, round and round."""
     state = dict(known)  # grows as structs are integrated
     work = {client: [clock, 0] for client, (clock, _) in clients.items()}  # clock and index of the next struct
@@ -303,7 +309,7 @@ def _any_order(clients: Mapping[int, tuple[int, list[_Struct]]], known: Mapping[
     return tuple(fresh)
 
 
-def _ready(struct: _Struct, client: int, clock: int, state: Mapping[int, int]) -> bool:
+def _ready(struct: Struct, client: int, clock: int, state: Mapping[int, int]) -> bool:
     for origin in (struct.left, struct.right):
         if origin is not None:
             if origin[0] == client and origin[1] >= clock:

@@ -31,8 +31,9 @@ import httpx
 
 from posline.storage.files import UNFINISHED
 from tests.faults.rig import Process, run, sale, till
+from tests.power.calls import whole
 
-__all__ = ["CALLS", "Book", "Fault", "Prepared", "Trial", "calls_of", "prepare", "unable"]
+__all__ = ["CALLS", "Book", "Fault", "Prepared", "Trial", "calls_of", "prepare", "written_after_failure"]
 
 CALLS = (
     "openat", "pread64", "pwrite64", "write", "fsync", "fdatasync", "ftruncate", "rename", "unlink", "mkdir", "fchmod",
@@ -48,6 +49,7 @@ NAMES = frozenset({
     "", "lock", *WHOLE, *(name + UNFINISHED for name in WHOLE), *(name + end for name in SQL for end in ENDS),
 })  # fmt: skip
 DATABASE = re.compile(r"(?:pwrite64|write|fsync|fdatasync)\(\d+<[^>]*/posline\.db(?:-wal)?>")
+SYNC = re.compile(r"fsync|fdatasync")
 PATIENCE_S = 30.0  # for an answer, a start, an end: whoever takes longer hangs
 CASHIERS = 3
 BUSY_FRAMES = 3960  # in the log of a till that is about to bring it into the database, at 4,000
@@ -67,14 +69,6 @@ class Fault:
     @property
     def rule(self) -> str:
         return f"inject={self.call}:error={self.error}:when={self.when}"
-
-
-def unable() -> str:
-    """Why this machine can inject no faults; "" where it can."""
-    if shutil.which("strace") is None:
-        return "there is no strace: install it"
-    tried = subprocess.run(["strace", "-D", "-o", os.devnull, "true"], capture_output=True, text=True, check=False)
-    return "" if tried.returncode == 0 else f"strace cannot trace here: {tried.stderr.strip()[:200]}"
 
 
 @dataclass
@@ -174,7 +168,7 @@ class Trial:
             if traced.running:
                 traced.kill()
         self._read_log(traced)
-        self._read_trace(traced.trace)
+        self.wrong += written_after_failure(traced.trace)
         self._look(data, book)
         return self
 
@@ -260,18 +254,6 @@ class Trial:
         if self.code == 1 and not last[0].startswith("posline: "):
             self.wrong.append(f"it does not say why it ended: {last[0]!r}")
 
-    def _read_trace(self, trace: Path) -> None:
-        """Nothing is written to the database once a write or fsync of it has failed with an I/O error."""
-        failed = ""
-        for line in trace.read_text(errors="replace").splitlines():
-            if DATABASE.search(line) is None:
-                continue
-            if failed and "(INJECTED)" not in line and "write" in line:
-                self.wrong.append(f"it wrote to the database after a failure: {failed[:120]} then {line[:120]}")
-                return
-            if "(INJECTED)" in line and ("EIO" in line or "fsync" in line):
-                failed = failed or line
-
     def _look(self, data: Path, book: Book) -> None:
         unwatched = {path.name for path in data.iterdir()} - NAMES if data.exists() else set()
         assert not unwatched, f"no call on {unwatched} can fail here: name them"
@@ -319,6 +301,25 @@ class Trial:
                 self.wrong.append(f"the day report has {odd or report['tills']}"[:300])
         if total != sum(body["lines"][0]["price"] for body in book.asked.values()):
             self.wrong.append("the day's total is wrong")
+
+
+def written_after_failure(trace: Path) -> list[str]:
+    """Nothing is written to the database once a write or fsync of it has failed with an I/O error: the first thing that
+    was, if any. A write counts from when it begins, a failure from when the program hears of it."""
+    with trace.open(errors="replace") as lines:
+        calls = [call for call in whole(lines) if DATABASE.match(call.text)]
+    failed = [
+        (call.ended, call.text)
+        for call in calls
+        if call.ended is not None and "(INJECTED)" in call.text and ("EIO" in call.text or SYNC.match(call.text))
+    ]
+    if not failed:
+        return []
+    heard, failure = min(failed)
+    for call in calls:
+        if call.begun > heard and "(INJECTED)" not in call.text and not SYNC.match(call.text):
+            return [f"it wrote to the database after a failure: {failure[:120]} then {call.text[:120]}"]
+    return []
 
 
 def calls_of(trace: Path) -> dict[str, int]:

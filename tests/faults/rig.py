@@ -164,4 +164,4 @@ def wait_for(what: str, happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + HAPPENS_S
     while not happened():
         assert time.monotonic() < deadline, f"{what} did not happen within {HAPPENS_S:.0f} s"
-        time.sleep(0.05)
+        time.sleep(0.02)

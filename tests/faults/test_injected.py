@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.injecting import Book, Fault, Prepared, Trial, calls_of, prepare, unable
+from tests.faults.injecting import Book, Fault, Prepared, Trial, calls_of, prepare, written_after_failure
+from tests.power.program import why_not
 from tests.proof import PROOF, Note
 
 MANY = 60  # calls of one kind in one run; of more than that every so many-th
@@ -38,7 +39,7 @@ def _try(prepared: Prepared, fault: Fault | None, place: Path) -> Trial:
 @pytest.mark.timeout(4 * 3600 if PROOF else 120)
 @pytest.mark.parametrize("work", ("a day's work",) if not PROOF else ("a first start", "a day's work", "a busy day"))
 def test_each_call_that_fails_is_survived(work: str, tmp_path: Path, note: Note) -> None:
-    if reason := unable():
+    if reason := why_not():
         pytest.fail(f"this test lets system calls fail: {reason}")
     if work == "a first start":
         prepared = Prepared(tmp_path / "nothing", Book())
@@ -62,3 +63,28 @@ def test_each_call_that_fails_is_survived(work: str, tmp_path: Path, note: Note)
         never_began=sum(not t.began for t in trials), went_on=sum(t.code == 0 for t in trials), wrong=len(wrong),
     )  # fmt: skip
     assert not wrong, wrong
+
+
+FAILED = """\
+11 fdatasync(7</d/posline.db-wal> <unfinished ...>
+12 pwrite64(7</d/posline.db-wal>, "x"..., 24, 0) = 24
+13 write(9</d/key>, "x", 1) = 1
+11 <... fdatasync resumed>) = -1 EIO (Input/output error) (INJECTED)
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ("", 0),
+        ("12 fsync(7</d/posline.db>) = 0\n", 0),
+        ("12 pwrite64(7</d/posline.db>, 1, 0) = -1 EIO (Input/output error) (INJECTED)\n", 0),
+        ("12 pwrite64(7</d/posline.db> <unfinished ...>\n12 <... pwrite64 resumed>) = -1 EIO (x) (INJECTED)\n", 0),
+        ("12 pwrite64(7</d/posline.db>, 1, 0) = 1\n", 1),
+        ("12 pwrite64(7</d/posline.db> <unfinished ...>\n12 <... pwrite64 resumed>) = 1\n", 1),
+        ("12 pwrite64(7</d/posline.db> <unfinished ...>\n", 1),
+    ],
+)
+def test_a_write_after_a_failure_is_seen_though_strace_split_them(then: str, told: int, tmp_path: Path) -> None:
+    (tmp_path / "trace").write_text(FAILED + then)
+    assert len(written_after_failure(tmp_path / "trace")) == told

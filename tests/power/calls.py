@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["STRACE", "Call", "Moment", "read_calls"]
+__all__ = ["STRACE", "Call", "Moment", "Traced", "read_calls", "whole"]
 
 _DISK = (
     "open,openat,creat,close,pwrite64,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync,sync_file_range,"
@@ -25,8 +26,9 @@ STRACE = (
     "-e", f"trace={_DISK},{_SAID}",
 )  # fmt: skip
 
-_LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)\n?$", re.DOTALL)
-_FILE_READ = re.compile(r"\d+ +read\(\d+<(?!\\x73\\x6f\\x63\\x6b\\x65\\x74)")
+_LINE = re.compile(r"(\w+)\((.*)$", re.DOTALL)
+_RESUMED = re.compile(r"<\.\.\. \w+ resumed>")
+_FILE_READ = re.compile(r"read\(\d+<(?!\\x73\\x6f\\x63\\x6b\\x65\\x74)")
 _RESULT = re.compile(r"\) += (-?\d+)[^=]*$")
 _UNFINISHED = " <unfinished ...>"
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
@@ -83,36 +85,51 @@ def _concerns(call: Call, folder: str) -> bool:
     return any(place == folder or place.startswith(folder + "/") for place in (call.at, *call.paths))
 
 
+class Traced(NamedTuple):
+    """A call as strace wrote it down, in one piece: the lines on which it began and ended (None: it never returned)."""
+
+    begun: int
+    ended: int | None
+    text: str
+
+
+def whole(lines: Iterable[str]) -> Iterator[Traced]:
+    """The lines of strace -f, with what it split where threads came between put together again. In the order in which
+    calls ended."""
+    begun: dict[str, tuple[int, str]] = {}  # thread -> (line, what was written of its call)
+    for number, line in enumerate(lines):
+        thread, _, text = line.rstrip("\n").partition(" ")
+        first, text = number, text.lstrip(" ")
+        resumed = _RESUMED.match(text)
+        if resumed is not None and thread in begun:
+            first, before = begun.pop(thread)
+            text = before + text[resumed.end() :]
+        if text.endswith(_UNFINISHED):
+            begun[thread] = first, text[: -len(_UNFINISHED)]
+        else:
+            yield Traced(first, number, text)
+    for first, text in begun.values():
+        yield Traced(first, None, text)
+
+
 def _calls(trace: Path) -> Iterator[Call]:
-    begun: dict[str, tuple[int, str, str]] = {}  # thread -> (line, name, arguments as far as they were written)
     with trace.open(encoding="ascii") as lines:
-        for number, line in enumerate(lines):
-            if " +++ " in line[:40] or " --- " in line[:40]:
+        for begun, ended, line in whole(lines):
+            if ended is None or line.startswith(("+++ ", "--- ")):
                 continue
             if _FILE_READ.match(line):  # of libraries and modules, at each start: most of what there is
-                if line.endswith(_UNFINISHED + "\n"):
-                    begun[line.partition(" ")[0]] = number, "", ""
                 continue
             match = _LINE.match(line)
             if match is None:
-                raise ValueError(f"{trace}:{number + 1} is not understood: {line[:200]}")
-            thread, resumed, name, rest = match.groups()
-            first, text = number, rest
-            if resumed:
-                first, name, before = begun.pop(thread)
-                if not name:
-                    continue
-                text = before + rest
-            elif rest.rstrip("\n").endswith(_UNFINISHED):
-                begun[thread] = number, name, rest.rstrip("\n")[: -len(_UNFINISHED)]
-                continue
+                raise ValueError(f"{trace}:{ended + 1} is not understood: {line[:200]}")
+            name, text = match.groups()
             result = _RESULT.search(text, max(0, len(text) - 2000))
             if result is None:
                 if text.rstrip().endswith(("= ?", "<unavailable>)")):
                     continue  # the program ended in it
-                raise ValueError(f"{trace}:{number + 1} has no result: {text[-200:]}")
+                raise ValueError(f"{trace}:{ended + 1} has no result: {text[-200:]}")
             if int(result[1]) >= 0:
-                yield _call(name, text[: result.start()], int(result[1]), first, number)
+                yield _call(name, text[: result.start()], int(result[1]), begun, ended)
 
 
 def _call(name: str, arguments: str, result: int, begun: int, ended: int) -> Call:

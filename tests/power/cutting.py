@@ -31,11 +31,11 @@ from typing import Any
 import httpx
 
 from posline.storage.files import sync_folder
-from tests.faults.rig import Process, sale
+from tests.faults.rig import Process, sale, wait_for
 from tests.power.acts import Act
 from tests.power.apart import in_child, warm
 from tests.power.image import Image
-from tests.power.program import till, until
+from tests.power.program import till
 from tests.power.promises import Expected, broken_promises
 from tests.power.recording import BACKUP, DATA
 
@@ -105,7 +105,7 @@ def _stop(pid: int) -> None:
             states.append((task / "stat").read_text().rpartition(")")[2].split()[0])
         return set(states) <= {"T", "t", "Z", "X"}
 
-    until(stopped, "the till to stop")
+    wait_for("a standstill of the till", stopped)
 
 
 class Rig:
@@ -126,7 +126,7 @@ class Rig:
             starting = threading.Thread(target=process.start)
             starting.start()
             try:
-                until(lambda: process._child is not None, "the till")
+                wait_for("the till", lambda: process._child is not None)
                 threading.Event().wait(self._rng.uniform(*FIRST_START_S))
                 self._cut(image, process, [], [])
                 starting.join()
@@ -134,7 +134,7 @@ class Rig:
                 with cashiers.at_work():
                     for _ in range(cuts - 1):
                         before = len(cashiers.answered)
-                        until(lambda: len(cashiers.answered) > before, "an answer")  # noqa: B023
+                        wait_for("an answer", lambda: len(cashiers.answered) > before)  # noqa: B023
                         threading.Event().wait(self._rng.uniform(*LOAD_S))
                         self._cut(image, process, cashiers.answered, cashiers.asked.values())
             finally:

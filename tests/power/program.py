@@ -6,16 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.rig import Process
+from tests.faults.rig import Process, wait_for
 from tests.power.calls import STRACE
 
-__all__ = ["Running", "ended", "environment", "program", "till", "traced", "until", "why_not"]
+__all__ = ["Running", "ended", "environment", "program", "till", "traced", "why_not"]
 
 WAITED_S = 60.0
 
@@ -79,7 +76,7 @@ def traced(trace: Path, *arguments: str) -> str:
 
 def ended(trace: Path) -> None:
     """strace writes on after the program has ended: wait until it has gone."""
-    until(lambda: not _tracer_of(trace), f"{trace} to end")
+    wait_for(f"the end of {trace}", lambda: not _tracer_of(trace))
 
 
 def _tracer_of(trace: Path) -> bool:
@@ -92,11 +89,3 @@ def _tracer_of(trace: Path) -> bool:
         if given[0].endswith(b"strace") and wanted in given:
             return True
     return False
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    """Wait for `what`."""
-    deadline = time.monotonic() + WAITED_S
-    while not true():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        threading.Event().wait(0.02)

@@ -37,8 +37,8 @@ from posline.till.printing import DATABASE
 from posline.till.till import Till, open_till
 from posline.trust.certificate import KEY_FILE, own_certificate
 from posline.trust.keys import Key
+from tests.faults.rig import wait_for
 from tests.power.acts import Act
-from tests.power.program import until
 from tests.power.recording import BACKUP, DATA
 
 __all__ = ["Expected", "broken_promises"]
@@ -287,7 +287,7 @@ def _sent(till: Till, data: Path, expected: Expected, problems: list[str]) -> No
             def known() -> Counter[str]:
                 return Counter(state for (state,) in jobs.execute("SELECT state FROM job"))
 
-            until(lambda: not known()["waiting"] + known()["sending"], "the printing queue's start")  # a thread's
+            wait_for("the printing queue's start", lambda: not known()["waiting"] + known()["sending"])  # a thread's
             if known()["printed"] + known()["unsure"] < printed:
                 problems.append(f"{printed} receipts went to the printer, and its jobs are {dict(known())}")
 

@@ -23,8 +23,8 @@ import httpx
 from sqlite_utils import Database
 
 from posline.storage.schema import migrations
-from tests.faults.rig import Process, sale
-from tests.power.program import Running, ended, environment, till, traced, until
+from tests.faults.rig import Process, sale, wait_for
+from tests.power.program import Running, ended, environment, till, traced
 
 __all__ = ["BACKUP", "DATA", "SCENARIOS", "Recorder", "Till", "record"]
 
@@ -271,8 +271,8 @@ def _papers(recorder: Recorder) -> None:
         first, *_ = till.ring(3)
         till.ring(2, CASHIERS)
         till.post("/api/print", entry=first)
-        until(lambda: not till.get("/api/print")["waiting"], "the printer")
-        until(lambda: not till.get("/api/fiscal")["counts"]["queued"], "the fiscal service")
+        wait_for("the last print", lambda: not till.get("/api/print")["waiting"])
+        wait_for("the last filing", lambda: not till.get("/api/fiscal")["counts"]["queued"])
 
 
 @contextmanager
@@ -302,7 +302,7 @@ def _other(folder: Path) -> Iterator[Till]:
 def _meet(till: Till, other: Till) -> None:
     """Wait until both hold the same."""
     report = f"/api/reports/day/{till.get('/api/status')['day']}"
-    until(lambda: till.get(report)["digest"] == other.get(report)["digest"], "the two tills to meet")
+    wait_for("agreement of the two tills", lambda: till.get(report)["digest"] == other.get(report)["digest"])
 
 
 def record(name: str, folder: Path) -> Path:

@@ -7,15 +7,14 @@ all have closed, where each entry lies in one Z report and the Z reports less du
 from __future__ import annotations
 
 import itertools
-import json
 import random
 from collections import Counter, defaultdict
 
-from posline.core.drawer import MONEY_KINDS, Takings
-from posline.core.ranges import Numbers
 from posline.storage.reports import Reports
 from tests.simulation.actions import ACTIONS
-from tests.simulation.oracle import Oracle
+from tests.simulation.oracle import MONEY, Oracle, differences
+from tests.simulation.oracle_bytes import Element
+from tests.simulation.oracle_drawer import covered, expected, figures
 from tests.simulation.people import close_day, close_shift
 from tests.simulation.world import STEP_S, Machine, World
 
@@ -98,32 +97,31 @@ def _drawers(world: World, oracle: Oracle) -> None:
     elements = [(e, oracle.status[p]) for p, e in oracle.elements.items() if e.till not in world.thieves]
     elements = [(e, status) for e, status in elements if status in ("counted", "duplicate")]
     reports = [e for e, _ in elements if e.kind == "shift closed"]
-    covers = defaultdict(list)
-    for z in reports:
-        covers[z.till].append((z, Numbers(z.body["covers"])))
-    takings: dict[str, Takings] = defaultdict(Takings)
-    twins, whole = Takings(), Takings()
+    inside: dict[str, list[Element]] = defaultdict(list)
+    twins: list[Element] = []
     for e, status in elements:
-        if e.kind in MONEY_KINDS:
-            inside = [z for z, numbers in covers[e.till] if (e.run, e.seq) in numbers]
-            assert len(inside) == 1, f"{e.kind} {e.id} lies in {len(inside)} Z reports"
-            takings[inside[0].id].add(e.kind, e.body)
-            (twins if status == "duplicate" else whole).add(e.kind, e.body)
+        if e.kind in MONEY:
+            covering = [z for z in reports if covered(z, e)]
+            assert len(covering) == 1, f"{e.kind} {e.id} lies in {len(covering)} Z reports"
+            inside[covering[0].id].append(e)
+            if status == "duplicate":
+                twins.append(e)
     tenders: Counter[str] = Counter()
     for z in reports:
         said = {name: value for name, value in z.body["figures"].items() if name != "number"}
-        assert json.dumps(takings[z.id].figures(), sort_keys=True) == json.dumps(said, sort_keys=True), z.id
-        assert takings[z.id].expected(z.body["float"]) == z.body["expected"], z.id
+        wanted = figures(inside[z.id])
+        assert said == wanted, f"Z report {z.id}: {differences(wanted, said)}"
+        assert z.body["expected"] == expected(z.body["float"], wanted), z.id
         tenders.update(said["tenders"])
     if world.thieves:
         return
     days = oracle.days()
     found = [oracle.report(day, places) for day, places in days.items()]
-    assert sum(z.body["figures"]["net"] for z in reports) - twins.net == sum(day["net"] for day in found)
-    tenders.subtract(twins.tenders)
+    assert sum(z.body["figures"]["net"] for z in reports) - figures(twins)["net"] == sum(day["net"] for day in found)
+    tenders.subtract(figures(twins)["tenders"])
     for day in found:
         tenders.subtract(day["tenders"])
     assert not any(tenders.values()), f"Z reports and days differ by {tenders}"
-    for till in covers:
-        numbers = sorted(z.body["figures"]["number"] for z, _ in covers[till])
+    for till in {z.till for z in reports}:
+        numbers = sorted(z.body["figures"]["number"] for z in reports if z.till == till)
         assert numbers == list(range(1, len(numbers) + 1)), f"Z reports are numbered {numbers}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from posline.core.update import _clients as clients_of
+from posline.core.update import structs_of
 from posline.errors import FolderDamaged, PoslineError
 from posline.storage.store import Store
 from posline.storage.verify import Harm, verify
@@ -197,7 +197,7 @@ def _content(store: Store) -> dict[str, list[tuple[object, ...]]]:
     found = {query: sorted(store.read.execute(query).fetchall(), key=repr) for query in CONTENT}
     found["log"] = []
     for *place, data in store.read.execute(LOG + " ORDER BY document, n").fetchall():
-        for client, (clock, structs) in clients_of(data).items():
+        for client, (clock, structs) in structs_of(data).items():
             found["log"].append((*place, client, clock, *(string for struct in structs for string in struct.strings)))
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 from tests.simulation.oracle_bytes import NUMBERED, Element, read
 from tests.simulation.oracle_members import members_of
 
-__all__ = ["Oracle", "differences", "shown"]
+__all__ = ["MONEY", "Oracle", "differences", "shown"]
 
 COUNTED, DUPLICATE, DISPUTED, HELD, INVALID = "counted", "duplicate", "disputed", "held", "invalid"
 ACTS = {"founding", "member", "role", "remove", "accept", "key"}

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.simulation.oracle_members import author_of, unbase64
 
-__all__ = ["NUMBERED", "Element", "read"]
+__all__ = ["NUMBERED", "Element", "half_up", "read"]
 
 HOME = {
     "shop": {"founding", "member", "role", "remove", "accept", "key", "setting"},
@@ -261,7 +261,8 @@ def _quantity(value: Any) -> Fraction:
     return Fraction(value)
 
 
-def _half_up(exact: Fraction) -> int:
+def half_up(exact: Fraction) -> int:
+    """The nearest whole number; a half goes up."""
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
@@ -294,13 +295,13 @@ def _sale(element: Element, body: dict[str, Any]) -> None:
         need(type(line) is dict and _text(line.get("sku")) and _text(line.get("name", ""), 0), "line")
         need(_text(line.get("class", ""), 0) and _text(line.get("reason", ""), 0), "line")
         need(_amount(line.get("price")) and _amount(line.get("discount", 0)), "price")
-        cost = _half_up(_quantity(line.get("quantity")) * line["price"]) - line.get("discount", 0)
+        cost = half_up(_quantity(line.get("quantity")) * line["price"]) - line.get("discount", 0)
         need(0 <= cost <= MOST, "cost")
         need("mode" not in line and "mrp" not in line, "not known to this oracle")
         if "rate" in line or "tax" in line:
             need(type(line.get("rate")) is str and re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,4})?", line["rate"]), "rate")
             rate = Fraction(line["rate"])
-            need(_amount(line.get("tax")) and line["tax"] == _half_up(cost * rate / (100 + rate)), "tax")
+            need(_amount(line.get("tax")) and line["tax"] == half_up(cost * rate / (100 + rate)), "tax")
         costs += cost
     need(type(body.get("total")) is int and body["total"] == costs, "total")
     _paid(body, costs)

@@ -1,17 +1,19 @@
-"""`make simulate HOURS=n`: run schedule after schedule, each from a seed of its own, for so long.
+"""`make simulate HOURS=n`: run schedule after schedule, each from a seed of its own, for so long, or so many.
 
     python -m tests.simulation.simulate --hours 1 --workers 2     as many as there is time for
+    python -m tests.simulation.simulate --runs 1000 --workers 2   so many in all, however long it takes
     python -m tests.simulation.simulate --seed 123                replay one
     python -m tests.simulation.simulate --schedule FILE           replay one that was written down
 
 A failing schedule is made as short as can be within a minute, written to run/simulation/, and named with the command
-that replays it; the others go on. Ends with 1 when any failed.
+that replays it; the others go on. Ends with 1 when any failed, or when there were fewer than were asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import secrets
@@ -76,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="simulate", description=__doc__, formatter_class=how)
     parser.add_argument("--hours", type=float, default=0.0)
     parser.add_argument("--minutes", type=float, default=0.0)
+    parser.add_argument("--runs", type=int, help="stop after so many, and not after a time")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--first", type=int, help="the first seed; the others follow it")
     parser.add_argument("--seed", type=int, help="replay this one")
@@ -86,10 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.seed is not None or asked.schedule is not None:
         schedule = draw(asked.seed) if asked.schedule is None else Schedule.from_json(asked.schedule.read_text())
         return 1 if _one(schedule, asked.shrink if asked.schedule is None else 0.0) else 0
+    if asked.runs is not None and (asked.runs < 1 or asked.hours or asked.minutes):
+        parser.error("--runs takes a number above 0, and no time beside it")
     seconds = asked.hours * 3600 + asked.minutes * 60 or 60.0
     first = asked.first if asked.first is not None else secrets.randbelow(10**9)
-    tally = simulate(first, seconds, asked.workers, asked.shrink, stop=asked.stop)
-    return 1 if tally.failures else 0
+    tally = simulate(first, seconds, asked.workers, asked.shrink, runs=asked.runs or 0, stop=asked.stop)
+    lacking = 0 if asked.runs is None or asked.stop else asked.runs - tally.runs
+    if lacking:
+        print(f"{lacking:,} runs are lacking: a worker ended before it was through")
+    return 1 if tally.failures or lacking else 0
 
 
 def _one(schedule: Schedule, shrink_s: float) -> bool:
@@ -115,12 +123,12 @@ def _tell(schedule: Schedule, outcome: Outcome, shrink_s: float) -> None:
     print(f"  replay: python -m tests.simulation.simulate --schedule {file}", flush=True)
 
 
-def _work(
-    first: int, stride: int, until: float, shrink_s: float, stop: bool, tallies: multiprocessing.Queue[Tally]
-) -> None:
-    """Run every `stride`th seed from `first` on."""
-    seed, tally, told_s = first, Tally(), time.time()
-    while time.time() < until:
+def _work(seeds: range, until: float, shrink_s: float, stop: bool, tallies: multiprocessing.Queue[Tally]) -> None:
+    """Run these seeds, as far as there is time."""
+    tally, told_s = Tally(), time.time()
+    for seed in seeds:
+        if time.time() >= until:
+            break
         schedule = draw(seed)
         outcome = run(schedule)
         tally.add(outcome)
@@ -131,18 +139,20 @@ def _work(
         if time.time() - told_s > BATCH_S:
             tallies.put(tally)
             tally, told_s = Tally(), time.time()
-        seed += stride
     tallies.put(tally)
 
 
-def simulate(first: int, seconds: float, workers: int, shrink_s: float, *, stop: bool = False) -> Tally:
-    """Run seeds from `first` on in `workers` processes for so long; says each minute how far it is."""
-    print(f"seeds from {first} on, {workers} at a time, for {seconds / 60:.0f} minutes", flush=True)
+def simulate(first: int, seconds: float, workers: int, shrink_s: float, *, runs: int = 0, stop: bool = False) -> Tally:
+    """Run seeds from `first` on in `workers` processes, for so long or, with `runs`, so many in all. Says each
+    minute how far it is."""
+    goal = f"{runs:,} runs" if runs else f"for {seconds / 60:.0f} minutes"
+    print(f"seeds from {first} on, {workers} at a time, {goal}", flush=True)
     began = time.time()
+    end, until = (first + runs, math.inf) if runs else (sys.maxsize, began + seconds)
     spawn = multiprocessing.get_context("spawn")
     tallies: multiprocessing.Queue[Tally] = spawn.Queue()
     running = [
-        spawn.Process(target=_work, args=(first + n, workers, began + seconds, shrink_s, stop, tallies))
+        spawn.Process(target=_work, args=(range(first + n, end, workers), until, shrink_s, stop, tallies))
         for n in range(workers)
     ]
     for worker in running:

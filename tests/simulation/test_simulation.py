@@ -1,5 +1,5 @@
-"""A bounded share of the simulator at every change: fixed seeds, among which each action really happens, and a few
-minutes' worth of fresh ones in a proof. `make simulate HOURS=n` runs as many as there is time for.
+"""A bounded share of the simulator at every change: fixed seeds, among which each action really happens. Fresh ones are
+run by tests/simulation/simulate.py: so many in a proof, and with `make simulate HOURS=n` as many as there is time for.
 
 What a run is held against is in tests/simulation/book.py and oracle.py.
 """
@@ -7,20 +7,17 @@ What a run is held against is in tests/simulation/book.py and oracle.py.
 from __future__ import annotations
 
 import random
-import secrets
-import time
 from collections import Counter
 
 import pytest
 
-from tests.proof import Note, share
+from tests.proof import Note
 from tests.simulation.actions import ACTIONS
 from tests.simulation.schedule import Schedule, draw, run
-from tests.simulation.simulate import Tally
+from tests.simulation.simulate import Tally, main
 
 FIRST, RUNS = 1, 120
 PARTS = 6  # so that they can be spread over processes
-MINUTES = share(0, 5)  # of fresh seeds
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -90,13 +87,6 @@ def test_a_seed_says_it_all() -> None:
     assert (once.digest, once.messages, once.told, once.done) == (again.digest, again.messages, again.told, again.done)
 
 
-@pytest.mark.skipif(not MINUTES, reason="fresh seeds are for proofs")
-@pytest.mark.timeout(MINUTES * 60 + 600)
-def test_fresh_seeds(note: Note) -> None:
-    seed, until, tally = secrets.randbelow(10**9), time.monotonic() + MINUTES * 60, Tally()
-    while time.monotonic() < until:
-        outcome = run(draw(seed))
-        tally.add(outcome)
-        assert outcome.failure is None, f"{outcome.where}: {outcome.failure}; replay with --seed {seed}"
-        seed += 1
-    note(**tally.figures())
+def test_so_many_runs_as_are_asked_for_are_run(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--runs", "3", "--workers", "2", "--first", str(FIRST)]) == 0
+    assert '"runs": 3,' in capfd.readouterr().out

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from posline.storage.verify import verify
 from posline.sync import dial, engine
 from posline.sync.dial import is_near
 from posline.sync.engine import Engine
-from posline.sync.liveness import backoff_s
+from posline.sync.liveness import PENALTY_S, backoff_s
 from posline.trust.gate import TokenGate
 from tests.kit import DAY, JOURNAL, StillTime, commit, sale
 from tests.sync.wire import TOKEN, on_disk, serving, shop_gate, until
@@ -239,7 +240,22 @@ async def test_a_till_that_comes_back_is_dialled_again(tmp_path: Path, monkeypat
             await until(lambda: a.root() == b.root())
 
 
-async def test_two_that_dial_each_other_keep_one_link(tmp_path: Path) -> None:
+def looks(engines: Sequence[Engine], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The devices that diallers found linked when they looked, whichever way round: each time before they rest."""
+    found: list[str] = []
+
+    def watch(linked: Callable[[str, str], bool], shop: str, store: str) -> bool:
+        there = linked(shop, store)
+        found.extend([store] * there)
+        return there
+
+    monkeypatch.setattr(dial, "LINKED_S", 0.1)
+    for one in engines:
+        monkeypatch.setattr(one.hub, "linked", partial(watch, one.hub.linked))
+    return found
+
+
+async def test_two_that_dial_each_other_keep_one_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = on_disk(tmp_path, "a", "b")
     async with serving(a) as one, serving(b) as other:
         one.engine.dial(a.shop, other.url, TokenGate(TOKEN))
@@ -247,12 +263,15 @@ async def test_two_that_dial_each_other_keep_one_link(tmp_path: Path) -> None:
         await until(lambda: a.root() == b.root() and one.engine.hub.linked(a.shop, b.store_id))
         await until(lambda: len(one.engine.hub.links(a.shop)) == len(other.engine.hub.links(b.shop)) == 1)
         held = one.engine.hub.links(a.shop)[0]
-        await asyncio.sleep(0.7)
+        found = looks([one.engine, other.engine], monkeypatch)
+        await until(lambda: len(found) >= 3)  # the one whose call was not kept would call again
         assert one.engine.hub.links(a.shop) == [held]
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
-async def test_two_that_bear_one_session_are_both_linked_in_the_end(tmp_path: Path, names: tuple[str, str]) -> None:
+async def test_two_that_bear_one_session_are_both_linked_in_the_end(
+    tmp_path: Path, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A copy of a running process: the third device says why it closed, whichever side had dialled, and the one that it
     closed on takes another session."""
     a, b = on_disk(tmp_path, *names)
@@ -278,23 +297,30 @@ async def test_two_that_bear_one_session_are_both_linked_in_the_end(tmp_path: Pa
 
         await until(lambda: len(sessions()) == 2)
         held = other.engine.hub.links(b.shop)
-        await asyncio.sleep(0.7)
+        found = looks([one.engine, twin.engine, other.engine], monkeypatch)
+        await until(lambda: len(found) >= 3)
         assert other.engine.hub.links(b.shop) == held and len(held) == 2
         await until(lambda: a.root() == b.root() == copy.root())
 
 
 async def test_who_is_refused_takes_its_time_before_it_comes_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     a, b = on_disk(tmp_path, "a", "b")
     caplog.set_level(logging.INFO, "posline.sync")
+    waits: list[tuple[int, float]] = []
+
+    def at_once(failures: int, chance: float, *, most: float) -> float:
+        waits.append((failures, most))
+        return 0.0
+
+    monkeypatch.setattr(dial, "backoff_s", at_once)
     async with serving(a, shop_gate()) as served, serving(b) as other:
         other.engine.dial(b.shop, served.url, TokenGate("of another shop"))
-        await until(lambda: "refused" in caplog.text)
-        await asyncio.sleep(2.0)
-    tries = [record for record in caplog.records if "no link to" in record.message]
-    assert 1 <= len(tries) <= 5
-    assert all("token" in record.message for record in tries)
+        await until(lambda: len(waits) >= 5)
+    assert waits[:5] == [(failures, PENALTY_S) for failures in range(1, 6)]  # twice as long each time
+    (said,) = [record for record in caplog.records if "no link to" in record.message]
+    assert "token" in said.message
     assert not b.documents()
 
 
@@ -303,7 +329,7 @@ async def test_nobody_there_is_said_and_tried_again(tmp_path: Path) -> None:
     running = started(a)
     await running.start()
     running.dial(a.shop, "ws://127.0.0.1:1/sync", TokenGate(TOKEN))
-    await asyncio.sleep(0.1)
+    await until(lambda: all(peer.why for peer in running.peers(a.shop)) and running.peers(a.shop))
     (peer,) = running.peers(a.shop)
     assert (peer.connected, peer.last_seen, peer.url) == (False, None, "ws://127.0.0.1:1/sync")
     running.undial("ws://127.0.0.1:1/sync")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,16 +12,10 @@ from posline.till.commands import COMMANDS
 from posline.till.dating import redate, set_time
 from posline.till.opening import Clockwork
 from posline.till.till import open_till
-from tests.till.shop import TEA
+from tests.till.shop import TEA, until
 
 LOST = Clockwork(wall_ms=lambda: 1000, synchronised=lambda: False)
 NOW, DAY = "2027-03-05T15:30", "2027-03-05"
-
-
-async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110  # what is waited for happens by itself
-            await asyncio.sleep(0.02)
 
 
 async def test_a_till_that_is_told_the_time_moves_what_it_misfiled(tmp_path: Path) -> None:

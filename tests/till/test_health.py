@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,7 @@ from posline.till.health import ALARMS, Refusals
 from posline.till.invitation import Invitation
 from posline.till.joining import request_membership
 from posline.till.till import Till, open_till
-from tests.till.shop import TEA
-
-WITHIN_S = 20.0
-
-
-async def until(true: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(WITHIN_S):
-        while not true():  # noqa: ASYNC110  # what is waited for happens in another till
-            await asyncio.sleep(0.02)
+from tests.till.shop import TEA, WITHIN_S, until
 
 
 @contextlib.asynccontextmanager

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,16 +19,7 @@ from posline.till.membership import accept, recover, remove, rotate, set_role
 from posline.till.opening import next_key
 from posline.till.till import Till, open_till
 from posline.trust.keys import Key
-from tests.till.shop import TEA
-
-WITHIN_S = 20.0
-
-
-async def until(true: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(WITHIN_S):
-        while not true():  # noqa: ASYNC110  # what is waited for happens in another till
-            await asyncio.sleep(0.02)
+from tests.till.shop import TEA, until
 
 
 @contextlib.asynccontextmanager

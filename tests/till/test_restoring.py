@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import uuid
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from posline.core.proof import make_proof, open_codes
 from posline.errors import BadRequest
-from posline.storage.folder import Folder
 from posline.storage.verify import verify
-from posline.till.commands import COMMANDS
-from posline.till.invitation import Invitation
-from posline.till.joining import request_membership
 from posline.till.membership import remove, set_role
 from posline.till.restoring import Restored
 from posline.till.till import Till, open_till
 from tests.kit import key_of
-from tests.till.shop import TEA, running, sale
-
-WITHIN_S = 20.0
-
-
-async def until(true: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(WITHIN_S):
-        while not true():  # noqa: ASYNC110  # what is waited for happens in another till
-            await asyncio.sleep(0.02)
-
-
-async def invited(till: Till, path: Path) -> None:
-    """A new till in `path`, by a link of `till`."""
-    if not till.links.listening:
-        await till.listen()
-    link = (await COMMANDS["invite"](till, {"expires_s": 60}))["link"]
-    with Folder(path) as folder:
-        await request_membership(folder, Invitation.parse(link, "join"), label="")
+from tests.till.shop import TEA, invited, running, sale, until
 
 
 def alone(till: Till) -> None:
