@@ -133,6 +133,7 @@ class Relay:
             )
         if doubted is not None:
             self.folder.trust()
+        self.folder.forget_local()  # a command that comes and goes takes the log of a process that was killed with it
 
     def _give_up(self, error: BaseException) -> None:
         self.folder.doubt(str(error))
