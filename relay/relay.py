@@ -119,7 +119,7 @@ class Relay:
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
-        if self._store is not None:
+        if self._store is not None and not self.broken.is_set():  # else nothing touches that file any more
             close_store(self._store)
             self._store = None
 

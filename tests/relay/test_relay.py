@@ -296,6 +296,8 @@ async def test_damage_that_is_met_in_reading_ends_the_process(tmp_path: Path, mo
         await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
         answer = await found.http.get(f"/api/shops/North/sales/{sale.id}", headers=reader)
         assert answer.status_code == 503 and found.relay.broken.is_set()
+    wal = tmp_path / "office" / "posline.db-wal"
+    assert wal.exists() and wal.stat().st_size, "closing brings it into a file that cannot be believed"
     with Folder(tmp_path / "office") as folder:
         assert folder.doubted() is not None
         async with Relay(folder):
