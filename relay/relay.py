@@ -37,6 +37,8 @@ from relay.register import Register, RegisteredShop
 
 __all__ = ["Branch", "Relay"]
 
+BEGAN = "began"  # when the process that serves began, by this machine's clock
+
 
 class Branch:
     """One shop of the head office: its replica, and what its ledger answers."""
@@ -94,9 +96,14 @@ class Relay:
 
     async def __aenter__(self) -> Self:
         """Open the store and its shops. Raises FolderDamaged, DiskFailed, CommitFailed."""
-        self._check_database()
-        self._store = open_store(self.folder, feed=True)
+        try:
+            self._check_database()
+            self._store = open_store(self.folder, feed=True)
+        except FolderDamaged as error:
+            raise self._damaged(error.__cause__ or error) from error
         if self.serving:
+            self._store.set_meta(BEGAN, time.time_ns() // 1_000_000)
+            self._store.commit([])  # so that the log is in use before local.json says so: see `examine`
             self._engine = Engine(self._store, kind="head office", on_fatal=self._give_up)
         for shop in self.register.shops():
             self._open(shop)
@@ -112,7 +119,7 @@ class Relay:
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
-        if self._store is not None:
+        if self._store is not None and not self.broken.is_set():  # else nothing touches that file any more
             close_store(self._store)
             self._store = None
 
@@ -126,14 +133,17 @@ class Relay:
         else:
             why = "it is gone, and shops are attached" if self.register.shops() else None
         if why is not None:
-            raise FolderDamaged(
-                f"the head office's database {database} is damaged ({why}). Put a copy of the whole folder back. Or "
-                "begin anew: keep this folder, name an empty one with --data, and attach each shop again; its tills "
-                "bring all that they hold, and whoever reads the feed reads it from the beginning"
-            )
+            raise FolderDamaged(why)
         if doubted is not None:
             self.folder.trust()
-        self.folder.forget_local()  # a command that comes and goes takes the log of a process that was killed with it
+        self.folder.forget_local()  # a command that closes the file takes its log away, which is no damage
+
+    def _damaged(self, why: object) -> FolderDamaged:
+        return FolderDamaged(
+            f"the head office's database {self.folder.database} is damaged ({why}). Put a copy of the whole folder "
+            "back. Or begin anew: keep this folder, name an empty one with --data, and attach each shop again. Either "
+            "way its tills bring all that they hold, and whoever reads the feed reads it from the beginning"
+        )
 
     def _give_up(self, error: BaseException) -> None:
         self.folder.doubt(str(error))

@@ -82,6 +82,7 @@ async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str)
         await until_stopped(stopped, relay.broken)
         log.info("stopping")
     finally:
-        relay.folder.withdraw_local()
+        if not relay.broken.is_set():  # else it stays, and says that this process did not end cleanly
+            relay.folder.withdraw_local()
         front.refuse()
         await back.stop()

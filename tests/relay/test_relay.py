@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -258,6 +260,30 @@ async def test_a_damaged_database_is_not_gone_on_with(damage: str | None, tmp_pa
                 pass
 
 
+def test_an_office_that_was_killed_is_sound_whatever_ran_on_its_folder_meanwhile(tmp_path: Path) -> None:
+    """Whether it had written anything since its start; whether a command, or a start in vain, closed the file since."""
+    data = tmp_path / "office"
+    with rig.relay(data) as killed:
+        killed.stop()
+        killed.start().kill()
+        killed.start().kill()
+        rig.run("shop", "list", "--data", str(data), module="relay.cli")
+        port = killed.start().page.rpartition(":")[2]
+        killed.kill()
+        with socket.create_server(("127.0.0.1", int(port))):
+            rig.run("serve", "--port", port, "--data", str(data), module="relay.cli", expect=1)
+        assert killed.start().stop() == 0
+
+
+def test_damage_that_is_met_in_opening_the_file_is_told_as_the_head_offices(tmp_path: Path) -> None:
+    with rig.relay(tmp_path / "office") as relay:
+        relay.stop()
+    with (tmp_path / "office" / "posline.db").open("r+b") as file:
+        file.write(bytes(100))
+    with Folder(tmp_path / "office") as folder, pytest.raises(FolderDamaged, match="attach each shop again"):
+        asyncio.run(Relay(folder, serving=False).__aenter__())
+
+
 def unreadable(*_: object) -> None:
     raise altered("a row is not what was written")
 
@@ -271,6 +297,8 @@ async def test_damage_that_is_met_in_reading_ends_the_process(tmp_path: Path, mo
         await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
         answer = await found.http.get(f"/api/shops/North/sales/{sale.id}", headers=reader)
         assert answer.status_code == 503 and found.relay.broken.is_set()
+    wal = tmp_path / "office" / "posline.db-wal"
+    assert wal.exists() and wal.stat().st_size, "closing brings it into a file that cannot be believed"
     with Folder(tmp_path / "office") as folder:
         assert folder.doubted() is not None
         async with Relay(folder):
