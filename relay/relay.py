@@ -136,7 +136,7 @@ class Relay:
             raise FolderDamaged(why)
         if doubted is not None:
             self.folder.trust()
-        self.folder.forget_local()  # a command that closes the file takes its log away, which is no damage
+        self.folder.forget_local()  # whoever closes the file next, a command or a start in vain, takes its log away
 
     def _damaged(self, why: object) -> FolderDamaged:
         return FolderDamaged(

@@ -37,6 +37,7 @@ class Folder:
         Raises FolderLocked when another process owns it, FolderError when it cannot be written.
         """
         self.path = path
+        self._announced = False
         try:
             make_folder(path.absolute())
             if not self.key.exists():
@@ -93,16 +94,19 @@ class Folder:
 
     def announce_local(self, address: str, secret: str) -> None:
         """Tell commands on this machine where the running process answers."""
+        self._announced = True
         write_atomically(self.path / "local.json", json.dumps({"address": address, "secret": secret}).encode())
 
     def withdraw_local(self) -> None:
         """The process is going: commands must not look for it any more."""
         (self.path / "local.json").unlink(missing_ok=True)
+        self._announced = False
         sync_folder(self.path)
 
     def left_running(self) -> bool:
-        """Whether the process that had the folder last did not end cleanly."""
-        return (self.path / "local.json").exists()
+        """Whether another process that had the folder last did not end cleanly. This one may have closed the shop in it
+        and open another: its commands go on to find it."""
+        return not self._announced and (self.path / "local.json").exists()
 
     def forget_local(self) -> None:
         """No process runs on the folder but this one, which has looked after what another one left."""

@@ -7,7 +7,7 @@ log's own frames behind a break, the index beside it, and the note that a till w
 
 Writes nothing but the log, with what is in it already: after a failed fsync the system shows bytes that the disk may
 not have, and whatever is believed from now on has to be there. And a file whose first transaction of all was cut off,
-before it had a write-ahead log, is brought back to what it was.
+before it had a write-ahead log, is brought back to what it was; where it has a log, what is left of that is removed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from posline.errors import DiskFailed
 from posline.storage.connection import Error, connect, failure, is_damage, reader
+from posline.storage.files import sync_folder
 from posline.storage.pages import FRAME_HEADER_BYTES, PAGE_BYTES, WAL_HEADER_BYTES, WAL_MAGIC
 from posline.storage.remains import SALVAGED
 
@@ -63,8 +64,8 @@ def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
     Raises DiskFailed where the disk gives no answer at all.
     """
     log, claim = _read_log(database), _claim(database)
-    if not log.there and database.with_name(database.name + "-journal").exists():
-        _roll_back(database)
+    if (journal := database.with_name(database.name + "-journal")).exists():
+        _forget(journal) if log.there else _roll_back(database)
     if log.there:
         write_again(database.with_name(database.name + "-wal"))
     found = _look(database, log, claim, ran=ran, doubted=doubted)
@@ -79,6 +80,16 @@ def _roll_back(database: Path) -> None:
         connect(str(database)).close()
     except Error as error:
         raise failure(error, str(database)) from error
+
+
+def _forget(journal: Path) -> None:
+    """Remove a rollback journal beside a log, which begins only once the file's first transaction was whole; that is
+    the only one with a journal. What is left of it is a name that a cut brought back."""
+    try:
+        journal.unlink()
+        sync_folder(journal.parent)
+    except OSError as error:
+        raise DiskFailed(f"{journal} cannot be removed ({error.strerror})") from error
 
 
 def strayed(database: Path, shop: str, author: str) -> Damage | None:

@@ -251,8 +251,9 @@ async def test_a_damaged_database_is_not_gone_on_with(damage: str | None, tmp_pa
         DAMAGES[damage](database, database.with_name("posline.db-wal"))
     with Folder(copy) as folder:
         if damage is None:
-            async with Relay(folder) as relay:
-                assert relay.branch("North").reports.by_id(sale.id)
+            for serving in (False, True):  # a command beside no server, then the next server
+                async with Relay(folder, serving=serving) as relay:
+                    assert relay.branch("North").reports.by_id(sale.id)
             return
         with pytest.raises(FolderDamaged, match="attach each shop again"):
             async with Relay(folder):

@@ -281,6 +281,19 @@ async def test_a_till_that_wakes_up_in_1970_joins_links_and_learns_the_time(tmp_
             assert a.sale(first.id).status == "counted"
 
 
+async def test_a_running_program_that_joins_finds_no_damage_and_its_commands_find_it(tmp_path: Path) -> None:
+    """It closed its own shop's file well, log and all, while the note lay there that it runs."""
+    async with open_till(tmp_path / "a") as a:
+        with Folder(tmp_path / "b") as folder:
+            async with open_till(folder) as b:
+                folder.announce_local("http://127.0.0.1:1", "secret")
+                await COMMANDS["join"](b, {"link": str(await invitation(a))})
+                assert b.shop_id == a.shop_id and not b.alarms()
+                assert Folder.read_local(folder.path) == ("http://127.0.0.1:1", "secret")
+                sale = await b.sell([TEA])
+                await until(lambda: a.reports.by_id(sale.id))
+
+
 async def test_where_the_others_listen_is_kept_beside_the_database_as_soon_as_it_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

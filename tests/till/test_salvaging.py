@@ -250,20 +250,36 @@ async def test_a_till_starts_where_what_says_how_its_tables_were_made_rotted(tmp
         assert told(till) and (await till.sell(LINES)).number == 2 and counted(till) == [1, 2]
 
 
-async def test_a_first_start_that_was_cut_off_in_its_first_transaction_is_none_that_damages(tmp_path: Path) -> None:
-    """There is no write-ahead log yet, and the journal may only be played back by who writes."""
-    (tmp_path / "till").mkdir()
-    with closing(sqlite3.connect(tmp_path / "posline.db", isolation_level=None)) as db:
+def half_made(at: Path, *copies: tuple[str, Path]) -> None:
+    """Copy the files named by their suffixes as they are in the middle of a database's first transaction."""
+    with closing(sqlite3.connect(at, isolation_level=None)) as db:
         db.execute("PRAGMA cache_size=1")  # so that pages are in the file before they are committed
         db.execute("BEGIN")
         db.execute("CREATE TABLE half (made)")
         db.executemany("INSERT INTO half VALUES (zeroblob(?))", [(3000,)] * 100)
-        for name in ("posline.db", "posline.db-journal"):
-            assert (tmp_path / name).stat().st_size
-            shutil.copyfile(tmp_path / name, tmp_path / "till" / name)
-    Key(bytes(32)).save(tmp_path / "till" / "key")
-    async with open_till(tmp_path / "till") as till:
+        for suffix, copy in copies:
+            assert at.with_name(at.name + suffix).stat().st_size
+            shutil.copyfile(at.with_name(at.name + suffix), copy)
+
+
+async def test_a_first_start_that_was_cut_off_in_its_first_transaction_is_none_that_damages(tmp_path: Path) -> None:
+    """There is no write-ahead log yet, and the journal may only be played back by who writes."""
+    folder = tmp_path / "till"
+    folder.mkdir()
+    half_made(tmp_path / "half", ("", folder / "posline.db"), ("-journal", folder / "posline.db-journal"))
+    Key(bytes(32)).save(folder / "key")
+    async with open_till(folder) as till:
         assert not told(till) and (await till.sell(LINES)).number == 1
+
+
+async def test_what_is_left_of_a_first_transaction_undoes_nothing_of_the_log(tmp_path: Path) -> None:
+    """A cut may bring the name of a removed journal back; played back, it would empty the file and take the log too."""
+    async with open_till(tmp_path / "till") as till:
+        await till.sell(LINES)
+        shutil.copytree(tmp_path / "till", tmp_path / "cut")
+    half_made(tmp_path / "half", ("-journal", tmp_path / "cut" / "posline.db-journal"))
+    async with open_till(tmp_path / "cut") as till:
+        assert not told(till) and (await till.sell(LINES)).number == 2 and counted(till) == [1, 2]
 
 
 async def test_a_first_start_that_was_cut_off_within_the_list_of_migrations_is_no_damage(tmp_path: Path) -> None:
