@@ -211,6 +211,7 @@ def age(database: Path, released: int) -> None:
                 db.execute("DELETE FROM meta WHERE name = 'product index'")
         db.execute("UPDATE meta SET value = ? WHERE name = 'rules'", (RULES_BEFORE,))
         db.commit()
+    database.with_name("local.json").unlink(missing_ok=True)  # whoever closed the file took its log away
 
 
 def squash(yard: Yard) -> None:
