@@ -126,14 +126,11 @@ class Relay:
     def _check_database(self) -> None:
         """A head office does not go on with a file that is not what it wrote: what integrators were given has numbers,
         and would be given others, or be left out."""
-        database, doubted = self.folder.database, self.folder.doubted()
-        if database.exists() and database.stat().st_size:
-            damage = examine(database, ran=self.folder.left_running(), doubted=doubted is not None)
-            why = damage.why if damage is not None else None
-        else:
-            why = "it is gone, and shops are attached" if self.register.shops() else None
-        if why is not None:
-            raise FolderDamaged(why)
+        doubted, held = self.folder.doubted(), bool(self.register.shops())
+        ran = self.folder.left_running()
+        damage = examine(self.folder.database, held=held, ran=ran, doubted=doubted is not None)
+        if damage is not None:
+            raise FolderDamaged(damage.why)
         if doubted is not None:
             self.folder.trust()
         self.folder.forget_local()  # a command that closes the file takes its log away, which is no damage

@@ -57,12 +57,18 @@ class _Log:
     ends: tuple[int, ...]
 
 
-def examine(database: Path, *, ran: bool, doubted: bool) -> Damage | None:
-    """What is wrong with the file; None where nothing is seen. `ran`: a till that had it last did not end cleanly;
-    `doubted`: it met an error, so that all of the file is looked through.
+def examine(database: Path, *, held: bool, ran: bool, doubted: bool) -> Damage | None:
+    """What is wrong with the file; None where nothing is seen. `held`: a shop is known to lie in it; `ran`: a program
+    that had it last did not end cleanly; `doubted`: it met an error, so that all of the file is looked through.
 
     Raises DiskFailed where the disk gives no answer at all.
     """
+    there = database.exists()
+    if not there or database.stat().st_size == 0:
+        wal = database.with_name(database.name + "-wal")
+        if held or (wal.exists() and wal.stat().st_size):
+            return Damage("the file is empty" if there else "the file is gone", lost=True)
+        return None
     log, claim = _read_log(database), _claim(database)
     if (journal := database.with_name(database.name + "-journal")).exists():
         _forget(journal) if log.there else _roll_back(database)

@@ -120,13 +120,8 @@ def check_database(folder: Folder, shop: str, author: str, *, mend: bool) -> Non
 
 
 def _damage(folder: Folder, shop: str, author: str, *, doubted: bool) -> Damage | None:
-    if not folder.database.exists() or folder.database.stat().st_size == 0:
-        wal = folder.database.with_name(folder.database.name + "-wal")
-        if shop or (wal.exists() and wal.stat().st_size):
-            return Damage("the file is gone" if not folder.database.exists() else "the file is empty", lost=True)
-        return None
     try:
-        damage = examine(folder.database, ran=folder.left_running(), doubted=doubted)
+        damage = examine(folder.database, held=bool(shop), ran=folder.left_running(), doubted=doubted)
         if damage is None and shop:
             damage = strayed(folder.database, shop, author)
         return damage

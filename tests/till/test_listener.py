@@ -21,7 +21,7 @@ from posline.till import body as bodies
 from posline.till import listener as listening
 from posline.till.body import read_object
 from posline.till.listener import HEAD_BYTES_MAX, PIPELINED_MAX, AddressRefused, Listener
-from posline.till.problems import TooSlow, json_answer, problem_of
+from posline.till.problems import exception_handlers, json_answer
 from posline.trust.certificate import Tls
 
 APP = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))])
@@ -141,12 +141,10 @@ async def test_half_a_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_S", 0.05)
 
     async def take(request: Request) -> Response:
-        try:
-            return json_answer(await read_object(request))
-        except TooSlow as error:
-            return problem_of(error)
+        return json_answer(await read_object(request))
 
-    listener = Listener(Starlette(routes=[Route("/", take, methods=["POST"])]), host="127.0.0.1", port=0)
+    app = Starlette(routes=[Route("/", take, methods=["POST"])], exception_handlers=exception_handlers())
+    listener = Listener(app, host="127.0.0.1", port=0)
     await listener.start()
     head = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n"
     whole = head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + b"{}"
