@@ -116,9 +116,9 @@ def _drawers(world: World, oracle: Oracle) -> None:
     if world.thieves:
         return
     days = oracle.days()
-    found = [oracle.report(day, places) for day, places in days.items()]
-    assert sum(z.body["figures"]["net"] for z in reports) - figures(twins)["net"] == sum(day["net"] for day in found)
-    tenders.subtract(figures(twins)["tenders"])
+    found, twice = [oracle.report(day, places) for day, places in days.items()], figures(twins)
+    assert sum(z.body["figures"]["net"] for z in reports) - twice["net"] == sum(day["net"] for day in found)
+    tenders.subtract(twice["tenders"])
     for day in found:
         tenders.subtract(day["tenders"])
     assert not any(tenders.values()), f"Z reports and days differ by {tenders}"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from tests.simulation.oracle_bytes import NUMBERED, Element, read
+from tests.simulation.oracle_drawer import tenders
 from tests.simulation.oracle_members import members_of
 
 __all__ = ["MONEY", "Oracle", "differences", "shown"]
@@ -235,18 +236,8 @@ class Oracle:
               (COUNTED, DUPLICATE, DISPUTED, HELD, INVALID)}  # fmt: skip
         counted = [self.elements[p] for p in of[COUNTED]]
         sales = [e for e in counted if e.kind == "sale"]
-        refunds = [e for e in counted if e.kind == "refund"]
-        voids = [e for e in counted if e.kind == "void"]
-        total = {name: sum(e.body["total"] for e in some)
-                 for name, some in (("sales", sales), ("refunds", refunds), ("voids", voids))}  # fmt: skip
-        tenders: Counter[str] = Counter()
-        for e in [*sales, *refunds, *voids]:
-            sign = 1 if e.kind == "sale" else -1
-            exact = e.body["total"] + e.body.get("rounding", 0)
-            for tender in e.body.get("tenders") or [{"kind": "cash", "amount": exact}]:
-                tenders[tender["kind"]] += sign * tender["amount"]
-            if e.body.get("change", 0):
-                tenders["cash"] -= sign * e.body["change"]
+        of_money = {kind: [e.body for e in counted if e.kind == kind] for kind in ("sale", "refund", "void")}
+        total = {kind: sum(body["total"] for body in bodies) for kind, bodies in of_money.items()}
         digest = hashlib.sha256()
         for p in sorted(places, key=lambda p: (p[1], "counted duplicate disputed held invalid".index(self.status[p]))):
             digest.update(bytes.fromhex(p[1]) + self.status[p].encode() + b"\n")
@@ -256,11 +247,11 @@ class Oracle:
             self.members.recovery
         }
         return {
-            "sales": (len(sales), total["sales"]),
-            "refunds": (len(refunds), total["refunds"]),
-            "voids": (len(voids), total["voids"]),
-            "net": total["sales"] - total["refunds"] - total["voids"],
-            "tenders": {kind: amount for kind, amount in tenders.items() if amount},
+            "sales": (len(sales), total["sale"]),
+            "refunds": (len(of_money["refund"]), total["refund"]),
+            "voids": (len(of_money["void"]), total["void"]),
+            "net": total["sale"] - total["refund"] - total["void"],
+            "tenders": {kind: amount for kind, amount in tenders(of_money).items() if amount},
             "cash": {
                 way: sum(e.body["amount"] for e in counted if e.kind == "cash" and e.body["direction"] == way)
                 for way in ("in", "out")

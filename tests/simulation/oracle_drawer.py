@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.simulation.oracle_bytes import NUMBERED, Element, half_up
 
-__all__ = ["covered", "expected", "figures"]
+__all__ = ["covered", "expected", "figures", "tenders"]
 
 Body = dict[str, Any]
 
@@ -43,7 +43,7 @@ def figures(entries: Iterable[Element]) -> dict[str, Any]:
         "net": _sum(sales, "total") - _sum(refunds + voids, "total"),
         "tax": sum(map(_sold_tax, sales)) - _sum(refunds + voids, "tax"),
         "rounding": _sum(sales, "rounding") - _sum(refunds + voids, "rounding"),
-        "tenders": _tenders(of),
+        "tenders": tenders(of),
         "cash": {way: _moved(of["cash"], way) for way in ("in", "out")},
         "payments": {"count": len(payments), "total": _sum(payments, "amount"), "tenders": _paid(payments)},
         "taxes": _taxes(of),
@@ -54,8 +54,8 @@ def figures(entries: Iterable[Element]) -> dict[str, Any]:
 def expected(float: int, said: dict[str, Any]) -> dict[str, int]:
     """What should be there of each tender where these are the figures: cash always stands, others where not 0."""
     there = {"cash": float + said["cash"]["in"]["total"] - said["cash"]["out"]["total"]}
-    for tenders in (said["tenders"], said["payments"]["tenders"]):
-        for kind, amount in tenders.items():
+    for way in (said["tenders"], said["payments"]["tenders"]):
+        for kind, amount in way.items():
             there[kind] = there.get(kind, 0) + amount
     return {kind: amount for kind, amount in there.items() if amount or kind == "cash"}
 
@@ -77,8 +77,8 @@ def _moved(cash: list[Body], way: str) -> dict[str, int]:
     return {"count": len(there), "total": _sum(there, "amount")}
 
 
-def _tenders(of: dict[str, list[Body]]) -> dict[str, int]:
-    """What stayed in the drawer or went out of it, by kind."""
+def tenders(of: dict[str, list[Body]]) -> dict[str, int]:
+    """What stayed in the drawer or went out of it, by kind, of bodies of sales, refunds and voids."""
     sums: Counter[str] = Counter()
     for kind, sign in (("sale", 1), ("refund", -1), ("void", -1)):
         for body in of[kind]:
