@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ import pytest
 
 from tests.faults.damage import DAMAGES, Aftermath, Shop, open_shop
 from tests.faults.rig import LoggingElsewhere, command, sale, till
+from tests.machine import tmpfs
 from tests.proof import PROOF, Note, share
 
 SEEDS = share(1, 20)
@@ -65,9 +65,7 @@ def test_a_read_only_disk_is_named_in_one_line(tmp_path: Path) -> None:
     """A till on a disk that was mounted for reading only ends at once and says why."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=False).returncode:
-        pytest.fail("this test mounts a tmpfs: run it as root, or in a container with CAP_SYS_ADMIN")
-    try:
+    with tmpfs(disk):
         with LoggingElsewhere(disk / "till", "posline.cli", till(disk / "till").arguments) as process:
             assert process.post("/api/sales", sale()).status_code == 201
             process.stop()
@@ -77,5 +75,3 @@ def test_a_read_only_disk_is_named_in_one_line(tmp_path: Path) -> None:
         )
         assert done.returncode == 1 and "Read-only" in done.stderr and "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)

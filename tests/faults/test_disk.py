@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.rig import run, sale, till
+from tests.machine import tmpfs
 
 SIZE = "16m"
 
@@ -19,10 +18,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of a few megabytes."""
     place = tmp_path / "disk"
     place.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", place]).returncode:
-        pytest.fail("this test mounts a tmpfs: run it as root, or in a container with CAP_SYS_ADMIN")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+    with tmpfs(place, size=SIZE):
+        yield place
 
 
 def test_a_full_disk_answers_507_records_nothing_and_sells_again(small_disk: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.faults.injecting import Traced
 from tests.faults.rig import LoggingElsewhere, Process, run, sale, till, wait_for
+from tests.machine import lacks
 from tests.power.image import Image, why_no_image
 from tests.power.program import why_not
 from tests.proof import Note, share
@@ -59,7 +60,7 @@ def test_a_disk_that_becomes_read_only_ends_the_till_with_a_word_and_costs_no_sa
 @pytest.mark.timeout(1200)
 def test_a_slow_disk_holds_up_the_sales_that_wait_for_it_and_nothing_else(tmp_path: Path, note: Note) -> None:
     if reason := why_not():
-        pytest.fail(f"this test slows system calls down: {reason}")
+        lacks(f"this test slows system calls down: {reason}")
     slow = Traced(tmp_path / "slow", arguments=till(tmp_path / "slow").arguments)
     slow.rules = tuple(f"inject={call}:delay_enter={DELAY_S * 1e6:.0f}" for call in ("fsync", "fdatasync"))
     slow.trace = tmp_path / "trace"

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import pytest
+from tests.machine import lacks
 
 __all__ = ["NAMESPACES", "Host", "Network", "Port", "Switch", "enter", "needs_namespaces", "reason_against", "sweep"]
 
@@ -39,7 +39,7 @@ _numbers = itertools.count(1)
 def needs_namespaces() -> None:
     """Skip the test, saying why, where this machine allows no namespaces. Anywhere else the tests run."""
     if reason := reason_against():
-        pytest.skip(reason)
+        lacks(reason)
 
 
 @functools.cache

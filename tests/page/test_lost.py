@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from examples.rig.programs import free_port
+from tests.machine import tmpfs
 from tests.page.counter import COKE, MILK, TEA, Counter, counter
 
 FULL = os.environ.get("POSLINE_PROOF") == "1"
@@ -163,12 +163,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder whose `browser` is on a small disk of its own."""
     place = tmp_path / "browser"
     place.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", place]).returncode:
-        pytest.fail("this test mounts a tmpfs: run it as root, or in a container with CAP_SYS_ADMIN")
-    try:
+    with tmpfs(place, size=SMALL):
         yield tmp_path
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import lacks
 from tests.sync.test_discovery import ANN, BOB, CID, SHOP, SOON_S, until
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ def no_namespaces() -> str:
 @pytest.fixture
 def lan() -> Iterator[Lan]:
     if reason := no_namespaces():
-        pytest.skip(reason)
+        lacks(reason)
     lan = Lan()
     try:
         yield lan
