@@ -19,7 +19,7 @@ from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
 from posline.replica import Random, Replica, found
-from posline.storage.connection import failure, is_damage, is_failure, sqlite_warning
+from posline.storage.connection import failure, is_altered, is_damage, is_failure, sqlite_warning
 from posline.storage.files import sync_folder, write_atomically
 from posline.storage.folder import Folder
 from posline.storage.reports import Reports
@@ -105,17 +105,22 @@ def open_folder(
 
     Raises FolderError, FolderDamaged, CommitFailed, DiskFailed.
     """
-    try:
-        return _open(folder, clockwork, founding, mend=mend)
-    except Exception as error:
-        found = error.__cause__ or error
-        if not mend or not is_damage(found):
-            raise
-        folder.doubt(str(found), sure=True)  # met in opening it: then it is there
-    return _open(folder, clockwork, founding, mend=mend)
+    met = ""
+    for again in (False, True):
+        try:
+            return _open(folder, clockwork, founding, mend=mend, met=met)
+        except Exception as error:
+            found = error.__cause__ or error
+            if not mend or met or not is_damage(found):
+                raise
+            # SQLite may take a read that failed for a page that is wrong: such a one is there for sure when it is met
+            # once more in opening the file, after all of that was looked through
+            met = str(found) if again or is_altered(found) else ""
+            folder.doubt(str(found), sure=is_altered(found))
+    return _open(folder, clockwork, founding, mend=mend, met=met)
 
 
-def _open(folder: Folder, clockwork: Clockwork, founding: Founding | None, *, mend: bool) -> Opened:
+def _open(folder: Folder, clockwork: Clockwork, founding: Founding | None, *, mend: bool, met: str) -> Opened:
     settings = _settings(folder, mend=mend)
     if settings.joining is not None:
         finish_joining(folder, settings)
@@ -136,7 +141,7 @@ def _open(folder: Folder, clockwork: Clockwork, founding: Founding | None, *, me
             Key(secrets.token_bytes(KEY_SEED_BYTES)).save(folder.key)
         key = Key.load(folder.key)
         _check_author(folder, settings, key)
-        check_database(folder, settings.shop, key.id, mend=mend)
+        check_database(folder, settings.shop, key.id, mend=mend, met=met)
         store = open_store(folder)
         if (warning := sqlite_warning()) is not None:
             log.warning("%s", warning)

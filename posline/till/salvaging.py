@@ -94,8 +94,9 @@ class Mishap:
         return [{"kind": "damage", "detail": text} for text in self.told]
 
 
-def check_database(folder: Folder, shop: str, author: str, *, mend: bool) -> None:
+def check_database(folder: Folder, shop: str, author: str, *, mend: bool, met: str) -> None:
     """Look whether the folder's database is sound; where it is not, and `mend` says so, put a new one in its place.
+    `met`: what is known to be wrong with it, "" for nothing.
 
     Raises FolderDamaged where it is damaged and is not mended, DiskFull, DiskFailed.
     """
@@ -104,8 +105,10 @@ def check_database(folder: Folder, shop: str, author: str, *, mend: bool) -> Non
         _swap(folder, note)
     doubted = folder.doubted()
     damage = _damage(folder, shop, author, doubted=doubted is not None)
-    if damage is None and doubted is not None and doubted[1] and not (mend and note.again(doubted[0])):
-        damage = Damage(doubted[0])
+    if doubted is not None and doubted[1]:
+        met = doubted[0]
+    if damage is None and met and not (mend and note.again(met)):
+        damage = Damage(met)
     if damage is not None:
         if not mend:
             raise FolderDamaged(

@@ -44,7 +44,7 @@ WHOLE = (  # small files, each written beside its place first
     "certificate.pem", "tls-chain.pem",
 )  # fmt: skip
 ENDS = ("", "-journal", "-wal", "-shm")
-SQL = ("posline.db", "printing.db", "copy.db", "copy.db.new")
+SQL = ("posline.db", "printing.db", "copy.db", "copy.db.new", "posline.db.new")
 NAMES = frozenset({
     "", "lock", *WHOLE, *(name + UNFINISHED for name in WHOLE), *(name + end for name in SQL for end in ENDS),
 })  # fmt: skip
@@ -256,7 +256,8 @@ class Trial:
 
     def _look(self, data: Path, book: Book) -> None:
         unwatched = {path.name for path in data.iterdir()} - NAMES if data.exists() else set()
-        assert not unwatched, f"no call on {unwatched} can fail here: name them"
+        if unwatched:
+            self.wrong.append(f"no call on {unwatched} can fail here: name them")
         self.wrong += book.others
         process = till(data)
         try:

@@ -17,7 +17,7 @@ from posline.core.drawer import Takings
 from posline.errors import FolderDamaged
 from posline.storage.store import Store
 from posline.storage.verify import Harm, verify
-from posline.till import salvaging
+from posline.till import opening, salvaging
 from posline.till.anchor import Anchor
 from posline.till.commands import COMMANDS
 from posline.till.going_on import hear_others
@@ -288,6 +288,37 @@ async def test_a_first_start_that_was_cut_off_within_the_list_of_migrations_is_n
     alter(tmp_path / "posline.db", "DROP INDEX idx__sqlite_migrations_migration_set_name")
     async with open_till(tmp_path) as till:
         assert not told(till) and (await till.sell(LINES)).number == 2
+
+
+def malformed(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """As it opens the file, a till meets so often what SQLite says of a page that is wrong or was not read."""
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorname = "SQLITE_CORRUPT"
+    met = [error] * times
+
+    def meet() -> None:
+        if met:
+            raise met.pop()
+
+    monkeypatch.setattr(opening, "sqlite_warning", meet)
+
+
+async def test_a_read_that_fails_once_at_a_first_start_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    malformed(monkeypatch, 1)
+    async with open_till(tmp_path) as till:
+        assert not told(till) and (await till.sell(LINES)).number == 1
+    assert not kept(tmp_path)
+
+
+async def test_what_is_met_again_in_opening_a_file_is_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    malformed(monkeypatch, 1)
+    async with open_till(folder) as till:
+        assert not told(till) and len(counted(till)) == SALES + 3
+    malformed(monkeypatch, 2)
+    async with open_till(folder) as till:
+        assert told(till) and kept(folder) and len(counted(till)) == SALES + 3
 
 
 async def test_a_key_that_lost_a_letter_is_not_taken_for_another_till(folder: Path) -> None:
