@@ -125,8 +125,8 @@ def check_database(folder: Folder, shop: str, author: str, *, mend: bool, met: s
 def _damage(folder: Folder, shop: str, author: str, *, doubted: bool) -> Damage | None:
     try:
         damage = examine(folder.database, held=bool(shop), ran=folder.left_running(), doubted=doubted)
-        if damage is None and shop:
-            damage = strayed(folder.database, shop, author)
+        if damage is None and shop and strayed(folder.database, shop, author):
+            damage = strayed(folder.database, shop, author)  # again, as `examine` looks again
         return damage
     except FolderDamaged as error:
         return Damage(str(error.__cause__ or error))

@@ -15,6 +15,7 @@ from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
 
 from posline.core.drawer import Takings
 from posline.errors import FolderDamaged
+from posline.storage.soundness import Damage
 from posline.storage.store import Store
 from posline.storage.verify import Harm, verify
 from posline.till import opening, salvaging
@@ -310,6 +311,14 @@ async def test_a_read_that_fails_once_at_a_first_start_is_no_damage(
     async with open_till(tmp_path) as till:
         assert not told(till) and (await till.sell(LINES)).number == 1
     assert not kept(tmp_path)
+
+
+async def test_a_read_that_fails_once_in_looking_is_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Damage("database disk image is malformed")]
+    asked = salvaging.strayed
+    monkeypatch.setattr(salvaging, "strayed", lambda *place: found.pop() if found else asked(*place))
+    async with open_till(folder) as till:
+        assert not told(till) and not kept(folder) and len(counted(till)) == SALES + 3
 
 
 async def test_what_is_met_again_in_opening_a_file_is_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
