@@ -292,9 +292,9 @@ class TillShifts:
         held = {
             (author, run): whole
             for author, run, whole in self._read.execute(
-                "SELECT r.author, r.run, r.whole FROM (SELECT DISTINCT author, run FROM entry WHERE shop = ?1"
-                " AND day = ?2 AND status <= ?3) e JOIN run r ON r.shop = ?1 AND r.author = e.author AND r.run = e.run"
-                " WHERE r.whole > 0",
+                "SELECT r.author, r.run, r.whole FROM (SELECT DISTINCT author, run FROM entry INDEXED BY entry_day"
+                " WHERE shop = ?1 AND day = ?2 AND status <= ?3) wrote"
+                " JOIN run r ON r.shop = ?1 AND r.author = wrote.author AND r.run = wrote.run WHERE r.whole > 0",
                 (self._key, day, DUPLICATE),
             )
         }

@@ -17,8 +17,13 @@ import pytest
 from posline.storage.connection import Readers
 from posline.storage.soundness import LAST_NUMBER, LAST_WRITTEN
 from posline.storage.store import Store
-from tests.fuzz.calls import TILL, filled
-from tests.till.shop import running, sale
+from posline.till.api import build_app
+from posline.till.commands import COMMANDS
+from posline.till.local import Local
+from posline.till.till import open_till
+from tests.fuzz.calling import Caller, Watcher
+from tests.fuzz.calls import TILL, Call
+from tests.fuzz.selling import Shop
 
 # `SEARCH entry USING INDEX entry_place (shop=?)` is the whole shop, and so is a scan. Of the partial indexes, those of
 # entries without a day and of odd ones hold few; the one of sales is walked in its own order, as far as a page goes.
@@ -26,11 +31,13 @@ _WHOLE = re.compile(
     r"SCAN (e|entry)\b"
     r"|SEARCH (e|entry) USING (COVERING )?INDEX (?!entry_(odd|standing|sale)\b)\w+ \(shop=\?( AND author=\?)?\)"
 )
+STATEMENTS = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
 _ONCE = "coalesce(max(number), 0) FROM entry"  # asked by a till whose disk has written nothing yet
 
 
 async def test_no_question_walks_through_the_whole_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, tuple[Any, ...]] = {}
+    written: set[str] = set()  # by the connection that writes, with the values in their places
     execute = Readers.execute
 
     def watched(self: Readers, query: str, *values: Any) -> Any:
@@ -38,27 +45,29 @@ async def test_no_question_walks_through_the_whole_history(tmp_path: Path, monke
         return execute(self, query, *values)
 
     monkeypatch.setattr(Readers, "execute", watched)
-    async with running(tmp_path / "a") as (till, http):
-        rung = (await http.post("/api/sales", json=sale())).json()
-        await http.post("/api/shifts/close", json=sale() | {"counted": {"cash": 0}})
-        places = {"day": till.day, "till": till.id, "sale": [rung["id"]], "report": "product", "now": till.now()[:16]}
-        for by in ("product", "department", "cashier", "hour", "tender", "tax", "till", "days", "day"):
-            await http.get(f"/api/reports/{by}")
-        for query in ("", f"day={till.day}", f"till={till.id}", "order=newest"):
-            assert (await http.get(f"/api/sales?{query}")).status_code == 200
+    async with open_till(tmp_path) as till:
+        local = Local(till, COMMANDS)
+        shop = Shop(till, random.Random(1), Caller(build_app(till, local), Watcher(), None), local.secret)
+        await shop.begin()
+        till.store._db.set_trace_callback(written.add)
         for call in TILL:
-            if call.method == "GET" and not call.path.endswith("events"):
-                query = {name: str(filled(value, places, random.Random(1))) for name, value in call.query.items()}
-                await http.get(filled(call.path, places, random.Random(1)), params=query)
+            await shop.call(call, whole=True)
+        days = {"from": till.day, "to": till.day}
+        for by in ("product", "department", "cashier", "hour", "tender", "tax", "till", "days"):
+            await shop.call(Call("GET", f"/api/reports/{by}", days), whole=True)
+        for query in ({}, {"day": till.day}, {"till": till.id}, {"order": "newest"}):
+            await shop.call(Call("GET", "/api/sales", query), whole=True)
         till.reports.gaps()
         assert list(till.reports.counted(["sale"], None, None))
+        till.store._db.set_trace_callback(None)
         found = {}
-        for query, values in asked.items():
-            if query.lstrip().startswith(("SELECT", "WITH")) and _ONCE not in query:
+        for query, values in [*asked.items(), *((query, ()) for query in written)]:
+            if query.lstrip().startswith(STATEMENTS) and _ONCE not in query:
                 plan = [row[3] for row in execute(till.store.read, "EXPLAIN QUERY PLAN " + query, *values)]
                 if any(_WHOLE.search(step) for step in plan):
                     found[query] = plan
-        assert len(asked) > 50
+        assert len(asked) > 80, "the test asks little"
+        assert len(written) > 60, "the test writes little"
         assert not found, "\n".join(f"{query}\n    {plan}" for query, plan in found.items())
 
 
