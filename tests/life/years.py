@@ -47,7 +47,6 @@ class Till:
     folder: Folder
     opened: Opened
     hub: Hub
-    squashed: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,6 +78,7 @@ class Life:
         self.lines: list[Line] = []
         self.tills: list[Till] = []
         self.names = [f"till{number}" for number in range(tills)]
+        self.squashed: dict[tuple[str, str], int] = {}  # till and document -> row, over all its starts
         self._bodies = [
             price_sale({"id": str(uuid.UUID(int=1)), "lines": list(basket.lines)}, lambda sku: None, Terms()).body()
             for basket in read_baskets()
@@ -195,10 +195,10 @@ class Life:
         replica = till.opened.replica
         for document in replica.documents():
             n = till.opened.store.head(replica.shop, document).n
-            after = till.squashed.get(document, 0)
+            after = self.squashed.get((till.name, document), 0)
             if n - after >= SQUASH_AFTER_ROWS or (everything and n > after):
                 while last := till.opened.store.squash(replica.shop, document, after=after):
-                    till.squashed[document], after = after, last
+                    self.squashed[till.name, document], after = after, last
 
     def live(self, days: int) -> None:
         """So many business days."""
