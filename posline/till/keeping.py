@@ -68,7 +68,7 @@ def backup(till: Till, target: Path) -> dict[str, Any]:
         sync_folder(target.parent.absolute())
     except OSError as error:
         raise BadRequest.of("file", f"{target} cannot be written ({error.strerror})") from error
-    except (Error, DiskFailed, DiskFull) as error:
+    except (Error, DiskFailed, DiskFull, FolderDamaged) as error:  # the last is of the copy
         if is_damage(error):  # what is read, and not what is written: the till's own file
             raise
         raise BadRequest.of("file", f"{target} cannot be written ({error})") from error

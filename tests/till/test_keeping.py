@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from posline.errors import BadRequest, FolderError
+from posline.errors import BadRequest, FolderDamaged, FolderError
 from posline.storage.folder import Folder
+from posline.storage.store import Store
 from posline.storage.verify import verify
 from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
@@ -102,6 +103,19 @@ async def test_a_backup_is_replaced_whole_and_nothing_else_is_overwritten(tmp_pa
         with pytest.raises(BadRequest, match="cannot be written"):
             backup(till, tmp_path / "nowhere" / "copy.db")
     assert names(tmp_path) == ["a", "copy.db", "letter.txt"]
+
+
+async def test_a_copy_that_cannot_be_read_back_is_no_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that fails is of the copy, and no damage of the till's own folder."""
+
+    def unread(path: Path) -> Store:
+        raise FolderDamaged(f"the database {path} is damaged")
+
+    async with open_till(tmp_path / "a") as till:
+        monkeypatch.setattr(Store, "open", unread)
+        with pytest.raises(BadRequest, match="cannot be written"):
+            backup(till, tmp_path / "copy.db")
+    assert names(tmp_path) == ["a"]
 
 
 async def test_what_cannot_be_restored_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
