@@ -64,7 +64,7 @@ class _Api:
 
     def _access(self, request: Request) -> Access:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        access = self._relay.register.access(token.strip()) if scheme.lower() == "bearer" else None
+        access = self._relay.access(token.strip()) if scheme.lower() == "bearer" else None
         if access is None:
             raise Unauthorised(
                 "present a token of 'posline-relay token add' or 'user add': Authorization: Bearer TOKEN"
@@ -73,7 +73,7 @@ class _Api:
 
     def _branch(self, request: Request) -> Branch:
         access = self._access(request)
-        branch = self._relay.branch(request.path_params["shop"])
+        branch = self._relay.branch(request.path_params["shop"], access)
         if not access.covers(branch.id):
             raise Forbidden("this token does not open that shop")
         return branch

@@ -7,6 +7,7 @@ Knows nothing of entries or links.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,10 +48,11 @@ class HandedOut:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the bearer of a token may read: every shop, or one."""
+    """What the bearer of a token may read: every shop, or one. `author` is whose entries it writes, where it may."""
 
     name: str
     shop: str
+    author: str | None = None
 
     def covers(self, shop: str) -> bool:
         """Whether it opens this shop."""
@@ -72,11 +74,14 @@ class Register:
         """All shops, by name."""
         return sorted(self._shops.values(), key=lambda shop: (shop.name, shop.id))
 
-    def find(self, wanted: str) -> RegisteredShop:
-        """A shop by its id, or by its name or alias where only one has it. Raises NotFound, ShopNameTwice."""
-        if wanted in self._shops:
+    def find(self, wanted: str, covers: Callable[[str], bool] = lambda shop: True) -> RegisteredShop:
+        """A shop by its id, or by its name or alias where only one has it, of those that `covers` says are the
+        asker's; where none of these has it, any shop's. Raises NotFound, ShopNameTwice."""
+        if wanted in self._shops:  # an id goes first: what a shop calls itself is its own choice
             return self._shops[wanted]
         named = [shop for shop in self._shops.values() if wanted and wanted in (shop.name, shop.alias)]
+        own = [shop for shop in named if covers(shop.id)]
+        named = own or named[:1]
         if len(named) > 1:
             raise ShopNameTwice(
                 f"{len(named)} shops are called {wanted!r}: use an id, of {', '.join(s.id for s in named)}"
@@ -102,7 +107,7 @@ class Register:
     def access(self, token: str) -> Access | None:
         """What `token` opens on the API; None when it is not known."""
         found = self._tokens.get(token_hash(token))
-        return None if found is None else Access(found.name, found.shop)
+        return None if found is None else Access(found.name, found.shop, found.author)
 
     def decide(self, shop: str, token: str) -> Grant | None:
         """What a program with `token` may do with the documents of `shop`; None when nothing."""

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from posline.core.base64url import from_base64url
-from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, OutcomeUnknown, Refused
+from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, NotFound, OutcomeUnknown, Refused
 from posline.replica import Replica
 from posline.storage.feed import FeedItem, read_feed
 from posline.storage.folder import Folder
@@ -33,7 +33,7 @@ from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
 from posline.trust.keys import Key
-from relay.register import Register, RegisteredShop
+from relay.register import Access, Register, RegisteredShop, ShopNameTwice
 
 __all__ = ["Branch", "Relay"]
 
@@ -195,16 +195,25 @@ class Relay:
         """Its shops, by name."""
         return [self._branches[shop.id] for shop in self.register.shops()]
 
-    def branch(self, wanted: str) -> Branch:
-        """A shop by id or name. Raises NotFound, ShopNameTwice."""
-        return self._branches[self.register.find(wanted).id]
+    def branch(self, wanted: str, access: Access | None = None) -> Branch:
+        """A shop by id or name, as whoever has `access` means it. Raises NotFound, ShopNameTwice."""
+        found = self.register.find(wanted) if access is None else self.register.find(wanted, access.covers)
+        return self._branches[found.id]
+
+    def access(self, token: str) -> Access | None:
+        """What a token opens on the API; None when nothing: it is not known, or whoever it writes for is no member."""
+        access = self.register.access(token)
+        branch = self._branches.get(access.shop) if access is not None else None
+        if access is None or access.author is None or branch is None:
+            return access
+        return access if branch.doors.standing(access.author) is None else None
 
     def find(self, wanted: str | None) -> tuple[Replica, MemberDoors] | None:
         """Whose documents a link to /sync/{wanted} is about; None where there are none."""
-        known = [shop for shop in self.register.shops() if wanted in (shop.id, shop.name, shop.alias)]
-        if not wanted or len(known) != 1:
+        try:
+            branch = self.branch(wanted or "")
+        except (NotFound, ShopNameTwice):
             return None
-        branch = self._branches[known[0].id]
         return branch.replica, branch.doors
 
     def peers(self, branch: Branch) -> list[dict[str, Any]]:

@@ -175,6 +175,26 @@ def test_a_peer_in_2035_pulls_nobody_along() -> None:
     assert BUILD_MS <= NOON_MS
 
 
+def test_whoever_says_that_it_is_2035_traps_nobody_there() -> None:
+    """A member whose kernel is wrong, or that lies: a person's word goes before it, the kernel's before both, and a
+    restart forgets it."""
+    time = StillTime(synchronised=False)
+    _, a = one_till(time)
+    ring(a, 100)
+    clock = a.replica.clock
+    assert clock is not None and clock.heard(Y2035_MS, True)
+    assert ring(a, 1).startswith("2035")
+    assert clock.floor_ms < NOON_MS and clock.now().warning, "its own clock says something else, and may be right"
+    clock.set_by_person(NOON_MS + HOUR_MS)
+    assert ring(a, 2) == DAY
+    clock.set_by_person(Y2035_MS)  # a slip of a finger
+    assert ring(a, 3).startswith("2035")
+    assert not clock.sure
+    time.synchronised = True
+    assert clock.sure and ring(a, 4) == DAY and clock.now().warning is None
+    whole(a)
+
+
 def test_a_restart_at_1970_goes_on_behind_the_last_sale() -> None:
     time = StillTime()
     _, a = one_till(time)

@@ -3,8 +3,9 @@
 Time orders nothing that matters; what hangs on it is which business day a sale is filed under. So a clock never stops a
 sale: it says what time it thinks it is and marks how it knows.
 
-- *confirmed*: the kernel says it is synchronised, a peer whose own time is confirmed says so, or a person did. A
-  confirmed time raises the floor; nothing below the floor is ever believed, and nothing unconfirmed raises it.
+- *confirmed*: the kernel says it is synchronised; or else a person said so, or a peer whose own time is confirmed. The
+  kernel's time raises the floor, below which nothing is ever believed. A word does not: one peer that lies, or one slip
+  of a finger, would have the whole shop's sales filed in its year for good.
 - *unconfirmed*: the wall clock, where it lies between the floor and 400 days past it (the process that founds a shop
   takes any time past the floor, since the battery may hold while this version is old).
 - *suspect*: the time of the last own entry, plus what the monotonic clock has counted since the start.
@@ -67,16 +68,24 @@ class Clock:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the time is known for sure."""
+        """Whether the time is known."""
         return self._known() is not None
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is known by more than somebody's word."""
+        return self._by_kernel() is not None
 
     def now(self) -> Reading:
         """The time for an entry written now: hybrid logical, so never behind the last own entry of a believed clock
         (nor, by at most a minute, behind what peers said)."""
-        known = self._known()
+        kernel = self._by_kernel()
+        known = self._told() if kernel is None else kernel
         if known is not None:
-            self.floor_ms, self._founded = max(self.floor_ms, known), True
-            return Reading(max(self._pulled(known), self._confirmed_ms), "confirmed")
+            self.floor_ms, self._founded = max(self.floor_ms, kernel or 0), True
+            # far ahead of what is known now, it was a word that was wrong
+            own = self._confirmed_ms if self._confirmed_ms - known <= UNUSUAL_MS else 0
+            return Reading(max(self._pulled(known), own), "confirmed", self._against(known))
         wall = self._wall()
         if not self._believable(wall):
             elapsed = self._monotonic() - self._base_mono_ms
@@ -118,12 +127,24 @@ class Clock:
 
     def _known(self) -> int | None:
         """The confirmed time, or None."""
-        if self._offset_ms is not None:
-            return self._monotonic() + self._offset_ms
-        if self._synchronised():
-            wall = self._wall()
-            return wall if self.floor_ms <= wall <= LATEST_MS else None
-        return None
+        kernel = self._by_kernel()
+        return self._told() if kernel is None else kernel
+
+    def _told(self) -> int | None:
+        return None if self._offset_ms is None else self._monotonic() + self._offset_ms
+
+    def _against(self, known: int) -> str | None:
+        """What a person should be told where a word goes against a clock of our own that may be right."""
+        wall = self._wall()
+        if abs(wall - known) <= UNUSUAL_MS or not self._believable(wall):
+            return None
+        return "this till's clock is far from what was said to be the time: check the date, set what is wrong"
+
+    def _by_kernel(self) -> int | None:
+        if not self._synchronised():
+            return None
+        wall = self._wall()
+        return wall if self.floor_ms <= wall <= LATEST_MS else None
 
     def _believable(self, wall: int) -> bool:
         if not self._founded:

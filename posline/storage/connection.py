@@ -7,6 +7,7 @@ installed, and this package uses the same module, so that one process never hold
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]
@@ -18,6 +19,7 @@ __all__ = [
     "Connection",
     "Error",
     "OperationalError",
+    "Place",
     "Readers",
     "altered",
     "connect",
@@ -81,6 +83,41 @@ def connect(path: str) -> Connection:
     return connection
 
 
+class Place:
+    """The file that a path leads to now, for as long as a process has it open.
+
+    SQLite goes on with a file whose folder was moved or deleted under it, and so writes where the next start finds
+    nothing; and whoever opens the path once more reads what lies there by then, which may be another shop's file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = _file_at(path)
+
+    def check(self) -> None:
+        """Raise an error that ends the process where the path does not lead to that file any more."""
+        if self._file is not None and _file_at(self._path) != self._file:
+            raise _Moved("its folder was moved, deleted or replaced while it was open: put it back where it was")
+
+    def reader(self, cache_kib: int = CACHE_KIB) -> Connection:
+        """One more connection that reads that file and no other."""
+        connection = reader(self._path, cache_kib)
+        try:
+            self.check()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Readers:
     """Connections that only read, one a thread, used like one connection.
 
@@ -89,9 +126,9 @@ class Readers:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._place = Place(path)
         self._mine: threading.local | None = threading.local()
-        self._mine.connection = reader(path)
+        self._mine.connection = self._place.reader()
 
     def execute(self, *query: Any) -> Any:
         """As a connection's."""
@@ -100,7 +137,7 @@ class Readers:
             raise sqlite3.ProgrammingError("the file is closed")
         connection = getattr(mine, "connection", None)
         if connection is None:
-            connection = mine.connection = reader(self._path, THREAD_CACHE_KIB)
+            connection = mine.connection = self._place.reader(THREAD_CACHE_KIB)
         return connection.execute(*query)
 
     def close(self) -> None:
@@ -137,6 +174,12 @@ class _Refused(sqlite3.DatabaseError):
     """A setting that SQLite did not take."""
 
     sqlite_errorname = "SQLITE_IOERR"
+
+
+class _Moved(sqlite3.DatabaseError):
+    """The file is not at its place any more."""
+
+    sqlite_errorname = "SQLITE_CANTOPEN_MOVED"
 
 
 class _Altered(sqlite3.DatabaseError):

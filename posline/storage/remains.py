@@ -21,6 +21,7 @@ from typing import Self
 
 from posline.core.entry import Entry, decode
 from posline.core.kinds import NUMBERED
+from posline.core.members import shop_id
 from posline.core.status import SHORT
 from posline.core.update import strings_of
 from posline.errors import Refused
@@ -34,6 +35,7 @@ __all__ = ["SALVAGED", "LogRow", "OwnMark", "Remains"]
 SALVAGED = "salvaged"  # the setting that says that a file was built of remains, and no till began on it yet
 JUMP_MAX = 1_000_000  # entries between what was found of this disk's own and a mark that is believed
 NOT_KEPT = frozenset({"rules", VERSION_NOTE})  # settings that say how a file's tables were made
+FOUNDING = b'"kind":"founding"'
 _AUTHOR = re.compile(r"[a-z2-7]{26}")
 _SCRATCH = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
@@ -82,6 +84,7 @@ class Remains:
         self._db: Connection = connect(str(self._path))
         self._db.executescript(_SCRATCH)
         self.shop = shop  # or whichever is found, where that is not known
+        self._named: set[str] = set()  # ids in the table of shops
         self._marks: list[tuple[int, int, bytes, int]] = []
         self._pages = Pages(database)
         self.unconfirmed = 0
@@ -111,6 +114,19 @@ class Remains:
         self._name_documents()
         self._take_logs()
         self._confirm()
+        if self._is_another_shops():
+            for table in ("element", "row", "request", "have", "meta"):
+                self._db.execute(f"DELETE FROM {table}")
+            self._marks.clear()
+
+    def _is_another_shops(self) -> bool:
+        """Whether the file is whole another shop's, put in the place of ours: it is named after a founding that it
+        holds. Neither a letter that changed nor what a member made up comes to that."""
+        foundings = {
+            shop_id(decode("shop", raw))
+            for (raw,) in self._db.execute("SELECT raw FROM element WHERE instr(raw, ?)", (FOUNDING,))
+        }
+        return self.shop not in self._named | foundings and not self._named.isdisjoint(foundings)
 
     def _take(self, row: list[Value]) -> None:
         """One row of whichever table has this shape."""
@@ -146,6 +162,7 @@ class Remains:
                 self._db.execute("INSERT OR IGNORE INTO request VALUES (?,?)", (id, form))
             case [None, str(id)] if _AUTHOR.fullmatch(id):
                 self.shop = self.shop or id
+                self._named.add(id)
             case [str(name), str(value)] if name not in NOT_KEPT:
                 self._db.execute(
                     "INSERT INTO meta VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

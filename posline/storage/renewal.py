@@ -28,7 +28,7 @@ LEDGER = ("entry", "run", "continuation", "conflict", "ending")
 FOLLOWS = "SELECT shop, hash, document, day, signed, fault, reason FROM entry ORDER BY shop, hash, document"
 SAID = {  # what a table says, where that is not all that stands in it
     # what came and went again may leave a row of zeros behind
-    "onhand": "SELECT * FROM onhand WHERE quantity <> 0 OR stocked <> 0",
+    "onhand": "SELECT shop, sku, quantity, stocked FROM onhand WHERE quantity <> 0 OR stocked <> 0",
     # how far a run is vouched for is followed while it is a plain chain, and asked of its entries otherwise
     "run": "SELECT shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash, iif(plain, vouched, 0), label"
     " FROM run",
@@ -106,16 +106,23 @@ def differing_tables(source: Connection) -> list[str]:
     try:
         migrate(scratch)
         for table in ("shop", "document"):
-            rows = source.execute(f"SELECT * FROM {table}").fetchall()
+            rows = source.execute(_known(scratch, table)).fetchall()
             if rows:
                 scratch.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
         _project(source, scratch, "entry")
         unlike = any(one != other for one, other in zip_longest(source.execute(FOLLOWS), scratch.execute(FOLLOWS)))
-        tables = (*LEDGER[1:], *TABLES)
-        return ["entry"] * unlike + [table for table in tables if _rows(source, table) != _rows(scratch, table)]
+        said = {table: SAID.get(table) or _known(scratch, table) for table in (*LEDGER[1:], *TABLES)}
+        differ = [table for table, query in said.items() if _rows(source, query) != _rows(scratch, query)]
+        return ["entry"] * unlike + differ
     finally:
         scratch.close()
 
 
-def _rows(db: Connection, table: str) -> list[tuple[object, ...]]:
-    return sorted(db.execute(SAID.get(table, f"SELECT * FROM {table}")).fetchall(), key=repr)
+def _known(db: Connection, table: str) -> str:
+    """What asks for the columns that this version's table has: a newer one's file may have more."""
+    names = [f'"{name}"' for _, name, *_ in db.execute(f"PRAGMA table_info({table})")]
+    return f"SELECT {', '.join(names)} FROM {table}"
+
+
+def _rows(db: Connection, said: str) -> list[tuple[object, ...]]:
+    return sorted(db.execute(said).fetchall(), key=repr)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ from posline.storage.connection import (
     CHECKPOINT_PAGES,
     Connection,
     Error,
+    Place,
     Readers,
     altered,
     connect,
     failure,
     is_full,
-    reader,
 )
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
@@ -52,6 +52,7 @@ class Store:
 
     def __init__(self, path: str, writer: Connection, read: Connection, *, feed: bool) -> None:
         self.path = path
+        self._place = Place(path)
         self._db = writer
         self.read = read
         self._heads: dict[tuple[str, str], Head] = {}
@@ -95,7 +96,7 @@ class Store:
         if self.path == ":memory:":  # whoever reads it writes it, too
             yield self
             return
-        connection = reader(self.path)
+        connection = self._place.reader()
         try:
             connection.execute("BEGIN")
             yield Store(self.path, connection, connection, feed=False)
@@ -286,6 +287,7 @@ class Store:
     def _transact(self, work: Any) -> None:
         """Run `work` in one transaction. A disk that is full leaves everything as it was."""
         try:
+            self._place.check()  # or it would be told as recorded, in a file that no start finds
             self._db.execute("BEGIN IMMEDIATE")
             work()
             self._db.execute("COMMIT")
@@ -571,12 +573,9 @@ class Store:
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy of the file to `target`, which must not exist, while others go on writing."""
-        source = reader(self.path)
-        try:
+        with closing(self._place.reader()) as source:
             source.execute("PRAGMA query_only=OFF")  # it still opens the original for reading only
             source.execute("VACUUM INTO ?", (str(target),))
-        finally:
-            source.close()
 
     def entries_by_hash(self, shop: str, document: str, prefixes: Sequence[bytes]) -> list[bytes]:
         """The bytes of the elements whose hashes begin with these prefixes."""

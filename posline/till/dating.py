@@ -28,7 +28,7 @@ async def set_time(till: Till, text: str) -> dict[str, Any]:
     in_charge(till, "say what time it is")
     clock = till.replica.clock
     assert clock is not None
-    if clock.confirmed:
+    if clock.sure:
         now = iso(clock.now().at_ms, till.replica.zone)
         mend = "if that is wrong, set the clock of the machine that says so, and start its till again"
         raise BadRequest.of("time", f"is known, {now}: {mend}")

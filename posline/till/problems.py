@@ -6,6 +6,7 @@ Every refusal of the till's and of the relay's API passes here, so that all of t
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from posline.errors import BadRequest, DiskFailed, FieldError, PoslineError, Unloadable
+from posline.errors import BadRequest, DiskFailed, DiskFull, FieldError, PoslineError, Unloadable
 from posline.storage.connection import Error
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
 log = logging.getLogger("posline.http")
 
 _UNKNOWN_METHOD = 405
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _TITLES = {404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
 
 
@@ -111,8 +113,15 @@ def exception_handlers(
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return problem(500, _TITLES[500], "an error of ours, written to the log; repeating the same id is safe")
 
+    async def on_system(request: Request, error: Exception) -> Response:
+        if isinstance(error, OSError) and error.errno in _FULL:  # in a small file: the database says so by itself
+            log.error("%s %s: %s", request.method, request.url.path, error)
+            return problem(DiskFull.status, DiskFull.title, "the disk is full: free some room and ask again")
+        return await on_anything(request, error)
+
     return {
         Unloadable: on_anything,
+        OSError: on_system,
         PoslineError: _on_posline_error,
         HTTPException: _on_http_exception,
         Error: on_anything,

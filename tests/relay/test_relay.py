@@ -24,6 +24,7 @@ from posline.storage.folder import Folder
 from posline.storage.summaries import BY
 from posline.till.asking import AskFailed, ask_at
 from posline.till.joining import attach
+from posline.till.membership import remove
 from posline.till.report_commands import sheet_of
 from posline.till.till import Till, open_till
 from posline.trust.certificate import Tls
@@ -31,6 +32,7 @@ from relay.commands import COMMANDS
 from relay.register import ShopNameTwice
 from relay.relay import Branch, Relay
 from tests.faults import rig
+from tests.kit import key_of, text_key
 from tests.till.shop import TEA
 from tests.till.test_joining import attaching, head_office, until
 
@@ -154,6 +156,46 @@ async def test_two_shops_of_one_name_are_told_apart_by_id(tmp_path: Path) -> Non
         assert found.relay.find("Shop") is None and found.relay.find(None) is None
         for till in found.tills:
             assert found.relay.branch(till.shop_id).id == till.shop_id
+
+
+async def test_a_shop_that_is_called_as_another_shops_id_keeps_nobody_out(tmp_path: Path) -> None:
+    async with office(tmp_path, "North") as found:
+        (north,) = found.tills
+        url = str(found.http.base_url.copy_with(scheme="ws", path="/attach"))
+        asked = {"shop": "a" * 26, "name": north.shop_id, "updates": []}
+        await ask_at(url, "", asked | {"token": found.relay.invitations.add(note=north.shop_id)})
+        served = found.relay.find(north.shop_id)
+        assert served is not None and served[0].shop == north.shop_id
+        assert found.relay.branch(north.shop_id).id == north.shop_id
+
+
+async def test_whoever_opens_one_shop_is_not_told_of_others_of_its_name(tmp_path: Path) -> None:
+    async with office(tmp_path, "Shop", "Shop", "Shop", "South") as found:
+        mine, south = found.tills[0], await found.token("South")
+        reader = await found.token(mine.shop_id)
+        sale = await mine.sell([TEA])
+        await until(lambda: found.relay.branch(mine.shop_id).reports.by_id(sale.id))
+        answer = await found.http.get("/api/shops/Shop/sales", headers=reader)
+        assert [each["id"] for each in answer.json()["sales"]] == [sale.id]
+        refused = await found.http.get("/api/shops/Shop/sales", headers=south)
+        assert refused.status_code == 403 and not any(till.shop_id in refused.text for till in found.tills)
+        asked = await found.http.get("/api/shops/Shop/sales", headers=await found.token(None))
+        assert asked.status_code == 409, "who may read them all has to say which"
+
+
+async def test_a_token_that_writes_for_a_removed_member_reads_nothing_more(tmp_path: Path) -> None:
+    async with office(tmp_path, "North") as found:
+        (till,) = found.tills
+        branch, key = found.relay.branch("North"), key_of("program")
+        await till.write("member", {"key": text_key(key.public), "label": "P", "role": "till"}, document="shop")
+        await until(lambda: key.id in branch.replica.store.members(till.shop_id))
+        asked = {"shop": "North", "role": "write", "author": key.id}
+        writer = {"authorization": f"Bearer {(await COMMANDS['token_add'](found.relay, asked))['token']}"}
+        paths = ("/api/shops", "/api/feed", "/api/shops/North/sales", f"/api/shops/North/reports/day/{till.day}")
+        assert [(await found.http.get(path, headers=writer)).status_code for path in paths] == [200] * 4
+        await remove(till, "P")
+        await until(lambda: key.id not in branch.replica.store.members(till.shop_id))
+        assert [(await found.http.get(path, headers=writer)).status_code for path in paths] == [401] * 4
 
 
 async def test_an_attach_that_is_not_right_is_refused(tmp_path: Path) -> None:

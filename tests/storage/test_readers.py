@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from posline.errors import FolderDamaged
-from posline.storage.connection import Error
+from posline.storage.connection import Error, is_damage, is_failure
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from tests.kit import commit, founded, sale
@@ -42,6 +43,30 @@ def test_a_read_under_way_in_another_thread_hides_no_commit(tmp_path: Path) -> N
     store.close()
     with pytest.raises(Error):
         store.read.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["nothing", "another shop's file"])
+def test_a_file_that_is_not_at_its_place_any_more_is_not_gone_on_with(other: bool, tmp_path: Path) -> None:
+    """Neither is a sale recorded where the next start finds nothing, nor is read what lies there by then."""
+    (tmp_path / "a").mkdir()
+    store = Store.open(tmp_path / "a" / "posline.db")
+    replica = founded(store=store)
+    (tmp_path / "a").rename(tmp_path / "b")
+    if other:
+        (tmp_path / "a").mkdir()
+        Store.open(tmp_path / "a" / "posline.db").close()
+    with ThreadPoolExecutor() as threads, pytest.raises(Error) as read:  # by a connection of its own
+        threads.submit(store.read.execute, "SELECT 1 FROM entry").result()
+    with pytest.raises(Error) as backed_up:
+        store.backup(tmp_path / "copy")
+    replica.write("sale", sale())
+    with pytest.raises(Error) as committed:
+        commit(replica)
+    assert all(is_failure(each.value) and not is_damage(each.value) for each in (read, backed_up, committed))
+    store.close()
+    again = Store.open(tmp_path / "b" / "posline.db")
+    assert again.read.execute("SELECT count(*) FROM entry WHERE kind = 'sale'").fetchone() == (0,)
+    again.close()
 
 
 def test_a_file_whose_table_names_rotted_is_called_damaged(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,19 @@ def harms(database: Path, shop: str, change: str) -> list[str]:
     db.close()
     with closing(Store.open(database)) as store:
         return [problem for problem in verify(store, shop) if isinstance(problem, Harm)]
+
+
+async def test_what_a_newer_version_added_to_the_tables_is_no_harm(tmp_path: Path) -> None:
+    """Else an older one that opens the file would have it built anew as damaged."""
+    async with open_till(tmp_path) as till:
+        await till.sell([TEA])
+        await till.shifts.close_day({"id": str(uuid.uuid4())}, till.day)
+    with closing(sqlite3.connect(tmp_path / "posline.db")) as db:
+        for table in ("shop", "document", "dayclose", "onhand", "run"):
+            db.execute(f"ALTER TABLE {table} ADD COLUMN further TEXT")
+        db.execute("CREATE TABLE newer (shop INTEGER)")
+    async with open_till(tmp_path) as till:
+        assert list(verify(till.store, till.shop_id)) == []
 
 
 SALE = "WHERE kind = 'sale' AND number = 2"

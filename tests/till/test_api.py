@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import io
 import json
+import os
 import uuid
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from posline.errors import DiskFull
+from posline.till.api import build_app
 from posline.till.catalogue import Row, read_catalogue
+from posline.till.commands import COMMANDS
 from posline.till.exporting import csv_lines
+from posline.till.local import Local
 from tests.till.shop import TEA, running, sale
 
 SALE_KEYS = [
@@ -269,6 +275,22 @@ async def test_a_full_disk_is_507_and_the_till_sells_again_when_there_is_room(
         assert (await client.get(f"/api/sales/{asked['id']}")).status_code == 404
         answer = await client.post("/api/sales", json=asked)
         assert answer.status_code == 201 and answer.json()["number"] == 1
+
+
+async def test_a_file_that_finds_no_room_is_507_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept beside the database: here a token that is handed out."""
+    async with running(tmp_path) as (till, _):
+        local = Local(till, COMMANDS)
+
+        def full(*given: Any, **named: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(till.folder, "save_settings", full)
+        transport = httpx.ASGITransport(build_app(till, local))
+        headers = {"authorization": f"Bearer {local.secret}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+            answer = await client.post("/api/local/token_add", json={"role": "read"})
+        assert answer.status_code == 507 and "free some room" in answer.json()["detail"]
 
 
 async def test_a_till_that_is_going_down_says_that_the_outcome_is_unknown(tmp_path: Path) -> None:

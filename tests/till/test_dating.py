@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from posline.core.clock import parse_iso
 from posline.errors import BadRequest, NotFound
 from posline.storage.verify import verify
 from posline.till.commands import COMMANDS
@@ -29,8 +31,25 @@ async def test_a_till_that_is_told_the_time_moves_what_it_misfiled(tmp_path: Pat
         assert found["day"] == DAY and found["at"].startswith(NOW) and found["at"].endswith("+05:00")
         await until(lambda: a.sale(sale.id).day == DAY and not a.alarms())
         assert a.day_report(DAY)["sales"]["count"] == 1 and (await a.sell([TEA])).day == DAY
+        assert (await set_time(a, "2035-03-05T15:30"))["day"] == "2035-03-05"  # a slip
+        assert (await set_time(a, NOW))["day"] == DAY == (await a.sell([TEA])).day
+    async with open_till(tmp_path / "b", clockwork=Clockwork(synchronised=lambda: True)) as b:
         with pytest.raises(BadRequest, match="is known"):
-            await set_time(a, NOW)
+            await set_time(b, NOW)
+
+
+async def test_a_wrong_time_that_another_till_said_is_set_right_by_hand(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "a", clockwork=Clockwork(synchronised=lambda: False)) as a:
+        assert a.replica.clock is not None
+        today = a.day
+        a.replica.clock.heard(parse_iso("2096-10-02T12:00:00+00:00"), True)
+        assert (await a.sell([TEA])).day == "2096-10-02"
+        assert (await set_time(a, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S+00:00}"))["day"] == today
+        a.replica.clock.heard(parse_iso("2096-10-02T12:00:00+00:00"), True)
+        assert (await a.sell([TEA])).day == today
+        await a.sell([TEA])
+    async with open_till(tmp_path / "a", clockwork=Clockwork(synchronised=lambda: False)) as a:
+        assert (await a.sell([TEA])).day == today, "nothing that was only said keeps a till in another year"
 
 
 async def test_entries_are_moved_by_hand(tmp_path: Path) -> None:

@@ -342,6 +342,22 @@ async def test_a_key_that_lost_a_letter_is_not_taken_for_another_till(folder: Pa
         assert len(counted(till)) == SALES + 3
 
 
+async def test_of_another_shops_database_nothing_is_taken(tmp_path: Path) -> None:
+    """It was put in the place of ours: its sales are none of this shop, nor is what was asked there."""
+    async with open_till(tmp_path / "south", shop="South") as south:
+        theirs = [await south.sell(LINES) for _ in range(3)]
+    async with open_till(tmp_path / "north", shop="North") as north:
+        await north.sell(LINES)
+    shutil.copy(tmp_path / "south" / "posline.db", tmp_path / "north" / "posline.db")
+    async with open_till(tmp_path / "north") as north:
+        assert "does not name this till's shop" in told(north)[0] and kept(tmp_path / "north")
+        report = north.day_report()
+        assert not (report["held"] or report["invalid"] or report["disputed"] or north.sales())
+        assert [alarm["kind"] for alarm in north.alarms()] == ["damage"]
+        assert north.reports.request_form(theirs[0].id) is None
+        assert (await north.sell(LINES)).status == "counted"
+
+
 async def test_settings_that_are_not_whole_keep_nobody_from_selling(folder: Path) -> None:
     (folder / "settings.json").write_text('{"shop": "abc')
     async with open_till(folder) as till:
