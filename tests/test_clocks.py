@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from posline.core.build import BUILD_MS
+from posline.core.clock import Clock
 from posline.replica import Replica
 from posline.storage.reports import Reports
 from posline.storage.verify import verify
@@ -173,6 +174,19 @@ def test_a_peer_in_2035_pulls_nobody_along() -> None:
     net.wait(3)
     whole(a, b)
     assert BUILD_MS <= NOON_MS
+
+
+def test_a_clock_that_lies_below_what_was_said_is_not_believed_until_more_is_said() -> None:
+    def clock(wall_ms: int, *, kernel: bool = False) -> Clock:
+        return Clock(wall_ms=lambda: wall_ms, monotonic_ms=lambda: 0, synchronised=lambda: kernel, floor_ms=NOON_MS,
+                     last_own_ms=NOON_MS, said_ms=Y2035_MS)  # fmt: skip
+
+    behind = clock(NOON_MS + HOUR_MS)
+    assert behind.now().trust == "suspect" and behind.heard(NOON_MS + 2 * HOUR_MS, True)
+    assert behind.now().trust == "confirmed" and behind.said_ms == NOON_MS + 2 * HOUR_MS
+    assert clock(Y2035_MS + HOUR_MS).now().trust == "unconfirmed"
+    known = clock(NOON_MS + HOUR_MS, kernel=True)
+    assert (known.now().trust, known.said_ms, known.floor_ms) == ("confirmed", 0, NOON_MS + HOUR_MS)
 
 
 def test_whoever_says_that_it_is_2035_traps_nobody_there() -> None:

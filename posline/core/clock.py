@@ -5,8 +5,9 @@ sale: it says what time it thinks it is and marks how it knows.
 
 - *confirmed*: the kernel says it is synchronised; or else a person said so, or a peer whose own time is confirmed. The
   kernel's time raises the floor, below which nothing is ever believed. A word does not: one peer that lies, or one slip
-  of a finger, would have the whole shop's sales filed in its year for good.
-- *unconfirmed*: the wall clock, where it lies between the floor and 400 days past it (the process that founds a shop
+  of a finger, would have the whole shop's sales filed in its year for good. It is only what an unconfirmed time may not
+  lie below, until the kernel or another word says otherwise.
+- *unconfirmed*: the wall clock, where it lies between that and 400 days past it (the process that founds a shop
   takes any time past the floor, since the battery may hold while this version is old).
 - *suspect*: the time of the last own entry, plus what the monotonic clock has counted since the start.
 
@@ -52,10 +53,12 @@ class Clock:
         synchronised: Callable[[], bool],
         floor_ms: int,
         last_own_ms: int | None,
+        said_ms: int = 0,
     ) -> None:
-        """`last_own_ms` is the time of the last own entry, None for a device that has written none."""
+        """`last_own_ms` is the time of the last own entry, None for a device that has written none; `said_ms` what an
+        earlier process was last told of the time, 0 for nothing."""
         self._wall, self._monotonic, self._synchronised = wall_ms, monotonic_ms, synchronised
-        self.floor_ms = floor_ms
+        self.floor_ms, self.said_ms = floor_ms, said_ms
         self._founded = last_own_ms is not None
         self._last_ms = last_own_ms  # of the last own entry of a believed clock
         self._confirmed_ms = 0  # of an own entry with a confirmed time
@@ -83,11 +86,12 @@ class Clock:
         known = self._told() if kernel is None else kernel
         if known is not None:
             self.floor_ms, self._founded = max(self.floor_ms, kernel or 0), True
+            self.said_ms = known if kernel is None else 0
             # far ahead of what is known now, it was a word that was wrong
             own = self._confirmed_ms if self._confirmed_ms - known <= UNUSUAL_MS else 0
             return Reading(max(self._pulled(known), own), "confirmed", self._against(known))
         wall = self._wall()
-        if not self._believable(wall):
+        if not self._believable(wall, max(self.floor_ms, self.said_ms)):
             elapsed = self._monotonic() - self._base_mono_ms
             return Reading(
                 min(self._base_ms + elapsed, LATEST_MS),
@@ -136,7 +140,7 @@ class Clock:
     def _against(self, known: int) -> str | None:
         """What a person should be told where a word goes against a clock of our own that may be right."""
         wall = self._wall()
-        if abs(wall - known) <= UNUSUAL_MS or not self._believable(wall):
+        if abs(wall - known) <= UNUSUAL_MS or not self._believable(wall, self.floor_ms):
             return None
         return "this till's clock is far from what was said to be the time: check the date, set what is wrong"
 
@@ -146,10 +150,9 @@ class Clock:
         wall = self._wall()
         return wall if self.floor_ms <= wall <= LATEST_MS else None
 
-    def _believable(self, wall: int) -> bool:
-        if not self._founded:
-            return self.floor_ms <= wall <= LATEST_MS
-        return self.floor_ms <= wall <= min(self.floor_ms + BELIEVED_PAST_FLOOR_MS, LATEST_MS)
+    def _believable(self, wall: int, floor: int) -> bool:
+        latest = min(floor + BELIEVED_PAST_FLOOR_MS, LATEST_MS) if self._founded else LATEST_MS
+        return floor <= wall <= latest
 
     def _pulled(self, at_ms: int) -> int:
         return max(at_ms, min(self._heard_ms, at_ms + PULL_MS))

@@ -37,6 +37,7 @@ __all__ = [
     "close_store",
     "finish_joining",
     "next_key",
+    "note_times",
     "open_folder",
     "open_replica",
     "open_store",
@@ -47,7 +48,8 @@ __all__ = [
 log = logging.getLogger("posline.till")
 
 KEY_SEED_BYTES = 32
-FLOOR = "clock floor"
+FLOOR, SAID = "clock floor", "clock said"
+FLOOR_STEP_MS = 3_600_000
 LOOKED_THROUGH = 20_000  # entries, at a start, for one with a clock that was believed: some 0.1 s
 CURRENCY, ZONE, DAY_START = "PKR", "Asia/Karachi", "04:00"
 SHOP, LABEL = "Shop", "A"
@@ -261,6 +263,7 @@ def open_replica(store: Store, shop: str, key: Key, clockwork: Clockwork) -> Rep
         synchronised=clockwork.synchronised,
         floor_ms=max(BUILD_MS, int(store.get_meta(FLOOR) or 0)),
         last_own_ms=_last_own_ms(store, shop, key.id),
+        said_ms=int(store.get_meta(SAID) or 0),
     )
     replica = Replica(
         store, shop, author=key, clock=clock, random=clockwork.random, documents=True,
@@ -270,6 +273,14 @@ def open_replica(store: Store, shop: str, key: Key, clockwork: Clockwork) -> Rep
     if label is not None:
         replica.relabel(label)
     return replica
+
+
+def note_times(store: Store, clock: Clock, noted: dict[str, int]) -> None:
+    """Write down, with the next commit, what the clock knows or was told, where that is far from what is `noted`."""
+    for name, at_ms in ((FLOOR, clock.floor_ms), (SAID, clock.said_ms)):
+        if abs(at_ms - noted.get(name, -FLOOR_STEP_MS)) >= FLOOR_STEP_MS:
+            noted[name] = at_ms
+            store.set_meta(name, at_ms)
 
 
 def _last_own_ms(store: Store, shop: str, author: str) -> int | None:

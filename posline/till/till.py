@@ -38,7 +38,7 @@ from posline.till.health import Watch
 from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
-from posline.till.opening import FLOOR, Clockwork, Founding, Opened, close_store, open_folder
+from posline.till.opening import Clockwork, Founding, Opened, close_store, note_times, open_folder
 from posline.till.page_catalogue import news_of
 from posline.till.people import People
 from posline.till.printing import Printing
@@ -64,7 +64,6 @@ MOVED_TURNS = 5  # after how many such looks the addresses of this machine are l
 NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
 LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
 PRODUCTS_KEPT = 20_000  # in memory, about 5 MB: those that sell today
-FLOOR_STEP_MS = 3_600_000  # a confirmed time is written down when it is this much later than the last one
 
 
 def open_till(
@@ -114,7 +113,7 @@ class Till:
         self._telling: asyncio.Task[None] | None = None
         self._opened: Opened | None = None
         self._engine: Engine | None = None
-        self._floor_ms = 0
+        self._noted_ms: dict[str, int] = {}
         self._products: dict[str, Product | None] = {}
 
     # -- opening and closing -------------------------------------------------------------------------------------------
@@ -537,9 +536,7 @@ class Till:
     def _committed(self, commit: Commit) -> None:
         clock = self.replica.clock
         assert clock is not None
-        if clock.floor_ms >= self._floor_ms + FLOOR_STEP_MS:
-            self._floor_ms = clock.floor_ms
-            self.store.set_meta(FLOOR, clock.floor_ms)
+        note_times(self.store, clock, self._noted_ms)
         self.recording.committed(commit)
         self.fiscal.committed(commit)
         self.printing.committed(commit)

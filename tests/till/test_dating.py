@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,9 @@ async def test_a_till_that_is_told_the_time_moves_what_it_misfiled(tmp_path: Pat
         assert a.day_report(DAY)["sales"]["count"] == 1 and (await a.sell([TEA])).day == DAY
         assert (await set_time(a, "2035-03-05T15:30"))["day"] == "2035-03-05"  # a slip
         assert (await set_time(a, NOW))["day"] == DAY == (await a.sell([TEA])).day
+    earlier = parse_iso("2027-02-01T12:00:00+05:00")
+    async with open_till(tmp_path / "a", clockwork=replace(LOST, wall_ms=lambda: earlier)) as a:
+        assert (await a.sell([TEA])).day == DAY, "a clock that is behind what a manager said is not believed"
     async with open_till(tmp_path / "b", clockwork=Clockwork(synchronised=lambda: True)) as b:
         with pytest.raises(BadRequest, match="is known"):
             await set_time(b, NOW)
