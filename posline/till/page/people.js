@@ -107,10 +107,11 @@ export function approval(why) {
   const before = dialog.value;
   return new Promise((resolve) => {
     const end = (answer) => {
-      dialog.value = before;
+      if (dialog.value === mine) dialog.value = before; // a scan may have closed it, and something else stands there by now
       resolve(answer);
     };
-    dialog.value = { kind: "approve", why, end, check };
+    const mine = { kind: "approve", why, end, check };
+    dialog.value = mine;
   });
 }
 
