@@ -211,6 +211,35 @@ async def test_a_scan_during_an_approval_is_no_part_of_what_was_approved(desk: C
     assert [sale["total"] for sale in await desk.sales()] == [32500, 32500]
 
 
+async def test_a_late_answer_closes_no_other_sheet(desk: Counter) -> None:
+    async def record_cash() -> None:
+        await desk.press("F10")
+        await desk.page.click("text=Shift and drawer")
+        await desk.type("2")
+        await desk.shows("[role=dialog]", "Cash in")
+        await desk.type("500")
+        await desk.press("Tab")
+        await desk.type("from the bank")
+
+    await record_cash()
+    with dawdling(desk):
+        await desk.press("Enter")
+        await desk.scan(TEA)  # the queue goes on: this closes the sheet
+        await desk.gone("[role=dialog]")
+        await desk.press("F4")
+        await desk.shows("[role=dialog]", "Discount")
+        await desk.type("5")
+    await desk.shows(".notice", "500")
+    await desk.press("Enter")
+    await desk.gone("[role=dialog]")
+    assert await desk.lines() == [("Tapal Danedar 450 g", "1", "617.50")]
+    # a sheet that nothing came between is closed by its own answer
+    await record_cash()
+    await desk.press("Enter")
+    await desk.gone("[role=dialog]")
+    assert (await desk.ask("/api/shifts/current"))["cash"]["in"] == {"count": 2, "total": 100000}
+
+
 async def test_what_breaks_the_till_holds_nothing_else_up(desk: Counter) -> None:
     """A till that has a fault of its own with one sale, and a browser whose files are thrown away by hand."""
 

@@ -10,7 +10,7 @@ import { customers, dialog, digits, say } from "../state.js";
 import { money, t } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { play } from "../sound.js";
-import { Field, Form, Key, Sheet, close } from "./parts.js";
+import { Field, Form, Key, Sheet } from "./parts.js";
 
 const SHOWN = 8;
 
@@ -63,7 +63,7 @@ function NewCustomer({ typed, then }) {
   const name = useSignal(phoneLike ? "" : typed);
   const phone = useSignal(phoneLike ? typed : "");
   const limit = useSignal("");
-  const done = async () => {
+  const done = async (shut) => {
     if (!name.value.trim()) return play("error");
     const made = { name: name.value.trim(), ...(phone.value.trim() ? { phone: phone.value.trim() } : {}) };
     const most = limit.value ? parseAmount(limit.value, digits.value) : null;
@@ -74,7 +74,7 @@ function NewCustomer({ typed, then }) {
     const customer = { customer: id, balance: { account: 0, credit: 0 }, ...made };
     customers.value = [...customers.value, customer];
     setCart({ customer: { ...customer, id } });
-    return close();
+    return shut();
   };
   return html`<${Sheet} title=${t("new_customer")}><${Form} onDone=${done}>
     <${Field} label=${t("name")} value=${name.value} onText=${(to) => (name.value = to)} focus=${!name.value} maxlength="100" required />
@@ -93,7 +93,7 @@ function Payment({ customer }) {
     void glance(`/api/customers/${customer.customer}`).then((found) => found && (known.value = found));
   }, []);
   const owed = known.value.balance?.account ?? 0;
-  const done = async () => {
+  const done = async (shut) => {
     const amount = text.value ? parseAmount(text.value, digits.value) : owed;
     if (!amount || amount <= 0) return play("error");
     const answer = await act("payment", "/api/payments", { customer: customer.customer, amount, tenders: [{ kind: kind.value, amount }] }, { shown: { name: customer.name, total: amount } });
@@ -101,7 +101,7 @@ function Payment({ customer }) {
     play("paid");
     say("good", t("payment_taken", { amount: money(amount), name: customer.name, left: money(answer.balance?.account ?? owed - amount) }));
     void followCustomers();
-    return close();
+    return shut();
   };
   const kinds = ["cash", "raast", "jazzcash", "easypaisa"];
   return html`<${Sheet} title=${customer.name}><${Form} onDone=${done}>

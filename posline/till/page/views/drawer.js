@@ -33,13 +33,13 @@ export function Drawer() {
 
 export function OpenShift() {
   const text = useSignal("");
-  const done = async () => {
+  const done = async (shut) => {
     const float = text.value ? parseAmount(text.value, digits.value) : 0;
     if (float === null) return play("error");
     const answer = await act("shift", "/api/shifts/open", { float }, { action: "shift", shown: { total: float } });
     if (!answer) return undefined;
     say("good", t("shift_opened", { amount: money(float) }));
-    return close();
+    return shut();
   };
   return html`<${Sheet} title=${t("shift_open")}><${Form} onDone=${done}>
     <${Field} label=${t("float")} value=${text.value} onText=${(to) => (text.value = to)} amount focus note=${t("float_note")} />
@@ -49,13 +49,13 @@ export function OpenShift() {
 export function CashMove({ into }) {
   const text = useSignal("");
   const reason = useSignal("");
-  const done = async () => {
+  const done = async (shut) => {
     const amount = parseAmount(text.value, digits.value);
     if (!amount || !reason.value.trim()) return play("error");
     const answer = await act("cash", "/api/cash", { direction: into, amount, reason: reason.value.trim() }, { action: "cash", shown: { name: reason.value, total: amount } });
     if (!answer) return undefined;
     say("good", t(into === "in" ? "cash_is_in" : "cash_is_out", { amount: money(amount) }));
-    return close();
+    return shut();
   };
   return html`<${Sheet} title=${t(into === "in" ? "cash_in" : "cash_out")}><${Form} onDone=${done}>
     <${Field} label=${t("amount")} value=${text.value} onText=${(to) => (text.value = to)} amount focus />
@@ -77,7 +77,7 @@ export function Count() {
   const cash = NOTES.reduce((sum, note) => sum + note * unit * Number(notes.value[note] || 0), 0) + (parseAmount(loose.value || "0", digits.value) ?? 0);
   const expected = shift.value?.expected ?? null;
   const kinds = [...new Set(["card", ...Object.keys(shift.value?.tenders ?? {})])].filter((kind) => !["cash", "account", "store_credit"].includes(kind));
-  const done = async () => {
+  const done = async (shut) => {
     const counted = { cash };
     for (const kind of kinds) {
       const typed = others.value[kind];
@@ -89,7 +89,7 @@ export function Count() {
     const answer = await act("shift", "/api/shifts/close", { counted }, { action: "shift", shown: { total: cash } });
     if (!answer) return undefined;
     play("paid");
-    if (answer.waits) return close();
+    if (answer.waits) return shut();
     dialog.value = { kind: "report", z: answer };
     return undefined;
   };

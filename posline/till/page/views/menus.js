@@ -41,12 +41,12 @@ export function Help() {
 /** The till woke up and does not know what day it is: somebody says it. */
 export function Clock() {
   const text = useSignal("");
-  const done = async () => {
+  const done = async (shut) => {
     if (!text.value) return play("error");
     const answer = await sayTime(text.value);
     if (answer) {
       say("good", t("time_said"));
-      close();
+      shut();
     }
     return undefined;
   };
@@ -59,8 +59,8 @@ export function Clock() {
 export function SignIn({ person = null }) {
   const pin = useSignal("");
   if (person) {
-    const done = async () => {
-      if (await signIn(person, pin.value)) close();
+    const done = async (shut) => {
+      if (await signIn(person, pin.value)) shut();
       else {
         pin.value = "";
         play("error");

@@ -54,6 +54,15 @@ export function close() {
   dialog.value = null;
 }
 
+/** What closes the sheet that stands now, and no other: by the time the till answers, a scan may have closed this one
+ * and opened another. */
+export function closer() {
+  const mine = dialog.value;
+  return () => {
+    if (dialog.value === mine) close();
+  };
+}
+
 /** A field with its name above it. `amount` and `number` take figures of any keyboard. */
 export function Field({ label, value, onText, amount = false, focus = false, type = "text", note, mode, pad = false, ...rest }) {
   const write = (event) => {
@@ -78,7 +87,8 @@ export function Pad({ value, onText }) {
   )}</div>`;
 }
 
-/** A form whose Enter does what its main button does: once, until that is done, however the key bounces. */
+/** A form whose Enter does what its main button does: once, until that is done, however the key bounces. `onDone` is given what closes
+ * the sheet that it stands in. */
 export function Form({ onDone, children, ...rest }) {
   const busy = useRef(false);
   const done = async (event) => {
@@ -86,7 +96,7 @@ export function Form({ onDone, children, ...rest }) {
     if (busy.current) return;
     busy.current = true;
     try {
-      await onDone();
+      await onDone(closer());
     } finally {
       busy.current = false;
     }

@@ -8,7 +8,7 @@ import { money, moment, plain, t } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { play } from "../sound.js";
 import { kindName } from "./pay.js";
-import { Choices, Field, Form, Key, Sheet, close } from "./parts.js";
+import { Choices, Field, Form, Key, Sheet, closer } from "./parts.js";
 
 const REASONS = ["reason_damaged", "reason_wrong", "reason_mind", "reason_expired"];
 
@@ -54,7 +54,7 @@ function Lines({ sale }) {
   const set = (index, to) => (taken.value = taken.value.with(index, Math.max(0, Math.min(to, parseQuantity(sale.lines[index].left) ?? 0))));
   const chosen = taken.value.map((amount, index) => ({ line: index + 1, quantity: formatQuantity(amount) })).filter((each) => each.quantity !== "0");
   const back = sale.lines.reduce((sum, line, index) => sum + Math.round(((line.total ?? 0) * taken.value[index]) / (parseQuantity(String(line.quantity)) || 1)), 0);
-  const done = async () => {
+  const done = async (shut) => {
     if (!chosen.length) return play("error");
     const body = { lines: chosen, reason: other.value.trim() || t(reason.value), ...(restock.value ? {} : { restock: false }) };
     // the till reckons to the last paisa what goes back; by another kind than the sale was paid with, it is told which
@@ -64,13 +64,14 @@ function Lines({ sale }) {
     if (!answer) return undefined;
     play("paid");
     say("good", t("refunded", { amount: money(answer.waits ? back : answer.total + (answer.rounding ?? 0)), kind: kindName(kind.value), receipt: answer.receipt ?? "" }), 15_000);
-    return close();
+    return shut();
   };
   const undoWhole = async () => {
+    const shut = closer();
     const answer = await act("void", `/api/sales/${sale.id}/void`, { reason: other.value.trim() || t("reason_mistake") }, { action: "void", shown: { name: sale.receipt ?? "", total: sale.total } });
     if (answer) {
       say("good", t("voided", { receipt: sale.receipt ?? "" }));
-      close();
+      shut();
     }
   };
   const own = sale.till === shop.value.till && sale.day === shop.value.day;
