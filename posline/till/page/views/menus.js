@@ -7,7 +7,7 @@ import { autoPrint, cart, cashier, dialog, say, shop } from "../state.js";
 import { LANGUAGES, language, t } from "../texts.js";
 import { html, useSignal } from "../ui.js";
 import { play } from "../sound.js";
-import { Choices, Field, Form, Key, Sheet, close } from "./parts.js";
+import { Choices, Field, Form, Key, Sheet, close, closer } from "./parts.js";
 import { setPrinting } from "./paper.js";
 import { KEYS } from "./sell.js";
 
@@ -71,9 +71,18 @@ export function SignIn({ person = null }) {
   }
   const items = cashiers().map((each, index) => ({
     key: each.name, text: each.name, note: t(`role_${each.role}`), hint: index < 9 ? String(index + 1) : undefined,
-    pick: async () => (each.pin ? (dialog.value = { kind: "signin", person: each, key: each.name }) : (await signIn(each)) && close()),
+    pick: async () => {
+      const shut = closer();
+      if (each.pin) dialog.value = { kind: "signin", person: each, key: each.name };
+      else if (await signIn(each)) shut();
+    },
   }));
-  return html`<${Sheet} title=${t("cashier")}><${Choices} items=${items} empty=${t("no_cashiers")} />${cashier.value && html`<${Key} onPress=${async () => { await signOut(); close(); }}>${t("sign_out")}<//>`}<//>`;
+  const leave = async () => {
+    const shut = closer();
+    await signOut();
+    shut();
+  };
+  return html`<${Sheet} title=${t("cashier")}><${Choices} items=${items} empty=${t("no_cashiers")} />${cashier.value && html`<${Key} onPress=${leave}>${t("sign_out")}<//>`}<//>`;
 }
 
 /** A second person lets something pass, by PIN. */

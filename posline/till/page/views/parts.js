@@ -87,8 +87,8 @@ export function Pad({ value, onText }) {
   )}</div>`;
 }
 
-/** A form whose Enter does what its main button does: once, until that is done, however the key bounces. `onDone` is given what closes
- * the sheet that it stands in. */
+/** A form whose Enter does what its main button does: once, until that is done, however the key bounces. `onDone` is
+ * given what closes the sheet that it stands in. */
 export function Form({ onDone, children, ...rest }) {
   const busy = useRef(false);
   const done = async (event) => {

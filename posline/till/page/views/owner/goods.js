@@ -8,7 +8,7 @@ import { dialog, digits, say, shop } from "../../state.js";
 import { money, named, number, t } from "../../texts.js";
 import { html, useEffect, useRef, useSignal } from "../../ui.js";
 import { play } from "../../sound.js";
-import { Field, Form, Sheet, close } from "../parts.js";
+import { Field, Form, Sheet } from "../parts.js";
 import { record, useId } from "./record.js";
 import { onHand } from "./stock.js";
 import { Waiting } from "./table.js";
@@ -54,7 +54,7 @@ export function Moves({ reason, first = null }) {
   const set = (sku, text) => (rows.value = rows.value.map((row) => (row.sku === sku ? { ...row, text } : row)));
   const filled = rows.value.filter((row) => row.text !== "");
   const wrong = filled.filter((row) => !QUANTITY.test(row.text) || (reason === "receipt" && Number(row.text) === 0));
-  const done = async () => {
+  const done = async (shut) => {
     if (busy.value) return;
     if (!filled.length || wrong.length) return play("error");
     busy.value = true;
@@ -66,7 +66,7 @@ export function Moves({ reason, first = null }) {
     play("paid");
     say("good", t(reason === "count" ? "count_recorded" : "receipt_recorded", { n: moves.length, count: number(moves.length) }));
     changed("/api/stock");
-    return close();
+    return shut();
   };
   return html`<${Sheet} title=${t(reason === "count" ? "goods_counted" : "goods_arrived")} wide>
     <${Finder} onPick=${add} focus=${!first} />
@@ -130,7 +130,7 @@ export function Product({ sku, known = null }) {
   const problem = useSignal("");
   const busy = useSignal(false);
   const set = (name) => (value) => (form.value = { ...form.value, [name]: value });
-  const done = async () => {
+  const done = async (shut) => {
     if (busy.value) return;
     const { sku: typed, price, active, ...texts } = form.value;
     const amount = parseAmount(price, digits.value);
@@ -156,7 +156,7 @@ export function Product({ sku, known = null }) {
     play("paid");
     say("good", t("product_saved", { name: fields.name }));
     changed("/api/products", "/api/stock", "/api/departments");
-    return close();
+    return shut();
   };
   const classes = Object.entries(shop.value.classes ?? {});
   const value = form.value;

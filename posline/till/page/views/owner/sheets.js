@@ -6,7 +6,7 @@ import { date, money, moment, number, plain, quantity, t, time } from "../../tex
 import { html, useLayoutEffect, useRef } from "../../ui.js";
 import { ShiftFigures } from "../drawer.js";
 import { Approve } from "../menus.js";
-import { Sheet, close } from "../parts.js";
+import { Sheet, close, closer } from "../parts.js";
 import { kindName } from "../pay.js";
 import { Standing } from "../places.js";
 import { Goods, Moves, Product } from "./goods.js";
@@ -84,11 +84,12 @@ function Shift({ shift }) {
 function CloseDay({ day }) {
   const id = useId();
   const done = async () => {
+    const shut = closer();
     const answer = await record(`/api/days/${day}/close`, id.now, {});
     if (!answer) return;
     say("good", t("day_is_closed", { day: date(day), label: shop.value.label }));
     changed("/api/reports/day/", "/api/shifts");
-    close();
+    shut();
   };
   return html`<${Sheet} title=${t("close_day", { label: shop.value.label })}>
     <p>${t("close_day_what", { day: date(day), label: shop.value.label })}</p>
