@@ -73,7 +73,7 @@ async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str)
     await back.start()
     try:
         reached = options.address or front.reached
-        relay.register.remember_address(f"{reached} {pin}".strip())
+        relay.office.remember_address(f"{reached} {pin}".strip())
         relay.folder.announce_local(back.url, local.secret)
         url = f"{'https' if pin else 'http'}://{front.reached}"
         stopped = heed_signals()

@@ -29,7 +29,7 @@ from posline.till.report_commands import sheet_of
 from posline.till.till import Till, open_till
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
-from relay.register import ShopNameTwice
+from relay.office import ShopNameTwice
 from relay.relay import Branch, Relay
 from tests.faults import rig
 from tests.kit import key_of, text_key
@@ -253,7 +253,7 @@ async def test_shops_and_tokens_are_there_after_a_restart(tmp_path: Path) -> Non
         await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
     with Folder(tmp_path / "office") as folder:
         async with Relay(folder, serving=False) as relay:
-            assert relay.register.access(reader["authorization"][7:]) is not None
+            assert relay.access(reader["authorization"][7:]) is not None
             report = await COMMANDS["report_day"](relay, {"shop": "North", "day": sale.day})
             assert report["sales"]["count"] == 1
             assert (await COMMANDS["verify"](relay, {}))["problems"] == []
