@@ -1,7 +1,7 @@
 """The head office's HTTP API: the shops' answers in the tills' own shapes, behind bearer tokens, and the feed.
 
-Whoever presents a token sees the shops that it opens. The dashboard at `/` is static, and asks this API with a token
-that a person types in.
+Whoever presents a token sees the shops that it opens, with the rights that it gives; pages of ours ask with the session
+of whoever is signed in. The pages themselves are in relay/web.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -25,25 +26,27 @@ from posline.till.api import list_answer, several
 from posline.till.api_reports import report_answer
 from posline.till.asking import answering
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
-from posline.till.pages import page_routes
 from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
 from posline.till.till import cursor, place
 from relay.relay import Branch, Relay
 from relay.rights import Actor, Right, Viewer
+from relay.web.frame import Frame, WebOptions
+from relay.web.pages import web_routes
 
 __all__ = ["build_app"]
 
 UPDATES_MAX = 2000  # of a shop's document, in the request that attaches it
 
 
-def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
+def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = None) -> Starlette:
     """The application on the head office's port; `sync` are the routes that links come in by."""
-    api = _Api(relay)
+    frame = Frame(relay, options or WebOptions())
+    api = _Api(relay, frame)
     routes = [
         *sync,
-        *page_routes("relay", "page"),
+        *web_routes(frame),
         WebSocketRoute("/attach", answering(api.attach)),
         Route("/api/shops", api.shops, methods=["GET"]),
         Route("/api/shops/{shop}/reports/day/{day}", api.day, methods=["GET"]),
@@ -54,19 +57,22 @@ def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
         Route("/healthz", api.healthz, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
     ]
-    return Starlette(routes=routes, exception_handlers=exception_handlers(relay.suspect))
+    handlers = exception_handlers(relay.suspect)
+    handlers[HTTPException] = frame.not_found(handlers[HTTPException])
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 class _Api:
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
+    def __init__(self, relay: Relay, frame: Frame) -> None:
+        self._relay, self._frame = relay, frame
         self._one_at_a_time = asyncio.Lock()  # attaching
 
     async def _viewer(self, request: Request, right: Right = Right.SEE) -> Viewer:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        viewer = None
         if scheme.lower() == "bearer":
             viewer = await asyncio.to_thread(self._relay.access, token.strip())
+        else:
+            viewer = await self._frame.viewer(request) if not scheme else None
         if viewer is None:
             raise Unauthorised(
                 "present a token of 'posline-relay token add' or 'user add': Authorization: Bearer TOKEN"

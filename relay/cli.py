@@ -27,6 +27,8 @@ from relay.commands import COMMANDS
 from relay.relay import Relay
 from relay.rights import Role
 from relay.serve import RelayOptions, run_relay
+from relay.web.caller import network
+from relay.web.frame import WebOptions
 
 __all__ = ["app", "main"]
 
@@ -94,13 +96,22 @@ def serve(
         bool, typer.Option("--own-certificate", help="TLS with a certificate of its own also on this machine.")
     ] = False,
     address: Annotated[str | None, typer.Option(help="HOST:PORT by which shops reach it, if it differs.")] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="A proxy's address or network, whose X-Forwarded-For and -Proto count; repeat it."),
+    ] = None,
 ) -> None:
     """Run the head office until it is stopped."""
+    try:
+        trusted = [network(each) for each in trusted_proxy or ()]
+    except ValueError as error:
+        raise typer.BadParameter(f"--trusted-proxy: {error}") from error
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
     terminal.log_to_stderr()
-    run(lambda: run_relay(RelayOptions(context.obj.data, host, port, tls, own_certificate, address)))
+    options = RelayOptions(context.obj.data, host, port, tls, own_certificate, address, WebOptions(trusted))
+    run(lambda: run_relay(options))
 
 
 @app.command()

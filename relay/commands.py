@@ -9,7 +9,6 @@ from typing import Any
 from posline.errors import NotFound, NotPossible
 from posline.storage.verify import verify
 from posline.till.export_commands import EXPORTED, exported
-from posline.till.invitation import Invitation
 from posline.till.local import Command
 from posline.till.report_commands import sheet_of
 from posline.trust.certificate import ROOT_FILE
@@ -17,9 +16,7 @@ from relay.office import CONSOLE, NAME_MAX, PAGE, iso_ms
 from relay.relay import Relay
 from relay.rights import Actor, Role
 
-__all__ = ["COMMANDS", "attaching"]
-
-DEFAULT_ADDRESS = "127.0.0.1:8800"
+__all__ = ["COMMANDS"]
 
 
 def _by(arguments: Mapping[str, Any]) -> Actor:
@@ -33,13 +30,7 @@ async def invite(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     token = relay.invitations.add(
         expires_s=float(arguments["expires_s"]), note=str(arguments.get("shop") or ""), by=_by(arguments)
     )
-    return {"link": str(attaching(relay, token))}
-
-
-def attaching(relay: Relay, token: str) -> Invitation:
-    """The link in which an invitation's token is passed on."""
-    address, _, pin = relay.office.address.partition(" ")
-    return Invitation("attach", (address or DEFAULT_ADDRESS,), relay.key.id, token, pin)
+    return {"link": str(relay.invitations.link(token, relay.key.id))}
 
 
 # -- shops -------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from posline.till.invitation import (
     OPEN_MAX,
     TOKEN_BYTES,
     TRIES_MAX,
+    Invitation,
     InvitationRefused,
 )
 from posline.trust.gate import token_hash
@@ -23,6 +24,7 @@ from relay.rights import Actor
 
 __all__ = ["OfficeInvitations"]
 
+DEFAULT_ADDRESS = "127.0.0.1:8800"  # before the first start
 ID_BYTES = 6
 ID_CHARS = 8  # as base64url
 TOKEN_CHARS_MAX = 64
@@ -56,6 +58,11 @@ class OfficeInvitations:
 
         transact(self._office.database, work)
         return token
+
+    def link(self, token: str, store: str) -> Invitation:
+        """The link in which a token is passed on; `store` is the head office's own id."""
+        address, _, pin = self._office.address.partition(" ")
+        return Invitation("attach", (address or DEFAULT_ADDRESS,), store, token, pin)
 
     def take(self, token: str, by: str) -> str:
         """Use the token for the shop `by`, and return its note: once, but the same shop may ask again where the answer

@@ -37,6 +37,7 @@ class Busy(PoslineError):
 
     status = 503
     title = "Too busy"
+    word = "busy"
 
 
 class Passwords:

@@ -22,7 +22,10 @@ from relay.office import NAME_MAX, TOKEN_CHARS_MAX, Office, fresh_id, named
 from relay.passwords import Passwords, checked_password
 from relay.rights import Actor, Role, Viewer, scope
 
-__all__ = ["LANGUAGES", "Browser", "NotSignedIn", "People", "Person", "Seat", "SignedIn"]
+__all__ = [
+    "DEVICE_MS", "LANGUAGES", "SESSION_MS", "Browser", "NameTaken", "NotSignedIn", "OnlyOwner", "People", "Person",
+    "Seat", "SignedIn",
+]  # fmt: skip
 
 LANGUAGES = ("en", "ur")
 DAY_MS = 86_400_000
@@ -33,18 +36,32 @@ DEVICE_MS = 180 * DAY_MS  # how long a browser is remembered as one of somebody'
 SECRET_BYTES = 32
 AGENT_MAX = 200  # characters of what a browser says it is
 PERSON = "id, name, role, every_shop, language, made_ms, seen_ms, CASE WHEN password = '' THEN 0 ELSE 1 END"
+SPENT = "this token was used for a password before, has expired, or is not from here"
 WRONG = "this name and password do not go together"
 
 
 class NotSignedIn(PoslineError):
-    """Who tried to sign in did not show who they are; `wait_s` is 0, or how long they have to wait first."""
+    """Who tried to sign in did not show who they are. `word` is what pages call the reason; `wait_s` 0, or how long
+    they have to wait first."""
 
     status = 401
     title = "Not signed in"
 
-    def __init__(self, reason: str, wait_s: int = 0) -> None:
-        self.wait_s = wait_s
+    def __init__(self, reason: str, word: str, wait_s: int = 0) -> None:
+        self.wait_s, self.word = wait_s, word
         super().__init__(reason)
+
+
+class NameTaken(NotPossible):
+    """Somebody has this name."""
+
+    word = "name_taken"
+
+
+class OnlyOwner(NotPossible):
+    """Nobody would be left to administer."""
+
+    word = "only_owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +157,7 @@ class People:
                 (id, name, folded(name), role.value, int(theirs is None), at_ms),
             )
             if not made.rowcount and tx.execute("SELECT id FROM person WHERE id = ?", (id,)).fetchone() is None:
-                raise NotPossible(f"somebody is called {name} already: choose another name, or remove them first")
+                raise NameTaken(f"somebody is called {name} already: choose another name, or remove them first")
             self._put_shops(tx, id, theirs)
             self.office.put_token(
                 tx, token_id, token_hash(token), shop="", role="read", name=name, person=id,
@@ -242,7 +259,7 @@ class People:
         asked = "SELECT id FROM person WHERE role = ? AND id <> ?"
         owner = tx.execute("SELECT role FROM person WHERE id = ?", (person.id,)).fetchone() == (Role.OWNER.value,)
         if owner and tx.execute(asked, (Role.OWNER.value, person.id)).fetchone() is None:
-            raise NotPossible(f"{person.name} is the only owner: make somebody else one first")
+            raise OnlyOwner(f"{person.name} is the only owner: make somebody else one first")
 
     @staticmethod
     def _end_sessions(tx: Transaction, person: str) -> int:
@@ -265,7 +282,7 @@ class People:
         id, kept = ("", "") if row is None else row
         if not await self.passwords.matches(password, kept):
             await asyncio.to_thread(self._failed, id, browser)
-            raise NotSignedIn(WRONG)
+            raise NotSignedIn(WRONG, "wrong_password")
         fresher = await self.passwords.hash(password) if self.passwords.outdated(kept) else kept
         found = await asyncio.to_thread(self._seat, id, kept, fresher, browser, "signed_in")
         await asyncio.to_thread(self.attempts.succeeded, *counted)
@@ -281,7 +298,7 @@ class People:
         row = await asyncio.to_thread(self._first_of, token)
         if row is None:
             await asyncio.to_thread(self._failed, "", browser)
-            raise NotSignedIn("this token was used for a password before, has expired, or is not from here")
+            raise NotSignedIn(SPENT, "spent_token")
         await asyncio.to_thread(self.attempts.succeeded, counted)
         id, name, kept = row
         fresh = await self.passwords.hash(checked_password(password, name))
@@ -292,14 +309,14 @@ class People:
         asked = "SELECT folded, name, password FROM person WHERE id = ?"
         row = await asyncio.to_thread(lambda: self._database.execute(asked, (person,)).fetchone())
         if row is None:
-            raise NotSignedIn(WRONG)
+            raise NotSignedIn(WRONG, "wrong_password")
         device = by_device(person)  # who is signed in is not kept from it by others who try the name
         wait_ms = await asyncio.to_thread(self.attempts.begin, device)
         if wait_ms:
             raise _wait(wait_ms)
         if not await self.passwords.matches(old, row[2]):
             await asyncio.to_thread(self._failed, person, browser)
-            raise NotSignedIn("this is not your password of now")
+            raise NotSignedIn("this is not your password of now", "wrong_old_password")
         await asyncio.to_thread(self.attempts.succeeded, device)
         fresh = await self.passwords.hash(checked_password(new, row[1]))
         return await asyncio.to_thread(self._seat, person, row[2], fresh, browser, "password_changed")
@@ -344,14 +361,14 @@ class People:
                 (fresh, at_ms, person, kept, fresh),
             )
             if not same.rowcount:
-                raise NotSignedIn("the password was changed in the same moment: sign in with the new one")
+                raise NotSignedIn("the password was changed in the same moment: sign in again", "wrong_password")
             name, language = tx.execute("SELECT name, language FROM person WHERE id = ?", (person,)).fetchone()
             if spends:
                 spent = tx.execute(
                     "UPDATE token SET sign_in_ms = 0 WHERE hash = ? AND sign_in_ms > 0", (token_hash(spends),)
                 )
                 if not spent.rowcount:
-                    raise NotSignedIn("this token was used for a password in the same moment")
+                    raise NotSignedIn(SPENT, "spent_token")
             if act != "signed_in":
                 self._spend_sign_ins(tx, person)
                 self._end_sessions(tx, person)
@@ -443,4 +460,4 @@ def _described(role: Role, shops: frozenset[str] | None) -> str:
 
 def _wait(wait_ms: int) -> NotSignedIn:
     wait_s = -(-wait_ms // 1000)
-    return NotSignedIn(f"too many tries: wait {wait_s} seconds, then try again", wait_s)
+    return NotSignedIn(f"too many tries: wait {wait_s} seconds, then try again", "wait", wait_s)

@@ -46,6 +46,7 @@ class NotYours(PoslineError):
 
     status = 403
     title = "Not yours to do"
+    word = "not_yours"
 
 
 @dataclass(frozen=True, slots=True)
