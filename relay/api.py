@@ -30,6 +30,7 @@ from posline.till.problems import Forbidden, Unauthorised, exception_handlers, j
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
 from posline.till.till import cursor, place
+from relay.office import SHOP_ACTOR
 from relay.relay import Branch, Relay
 from relay.rights import Actor, Right, Viewer
 from relay.web.frame import Frame, WebOptions
@@ -162,7 +163,7 @@ class _Api:
             except PoslineError as error:
                 self._relay.refusals.note(f"the shop {name!r}", str(error), time.time_ns() // 1_000_000)
                 raise
-            by = Actor(f"the shop {name}")
+            by = Actor(SHOP_ACTOR + name)
             branch = await self._relay.attach(shop=shop, name=name, updates=updates, alias=alias, by=by)
         return {"shop": branch.id, "name": branch.name, "key": base64url(self._relay.key.public)}
 

@@ -25,7 +25,8 @@ from relay.database import Database, SqliteDatabase, Step, Transaction, transact
 from relay.rights import RIGHTS, Actor, Role, Viewer
 
 __all__ = [
-    "CONSOLE", "NAME_MAX", "PAGE", "TOKEN_CHARS_MAX", "Audited", "HandedOut", "Office", "RegisteredShop",
+    "CONSOLE", "NAME_MAX", "PAGE", "SHOP_ACTOR", "TOKEN_CHARS_MAX", "Audited", "HandedOut", "Office",
+    "RegisteredShop",
     "ShopNameTwice", "fresh_id", "iso_ms", "named", "open_office",
 ]  # fmt: skip
 
@@ -39,6 +40,7 @@ FILE, MARK = "office.db", "office"  # the file in the data folder, and the setti
 BEFORE = ("shops", "tokens", "invitations", "address")  # what stood in the settings file before there were tables
 ADDRESS, DOORS = "address", "doors"
 CONSOLE = Actor("command line")
+SHOP_ACTOR = "the shop "  # before a shop's name, where a shop did something
 JOINERS = "\u200c\u200d"  # between letters of Urdu names: not to be seen, and part of how they are written
 
 STEPS: tuple[Step, ...] = (
@@ -199,7 +201,7 @@ class Office:
                 " removed_ms = 0, alias = CASE WHEN excluded.alias = '' THEN shop.alias ELSE excluded.alias END",
                 (id, name, alias, at_ms),
             )
-            self.audit(tx, by, "shop_attached", name, f"as {alias}" if alias else "")
+            self.audit(tx, by, "shop_attached", name, alias)
 
         transact(self.database, work)
         found = self.shop(id)

@@ -18,7 +18,7 @@ from posline.till.invitation import TOKEN_BYTES
 from posline.trust.gate import token_hash
 from relay.attempts import Attempts, Counted, by_address, by_device, by_name
 from relay.database import Transaction, transact
-from relay.office import NAME_MAX, TOKEN_CHARS_MAX, Office, fresh_id, named
+from relay.office import CONSOLE, NAME_MAX, SHOP_ACTOR, TOKEN_CHARS_MAX, Office, fresh_id, named
 from relay.passwords import Passwords, checked_password
 from relay.rights import Actor, Role, Viewer, scope
 
@@ -146,6 +146,8 @@ class People:
         """Somebody new: their token. `shops` None is every shop. Raises BadRequest, NotPossible for a name that is
         taken."""
         name, id = named("name", name), fresh_id()
+        if folded(name).startswith((CONSOLE.name, SHOP_ACTOR)):
+            raise BadRequest.of("name", "is what the audit trail calls somebody else: choose another")
         theirs = self._scope(role, shops)
         token, at_ms = secrets.token_urlsafe(TOKEN_BYTES), self.office.now_ms()
         token_id = fresh_id()

@@ -107,7 +107,7 @@ def test_nobody_is_added_twice_or_for_shops_that_are_not(people: People) -> None
         people.add(" BILAL ", Role.READER, [NORTH], by=CONSOLE)
     with pytest.raises(NotFound):
         people.add("Zara", Role.READER, ["w" * 26], by=CONSOLE)
-    for name in ("", "  ", "x" * 101, "a\x1bb"):
+    for name in ("", "  ", "x" * 101, "a\x1bb", "Command line (root)", "The shop North"):
         with pytest.raises(BadRequest):
             people.add(name, Role.READER, [NORTH], by=CONSOLE)
 

@@ -1,4 +1,5 @@
-// What the pages can do without, and are handier with: copying a secret, and a menu that closes by itself.
+// What the pages can do without, and are handier with: copying a secret, and menus that close by themselves or
+// show where one is.
 "use strict";
 
 for (const key of document.querySelectorAll("[data-copy]")) {
@@ -11,6 +12,8 @@ for (const key of document.querySelectorAll("[data-copy]")) {
     setTimeout(() => { key.textContent = before; }, 2000);
   });
 }
+
+document.querySelector(".menu [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
 
 const me = document.querySelector(".me");
 if (me) {

@@ -181,6 +181,8 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "what": "What",
     "from": "From",
     "somebody": "somebody",
+    "who_shop": "the shop {name}",
+    "who_console": "command line",
     "act_shop_attached": "attached a shop",
     "act_shop_renamed": "renamed a shop",
     "act_shop_removed": "removed a shop",

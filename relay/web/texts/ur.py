@@ -173,6 +173,8 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "what": "کیا",
     "from": "کہاں سے",
     "somebody": "کوئی",
+    "who_shop": "دکان {name}",
+    "who_console": "کمانڈ لائن",
     "act_shop_attached": "دکان جڑی",
     "act_shop_renamed": "دکان کا نام بدلا",
     "act_shop_removed": "دکان ہٹائی",
