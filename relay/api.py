@@ -163,7 +163,7 @@ class _Api:
             except PoslineError as error:
                 self._relay.refusals.note(f"the shop {name!r}", str(error), time.time_ns() // 1_000_000)
                 raise
-            by = Actor(SHOP_ACTOR + name)
+            by = Actor(SHOP_ACTOR + name.replace("\0", ""))
             branch = await self._relay.attach(shop=shop, name=name, updates=updates, alias=alias, by=by)
         return {"shop": branch.id, "name": branch.name, "key": base64url(self._relay.key.public)}
 

@@ -67,7 +67,8 @@ class Attempts:
         def work(tx: Transaction) -> int:
             rows = [
                 tx.execute(
-                    "SELECT failed, last_ms, free_ms FROM attempt WHERE kind = ? AND who = ?", (each.kind, each.who)
+                    "SELECT failed, last_ms, free_ms FROM office_attempt WHERE kind = ? AND who = ?",
+                    (each.kind, each.who),
                 ).fetchone()
                 or (0, 0, 0)
                 for each in counted
@@ -80,7 +81,7 @@ class Attempts:
                 beyond = failed - each.free
                 wait_ms = 0 if beyond < 0 else min(WAIT_MS << min(beyond, 20), each.wait_max_ms)
                 tx.execute(
-                    "INSERT INTO attempt (kind, who, failed, last_ms, free_ms) VALUES (?, ?, ?, ?, ?)"
+                    "INSERT INTO office_attempt (kind, who, failed, last_ms, free_ms) VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT (kind, who) DO UPDATE SET failed = excluded.failed, last_ms = excluded.last_ms,"
                     " free_ms = excluded.free_ms",
                     (each.kind, each.who, failed, now, now + wait_ms),
@@ -98,11 +99,12 @@ class Attempts:
             for each in counted:
                 if each.kind == "address":
                     tx.execute(
-                        "UPDATE attempt SET failed = failed - 1, free_ms = 0 WHERE kind = ? AND who = ? AND failed > 0",
+                        "UPDATE office_attempt SET failed = failed - 1, free_ms = 0"
+                        " WHERE kind = ? AND who = ? AND failed > 0",
                         (each.kind, each.who),
                     )
                 else:
-                    tx.execute("DELETE FROM attempt WHERE kind = ? AND who = ?", (each.kind, each.who))
-            tx.execute("DELETE FROM attempt WHERE last_ms < ?", (now - KEPT_MS,))
+                    tx.execute("DELETE FROM office_attempt WHERE kind = ? AND who = ?", (each.kind, each.who))
+            tx.execute("DELETE FROM office_attempt WHERE last_ms < ?", (now - KEPT_MS,))
 
         transact(self._office.database, work)

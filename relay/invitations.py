@@ -45,12 +45,12 @@ class OfficeInvitations:
         ends_ms = at_ms + int(min(expires_s, EXPIRES_MAX_S) * 1000)
 
         def work(tx: Transaction) -> None:
-            tx.execute("DELETE FROM invitation WHERE ends_ms <= ?", (at_ms,))
-            (count,) = tx.execute("SELECT count(*) FROM invitation WHERE taken_by = ''").fetchone()
+            tx.execute("DELETE FROM office_invitation WHERE ends_ms <= ?", (at_ms,))
+            (count,) = tx.execute("SELECT count(*) FROM office_invitation WHERE taken_by = ''").fetchone()
             if count >= OPEN_MAX:
                 raise InvitationRefused(f"{OPEN_MAX} invitations are open: wait until some have expired")
             tx.execute(
-                "INSERT INTO invitation (id, hash, alias, made_ms, ends_ms, wrong, taken_by)"
+                "INSERT INTO office_invitation (id, hash, alias, made_ms, ends_ms, wrong, taken_by)"
                 " VALUES (?, ?, ?, ?, ?, 0, '') ON CONFLICT (id) DO NOTHING",
                 (id, token_hash(token), alias, at_ms, ends_ms),
             )
@@ -72,14 +72,14 @@ class OfficeInvitations:
         hash, at_ms = token_hash(token), self._office.now_ms()
 
         def work(tx: Transaction) -> tuple[str, str] | None:
-            asked = "SELECT alias, taken_by FROM invitation WHERE hash = ? AND ends_ms > ? AND wrong < ?"
+            asked = "SELECT alias, taken_by FROM office_invitation WHERE hash = ? AND ends_ms > ? AND wrong < ?"
             row = tx.execute(asked, (hash, at_ms, TRIES_MAX)).fetchone()
             if row is None:  # what is wrong counts, and so this is no exception yet: it would be rolled back
-                tx.execute("UPDATE invitation SET wrong = wrong + 1 WHERE id = ?", (token[:ID_CHARS],))
+                tx.execute("UPDATE office_invitation SET wrong = wrong + 1 WHERE id = ?", (token[:ID_CHARS],))
                 return None
             alias, taken_by = row
             if not taken_by:
-                tx.execute("UPDATE invitation SET taken_by = ? WHERE hash = ? AND taken_by = ''", (by, hash))
+                tx.execute("UPDATE office_invitation SET taken_by = ? WHERE hash = ? AND taken_by = ''", (by, hash))
             return alias, taken_by or by
 
         found = transact(self._office.database, work)

@@ -45,31 +45,31 @@ JOINERS = "\u200c\u200d"  # between letters of Urdu names: not to be seen, and p
 
 STEPS: tuple[Step, ...] = (
     ("the first tables", (
-        "CREATE TABLE shop (id TEXT PRIMARY KEY, name TEXT NOT NULL, alias TEXT NOT NULL,"
+        "CREATE TABLE office_shop (id TEXT PRIMARY KEY, name TEXT NOT NULL, alias TEXT NOT NULL,"
         " attached_ms INTEGER NOT NULL, removed_ms INTEGER NOT NULL)",
-        "CREATE TABLE token (id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, shop TEXT NOT NULL, role TEXT NOT NULL,"
-        " name TEXT NOT NULL, author TEXT NOT NULL, person TEXT NOT NULL, bearer INTEGER NOT NULL,"
+        "CREATE TABLE office_token (id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, shop TEXT NOT NULL,"
+        " role TEXT NOT NULL, name TEXT NOT NULL, author TEXT NOT NULL, person TEXT NOT NULL, bearer INTEGER NOT NULL,"
         " sign_in_ms INTEGER NOT NULL, made_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL,"
         " revoked_ms INTEGER NOT NULL)",
-        "CREATE INDEX token_person ON token (person)",
-        "CREATE TABLE person (id TEXT PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE,"
+        "CREATE INDEX office_token_person ON office_token (person)",
+        "CREATE TABLE office_person (id TEXT PRIMARY KEY, name TEXT NOT NULL, folded TEXT NOT NULL UNIQUE,"
         " role TEXT NOT NULL, every_shop INTEGER NOT NULL, language TEXT NOT NULL, password TEXT NOT NULL,"
         " made_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL)",
-        "CREATE TABLE shop_person (shop TEXT NOT NULL, person TEXT NOT NULL, PRIMARY KEY (shop, person))",
-        "CREATE INDEX shop_person_person ON shop_person (person)",
-        "CREATE TABLE session (hash TEXT PRIMARY KEY, id TEXT NOT NULL, person TEXT NOT NULL, made_ms INTEGER NOT NULL,"
-        " seen_ms INTEGER NOT NULL, address TEXT NOT NULL, agent TEXT NOT NULL)",
-        "CREATE INDEX session_person ON session (person)",
-        "CREATE TABLE device (hash TEXT PRIMARY KEY, person TEXT NOT NULL, seen_ms INTEGER NOT NULL)",
-        "CREATE INDEX device_person ON device (person)",
-        "CREATE TABLE attempt (kind TEXT NOT NULL, who TEXT NOT NULL, failed INTEGER NOT NULL,"
+        "CREATE TABLE office_shop_person (shop TEXT NOT NULL, person TEXT NOT NULL, PRIMARY KEY (shop, person))",
+        "CREATE INDEX office_shop_person_person ON office_shop_person (person)",
+        "CREATE TABLE office_session (hash TEXT PRIMARY KEY, id TEXT NOT NULL, person TEXT NOT NULL,"
+        " made_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL, address TEXT NOT NULL, agent TEXT NOT NULL)",
+        "CREATE INDEX office_session_person ON office_session (person)",
+        "CREATE TABLE office_device (hash TEXT PRIMARY KEY, person TEXT NOT NULL, seen_ms INTEGER NOT NULL)",
+        "CREATE INDEX office_device_person ON office_device (person)",
+        "CREATE TABLE office_attempt (kind TEXT NOT NULL, who TEXT NOT NULL, failed INTEGER NOT NULL,"
         " last_ms INTEGER NOT NULL, free_ms INTEGER NOT NULL, PRIMARY KEY (kind, who))",
-        "CREATE INDEX attempt_last ON attempt (last_ms)",
-        "CREATE TABLE invitation (id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, alias TEXT NOT NULL,"
+        "CREATE INDEX office_attempt_last ON office_attempt (last_ms)",
+        "CREATE TABLE office_invitation (id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, alias TEXT NOT NULL,"
         " made_ms INTEGER NOT NULL, ends_ms INTEGER NOT NULL, wrong INTEGER NOT NULL, taken_by TEXT NOT NULL)",
-        "CREATE TABLE audit (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, who TEXT NOT NULL, address TEXT NOT NULL,"
-        " act TEXT NOT NULL, about TEXT NOT NULL, detail TEXT NOT NULL)",
-        "CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        "CREATE TABLE office_audit (id TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, who TEXT NOT NULL,"
+        " address TEXT NOT NULL, act TEXT NOT NULL, about TEXT NOT NULL, detail TEXT NOT NULL)",
+        "CREATE TABLE office_note (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     )),
 )  # fmt: skip
 SHOP = "id, name, alias, attached_ms, removed_ms"
@@ -163,19 +163,20 @@ class Office:
     def shops(self, *, removed: bool = False) -> list[RegisteredShop]:
         """The shops that are served, by name; with `removed` those that are not any more, too."""
         where = "" if removed else " WHERE removed_ms = 0"
-        rows = self.database.execute(f"SELECT {SHOP} FROM shop{where} ORDER BY name, id")
+        rows = self.database.execute(f"SELECT {SHOP} FROM office_shop{where} ORDER BY name, id")
         return [RegisteredShop(*row) for row in rows]
 
     def shop(self, id: str) -> RegisteredShop | None:
         """A shop by its id, also a removed one."""
-        row = self.database.execute(f"SELECT {SHOP} FROM shop WHERE id = ?", (id,)).fetchone()
+        row = self.database.execute(f"SELECT {SHOP} FROM office_shop WHERE id = ?", (id,)).fetchone()
         return None if row is None else RegisteredShop(*row)
 
     def find(self, wanted: str, covers: Callable[[str], bool] = lambda shop: True) -> RegisteredShop:
         """A shop by its id, or by its name or alias where only one has it, of those that `covers` says are the
         asker's; where none of these has it, any shop's. Those that are served go before those that were removed.
         Raises NotFound, ShopNameTwice."""
-        asked = f"SELECT {SHOP} FROM shop WHERE id = ? OR name = ? OR alias = ? ORDER BY name, id"
+        wanted = wanted.replace("\0", "")
+        asked = f"SELECT {SHOP} FROM office_shop WHERE id = ? OR name = ? OR alias = ? ORDER BY name, id"
         found = [RegisteredShop(*row) for row in self.database.execute(asked, (wanted, wanted, wanted))]
         exact = next((shop for shop in found if shop.id == wanted), None)
         if exact is not None and wanted:  # an id goes first: what a shop calls itself is its own choice
@@ -192,13 +193,13 @@ class Office:
 
     def attach(self, id: str, name: str, *, alias: str, by: Actor) -> RegisteredShop:
         """Attach a shop, or attach it again; a new alias goes before the one that it had."""
-        at_ms = self.now_ms()
+        at_ms, name = self.now_ms(), name.replace("\0", "")  # which not every database takes
 
         def work(tx: Transaction) -> None:
             tx.execute(
-                "INSERT INTO shop (id, name, alias, attached_ms, removed_ms) VALUES (?, ?, ?, ?, 0)"
+                "INSERT INTO office_shop (id, name, alias, attached_ms, removed_ms) VALUES (?, ?, ?, ?, 0)"
                 " ON CONFLICT (id) DO UPDATE SET name = excluded.name, attached_ms = excluded.attached_ms,"
-                " removed_ms = 0, alias = CASE WHEN excluded.alias = '' THEN shop.alias ELSE excluded.alias END",
+                " removed_ms = 0, alias = CASE WHEN excluded.alias = '' THEN office_shop.alias ELSE excluded.alias END",
                 (id, name, alias, at_ms),
             )
             self.audit(tx, by, "shop_attached", name, alias)
@@ -213,7 +214,7 @@ class Office:
         alias = named("alias", alias, empty=True)
 
         def work(tx: Transaction) -> None:
-            tx.execute("UPDATE shop SET alias = ? WHERE id = ?", (alias, id))
+            tx.execute("UPDATE office_shop SET alias = ? WHERE id = ?", (alias, id))
             self.audit(tx, by, "shop_renamed", id, alias)
 
         transact(self.database, work)
@@ -224,8 +225,8 @@ class Office:
         at_ms = self.now_ms()
 
         def work(tx: Transaction) -> None:
-            done = tx.execute("UPDATE shop SET removed_ms = ? WHERE id = ? AND removed_ms = 0", (at_ms, id))
-            tx.execute("DELETE FROM invitation WHERE taken_by = ?", (id,))
+            done = tx.execute("UPDATE office_shop SET removed_ms = ? WHERE id = ? AND removed_ms = 0", (at_ms, id))
+            tx.execute("DELETE FROM office_invitation WHERE taken_by = ?", (id,))
             if done.rowcount:
                 self.audit(tx, by, "shop_removed", id)
                 self.doors_changed(tx)
@@ -253,15 +254,15 @@ class Office:
     ) -> None:  # fmt: skip
         """Keep a token, within a transaction; one that is kept already stays as it is."""
         tx.execute(
-            "INSERT INTO token (id, hash, shop, role, name, author, person, bearer, sign_in_ms, made_ms, used_ms,"
-            " revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO office_token (id, hash, shop, role, name, author, person, bearer, sign_in_ms, made_ms,"
+            " used_ms, revoked_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING",
             (id, hash, shop, role, name, author, person, int(bearer), sign_in_ms, made_ms),
         )
 
     def tokens(self) -> list[HandedOut]:
         """The tokens that open something, the newest first."""
         rows = self.database.execute(
-            f"SELECT {TOKEN} FROM token t WHERE t.revoked_ms = 0 AND (t.bearer = 1 OR t.sign_in_ms > ?)"
+            f"SELECT {TOKEN} FROM office_token t WHERE t.revoked_ms = 0 AND (t.bearer = 1 OR t.sign_in_ms > ?)"
             " ORDER BY t.made_ms DESC, t.id",
             (self.now_ms(),),
         )
@@ -275,7 +276,7 @@ class Office:
         at_ms = self.now_ms()
 
         def work(tx: Transaction) -> None:
-            tx.execute("UPDATE token SET revoked_ms = ? WHERE id = ? AND revoked_ms = 0", (at_ms, id))
+            tx.execute("UPDATE office_token SET revoked_ms = ? WHERE id = ? AND revoked_ms = 0", (at_ms, id))
             self.audit(tx, by, "token_revoked", found.name or id)
             self.doors_changed(tx)
 
@@ -290,7 +291,8 @@ class Office:
         viewer, id, used_ms = found
         at_ms = self.now_ms()
         if at_ms - used_ms > USED_EVERY_MS:
-            transact(self.database, lambda tx: tx.execute("UPDATE token SET used_ms = ? WHERE id = ?", (at_ms, id)))
+            asked = "UPDATE office_token SET used_ms = ? WHERE id = ?"
+            transact(self.database, lambda tx: tx.execute(asked, (at_ms, id)))
         return viewer
 
     def decide(self, shop: str, token: str) -> Grant | None:
@@ -307,7 +309,7 @@ class Office:
             return None
         row = self.database.execute(
             "SELECT t.id, t.used_ms, t.shop, t.role, t.name, t.author, t.person, p.name, p.role, p.every_shop,"
-            " p.language FROM token t LEFT JOIN person p ON p.id = t.person"
+            " p.language FROM office_token t LEFT JOIN office_person p ON p.id = t.person"
             " WHERE t.hash = ? AND t.revoked_ms = 0 AND t.bearer = 1",
             (token_hash(token),),
         ).fetchone()
@@ -327,14 +329,14 @@ class Office:
 
     def shops_of(self, person: str) -> list[str]:
         """The ids of the shops that a person may see, where that is not every shop."""
-        asked = "SELECT shop FROM shop_person WHERE person = ? ORDER BY shop"
+        asked = "SELECT shop FROM office_shop_person WHERE person = ? ORDER BY shop"
         return [shop for (shop,) in self.database.execute(asked, (person,))]
 
     # -- notes ---------------------------------------------------------------------------------------------------------
 
     def note(self, name: str) -> str:
         """What was noted under a name; "" when nothing."""
-        row = self.database.execute("SELECT value FROM note WHERE name = ?", (name,)).fetchone()
+        row = self.database.execute("SELECT value FROM office_note WHERE name = ?", (name,)).fetchone()
         return "" if row is None else str(row[0])
 
     def set_note(self, name: str, value: str) -> None:
@@ -370,14 +372,14 @@ class Office:
             line = next(self._lines) & 0xFFFFFF
         id = f"{at_ms:012x}{line:06x}{secrets.token_hex(4)}"  # in order of time, and for one process, of writing
         tx.execute(
-            "INSERT INTO audit (id, at_ms, who, address, act, about, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO office_audit (id, at_ms, who, address, act, about, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (id, at_ms, by.name, by.where, act, about, detail),
         )
 
     def trail(self, *, before: str = "", limit: int = PAGE) -> list[Audited]:
         """Lines of the audit trail, the newest first, from behind the line `before`."""
         where, params = (" WHERE id < ?", (before,)) if before else ("", ())
-        asked = f"SELECT id, at_ms, who, address, act, about, detail FROM audit{where} ORDER BY id DESC LIMIT ?"
+        asked = f"SELECT id, at_ms, who, address, act, about, detail FROM office_audit{where} ORDER BY id DESC LIMIT ?"
         return [Audited(*row) for row in self.database.execute(asked, (*params, max(1, min(limit, PAGE_MAX))))]
 
     # -- from before there were tables ---------------------------------------------------------------------------------
@@ -390,7 +392,7 @@ class Office:
         def work(tx: Transaction) -> None:
             for id, shop in held.get("shops", {}).items():
                 tx.execute(
-                    "INSERT INTO shop (id, name, alias, attached_ms, removed_ms) VALUES (?, ?, ?, ?, 0)"
+                    "INSERT INTO office_shop (id, name, alias, attached_ms, removed_ms) VALUES (?, ?, ?, ?, 0)"
                     " ON CONFLICT (id) DO NOTHING",
                     (id, shop["name"], shop.get("alias", ""), _ms(shop.get("attached", ""), at_ms)),
                 )
@@ -401,13 +403,13 @@ class Office:
                 )  # fmt: skip
             for hash, (ends_ms, alias) in held.get("invitations", {}).items():
                 tx.execute(
-                    "INSERT INTO invitation (id, hash, alias, made_ms, ends_ms, wrong, taken_by)"
+                    "INSERT INTO office_invitation (id, hash, alias, made_ms, ends_ms, wrong, taken_by)"
                     " VALUES (?, ?, ?, ?, ?, 0, '') ON CONFLICT DO NOTHING",
                     (ids[hash], hash, alias, at_ms, int(ends_ms)),
                 )
             if held.get("address"):
                 tx.execute(
-                    "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+                    "INSERT INTO office_note (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
                     (ADDRESS, held["address"]),
                 )
 
@@ -448,7 +450,7 @@ def named(field: str, text: str, *, empty: bool = False) -> str:
 
 def _note(tx: Transaction, name: str, value: str) -> None:
     tx.execute(
-        "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        "INSERT INTO office_note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
 

@@ -123,9 +123,9 @@ class People:
     def listed(self) -> list[Person]:
         """Everybody, by name."""
         shops: dict[str, set[str]] = {}
-        for shop, person in self._database.execute("SELECT shop, person FROM shop_person"):
+        for shop, person in self._database.execute("SELECT shop, person FROM office_shop_person"):
             shops.setdefault(person, set()).add(shop)
-        rows = self._database.execute(f"SELECT {PERSON} FROM person ORDER BY folded")
+        rows = self._database.execute(f"SELECT {PERSON} FROM office_person ORDER BY folded")
         return [_person(row, shops.get(row[0], ())) for row in rows]
 
     def person(self, id: str) -> Person:
@@ -137,7 +137,7 @@ class People:
         return self._one("folded", folded(name), name)
 
     def _one(self, column: str, wanted: str, said: str) -> Person:
-        row = self._database.execute(f"SELECT {PERSON} FROM person WHERE {column} = ?", (wanted,)).fetchone()
+        row = self._database.execute(f"SELECT {PERSON} FROM office_person WHERE {column} = ?", (wanted,)).fetchone()
         if row is None:
             raise NotFound(f"nobody is called {said[:60]!r} here: 'posline-relay user list' shows who there is")
         return _person(row, self.office.shops_of(row[0]))
@@ -154,11 +154,11 @@ class People:
 
         def work(tx: Transaction) -> None:
             made = tx.execute(
-                "INSERT INTO person (id, name, folded, role, every_shop, language, password, made_ms, seen_ms)"
+                "INSERT INTO office_person (id, name, folded, role, every_shop, language, password, made_ms, seen_ms)"
                 " VALUES (?, ?, ?, ?, ?, '', '', ?, 0) ON CONFLICT DO NOTHING",
                 (id, name, folded(name), role.value, int(theirs is None), at_ms),
             )
-            if not made.rowcount and tx.execute("SELECT id FROM person WHERE id = ?", (id,)).fetchone() is None:
+            if not made.rowcount and tx.execute("SELECT id FROM office_person WHERE id = ?", (id,)).fetchone() is None:
                 raise NameTaken(f"somebody is called {name} already: choose another name, or remove them first")
             self._put_shops(tx, id, theirs)
             self.office.put_token(
@@ -192,12 +192,11 @@ class People:
         def work(tx: Transaction) -> None:
             if role is not Role.OWNER:
                 self._keep_an_owner(tx, person)
-            done = tx.execute(
-                "UPDATE person SET role = ?, every_shop = ? WHERE id = ?", (role.value, int(theirs is None), person.id)
-            )
+            asked = "UPDATE office_person SET role = ?, every_shop = ? WHERE id = ?"
+            done = tx.execute(asked, (role.value, int(theirs is None), person.id))
             if not done.rowcount:
                 raise NotFound(f"{person.name} was removed in the same moment")
-            tx.execute("DELETE FROM shop_person WHERE person = ?", (person.id,))
+            tx.execute("DELETE FROM office_shop_person WHERE person = ?", (person.id,))
             self._put_shops(tx, person.id, theirs)
             self.office.doors_changed(tx)
             self.office.audit(tx, by, "person_changed", person.name, _described(role, theirs))
@@ -211,10 +210,10 @@ class People:
         def work(tx: Transaction) -> None:
             self._keep_an_owner(tx, person)
             self._end_sessions(tx, person.id)
-            for table in ("shop_person", "device"):
+            for table in ("office_shop_person", "office_device"):
                 tx.execute(f"DELETE FROM {table} WHERE person = ?", (person.id,))
-            tx.execute("UPDATE token SET revoked_ms = ? WHERE person = ? AND revoked_ms = 0", (at_ms, person.id))
-            tx.execute("DELETE FROM person WHERE id = ?", (person.id,))
+            tx.execute("UPDATE office_token SET revoked_ms = ? WHERE person = ? AND revoked_ms = 0", (at_ms, person.id))
+            tx.execute("DELETE FROM office_person WHERE id = ?", (person.id,))
             self.office.doors_changed(tx)
             self.office.audit(tx, by, "person_removed", person.name)
 
@@ -225,7 +224,7 @@ class People:
         token, id, at_ms = secrets.token_urlsafe(TOKEN_BYTES), fresh_id(), self.office.now_ms()
 
         def work(tx: Transaction) -> None:
-            tx.execute("UPDATE person SET password = '' WHERE id = ?", (person.id,))
+            tx.execute("UPDATE office_person SET password = '' WHERE id = ?", (person.id,))
             self._spend_sign_ins(tx, person.id)
             self._end_sessions(tx, person.id)
             self.office.put_token(
@@ -241,7 +240,7 @@ class People:
         """The language of somebody's pages. Raises BadRequest."""
         if language not in LANGUAGES:
             raise BadRequest.of("language", f"is one of {', '.join(LANGUAGES)}")
-        asked = "UPDATE person SET language = ? WHERE id = ?"
+        asked = "UPDATE office_person SET language = ? WHERE id = ?"
         transact(self._database, lambda tx: tx.execute(asked, (language, person)))
 
     def _scope(self, role: Role, shops: Iterable[str] | None) -> frozenset[str] | None:
@@ -254,22 +253,22 @@ class People:
     @staticmethod
     def _put_shops(tx: Transaction, person: str, shops: frozenset[str] | None) -> None:
         for shop in sorted(shops or ()):
-            tx.execute("INSERT INTO shop_person (shop, person) VALUES (?, ?) ON CONFLICT DO NOTHING", (shop, person))
+            asked = "INSERT INTO office_shop_person (shop, person) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            tx.execute(asked, (shop, person))
 
     @staticmethod
     def _keep_an_owner(tx: Transaction, person: Person) -> None:
-        asked = "SELECT id FROM person WHERE role = ? AND id <> ?"
-        owner = tx.execute("SELECT role FROM person WHERE id = ?", (person.id,)).fetchone() == (Role.OWNER.value,)
-        if owner and tx.execute(asked, (Role.OWNER.value, person.id)).fetchone() is None:
+        owners = [id for (id,) in tx.execute("SELECT id FROM office_person WHERE role = ?", (Role.OWNER.value,))]
+        if owners == [person.id]:
             raise OnlyOwner(f"{person.name} is the only owner: make somebody else one first")
 
     @staticmethod
     def _end_sessions(tx: Transaction, person: str) -> int:
-        return tx.execute("DELETE FROM session WHERE person = ?", (person,)).rowcount
+        return tx.execute("DELETE FROM office_session WHERE person = ?", (person,)).rowcount
 
     @staticmethod
     def _spend_sign_ins(tx: Transaction, person: str) -> None:
-        tx.execute("UPDATE token SET sign_in_ms = 0 WHERE person = ? AND sign_in_ms > 0", (person,))
+        tx.execute("UPDATE office_token SET sign_in_ms = 0 WHERE person = ? AND sign_in_ms > 0", (person,))
 
     # -- signing in ----------------------------------------------------------------------------------------------------
 
@@ -308,7 +307,7 @@ class People:
 
     async def change_password(self, person: str, old: str, new: str, browser: Browser) -> SignedIn:
         """All of somebody's sessions end, and they go on in a new one. Raises NotSignedIn, BadRequest, Busy."""
-        asked = "SELECT folded, name, password FROM person WHERE id = ?"
+        asked = "SELECT folded, name, password FROM office_person WHERE id = ?"
         row = await asyncio.to_thread(lambda: self._database.execute(asked, (person,)).fetchone())
         if row is None:
             raise NotSignedIn(WRONG, "wrong_password")
@@ -325,8 +324,8 @@ class People:
 
     def _about_to(self, wanted: str, browser: Browser) -> tuple[tuple[str, str] | None, list[Counted]]:
         """(id and password of who has that name, what a try is counted by)."""
-        row = self._database.execute("SELECT id, password FROM person WHERE folded = ?", (wanted,)).fetchone()
-        asked = "SELECT hash FROM device WHERE hash = ? AND person = ? AND seen_ms > ?"
+        row = self._database.execute("SELECT id, password FROM office_person WHERE folded = ?", (wanted,)).fetchone()
+        asked = "SELECT hash FROM office_device WHERE hash = ? AND person = ? AND seen_ms > ?"
         known = (token_hash(browser.device), "" if row is None else row[0], self.office.now_ms() - DEVICE_MS)
         device = self._database.execute(asked, known).fetchone()
         if device is not None:
@@ -338,7 +337,7 @@ class People:
         if not 0 < len(token) <= TOKEN_CHARS_MAX:
             return None
         row: tuple[str, str, str] | None = self._database.execute(
-            "SELECT p.id, p.name, p.password FROM token t JOIN person p ON p.id = t.person"
+            "SELECT p.id, p.name, p.password FROM office_token t JOIN office_person p ON p.id = t.person"
             " WHERE t.hash = ? AND t.revoked_ms = 0 AND t.sign_in_ms > ?",
             (token_hash(token), self.office.now_ms()),
         ).fetchone()
@@ -346,7 +345,7 @@ class People:
 
     def _failed(self, person: str, browser: Browser) -> None:
         """Only names that exist are written down: people type passwords into that field, too."""
-        row = self._database.execute("SELECT name FROM person WHERE id = ?", (person,)).fetchone() if person else None
+        row = self._database.execute("SELECT name FROM office_person WHERE id = ?", (person,)).fetchone()
         by = Actor("" if row is None else row[0], browser.address)
         transact(self._database, lambda tx: self.office.audit(tx, by, "sign_in_failed", by.name))
 
@@ -359,34 +358,36 @@ class People:
 
         def work(tx: Transaction) -> tuple[str, str]:
             same = tx.execute(
-                "UPDATE person SET password = ?, seen_ms = ? WHERE id = ? AND (password = ? OR password = ?)",
+                "UPDATE office_person SET password = ?, seen_ms = ? WHERE id = ? AND (password = ? OR password = ?)",
                 (fresh, at_ms, person, kept, fresh),
             )
             if not same.rowcount:
                 raise NotSignedIn("the password was changed in the same moment: sign in again", "wrong_password")
-            name, language = tx.execute("SELECT name, language FROM person WHERE id = ?", (person,)).fetchone()
+            name, language = tx.execute("SELECT name, language FROM office_person WHERE id = ?", (person,)).fetchone()
             if spends:
                 spent = tx.execute(
-                    "UPDATE token SET sign_in_ms = 0 WHERE hash = ? AND sign_in_ms > 0", (token_hash(spends),)
+                    "UPDATE office_token SET sign_in_ms = 0 WHERE hash = ? AND sign_in_ms > 0", (token_hash(spends),)
                 )
                 if not spent.rowcount:
                     raise NotSignedIn(SPENT, "spent_token")
             if act != "signed_in":
                 self._spend_sign_ins(tx, person)
                 self._end_sessions(tx, person)
-                tx.execute("DELETE FROM device WHERE person = ?", (person,))
-            tx.execute("DELETE FROM session WHERE hash = ?", (token_hash(browser.session),))
+                tx.execute("DELETE FROM office_device WHERE person = ?", (person,))
+            tx.execute("DELETE FROM office_session WHERE hash = ?", (token_hash(browser.session),))
             tx.execute(
-                "INSERT INTO session (hash, id, person, made_ms, seen_ms, address, agent) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO office_session (hash, id, person, made_ms, seen_ms, address, agent)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (token_hash(session), id, person, at_ms, at_ms, browser.address, agent),
             )
-            tx.execute("DELETE FROM device WHERE hash = ?", (token_hash(browser.device),))
+            tx.execute("DELETE FROM office_device WHERE hash = ?", (token_hash(browser.device),))
             tx.execute(
-                "INSERT INTO device (hash, person, seen_ms) VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING",
+                "INSERT INTO office_device (hash, person, seen_ms) VALUES (?, ?, ?) ON CONFLICT (hash) DO NOTHING",
                 (token_hash(device), person, at_ms),
             )
-            tx.execute("DELETE FROM session WHERE made_ms < ? OR seen_ms < ?", (at_ms - SESSION_MS, at_ms - IDLE_MS))
-            tx.execute("DELETE FROM device WHERE seen_ms < ?", (at_ms - DEVICE_MS,))
+            ended = "DELETE FROM office_session WHERE made_ms < ? OR seen_ms < ?"
+            tx.execute(ended, (at_ms - SESSION_MS, at_ms - IDLE_MS))
+            tx.execute("DELETE FROM office_device WHERE seen_ms < ?", (at_ms - DEVICE_MS,))
             self.office.audit(tx, Actor(name, browser.address), act, name)
             return name, language
 
@@ -401,14 +402,14 @@ class People:
             return None
         at_ms = self.office.now_ms()
         row = self._database.execute(
-            "SELECT s.seen_ms, p.id, p.name, p.role, p.every_shop, p.language FROM session s"
-            " JOIN person p ON p.id = s.person WHERE s.hash = ? AND s.seen_ms > ? AND s.made_ms > ?",
+            "SELECT s.seen_ms, p.id, p.name, p.role, p.every_shop, p.language FROM office_session s"
+            " JOIN office_person p ON p.id = s.person WHERE s.hash = ? AND s.seen_ms > ? AND s.made_ms > ?",
             (token_hash(token), at_ms - IDLE_MS, at_ms - SESSION_MS),
         ).fetchone()
         if row is None:
             return None
         if at_ms - row[0] > SEEN_EVERY_MS:
-            asked = "UPDATE session SET seen_ms = ? WHERE hash = ?"
+            asked = "UPDATE office_session SET seen_ms = ? WHERE hash = ?"
             transact(self._database, lambda tx: tx.execute(asked, (at_ms, token_hash(token))))
         return self.office.viewer(*row[1:])
 
@@ -416,7 +417,7 @@ class People:
         """Somebody's sessions, the last used first; `token` is the one that asks."""
         at_ms = self.office.now_ms()
         rows = self._database.execute(
-            "SELECT id, made_ms, seen_ms, address, agent, hash FROM session"
+            "SELECT id, made_ms, seen_ms, address, agent, hash FROM office_session"
             " WHERE person = ? AND seen_ms > ? AND made_ms > ? ORDER BY seen_ms DESC, id",
             (person, at_ms - IDLE_MS, at_ms - SESSION_MS),
         )
@@ -429,7 +430,7 @@ class People:
         """End a session."""
 
         def work(tx: Transaction) -> None:
-            if tx.execute("DELETE FROM session WHERE hash = ?", (token_hash(token),)).rowcount:
+            if tx.execute("DELETE FROM office_session WHERE hash = ?", (token_hash(token),)).rowcount:
                 self.office.audit(tx, by, "signed_out", by.name)
 
         transact(self._database, work)
@@ -439,7 +440,7 @@ class People:
 
         def work(tx: Transaction) -> None:
             where, params = (" AND id = ?", (person, id)) if id else ("", (person,))
-            if tx.execute(f"DELETE FROM session WHERE person = ?{where}", params).rowcount:
+            if tx.execute(f"DELETE FROM office_session WHERE person = ?{where}", params).rowcount:
                 self.office.audit(tx, by, "signed_out" if id else "signed_out_everywhere", by.name)
 
         transact(self._database, work)
@@ -447,7 +448,7 @@ class People:
 
 def folded(name: str) -> str:
     """What names are compared by."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", name.replace("\0", "")).casefold().split())
 
 
 def _person(row: tuple[str, str, str, int, str, int, int, int], shops: Iterable[str]) -> Person:

@@ -90,6 +90,8 @@ class Relay:
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self._branches: dict[str, Branch] = {}
+        self._removed: set[str] = set()  # shops that were, as of `_looked_s` less a second
+        self._looked_s = 0.0
         self._engine: Engine | None = None
         self._store: Store | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -150,7 +152,7 @@ class Relay:
                     log.warning("the books about people do not answer: %s", error)
                 continue
             if found != seen and self._engine is not None:
-                seen = found
+                seen, self._looked_s = found, 0.0
                 self._engine.doors_changed()
 
     def _check_database(self) -> None:
@@ -207,9 +209,11 @@ class Relay:
         return branch
 
     def _closed(self, shop: str) -> str | None:
-        """Why nobody of a shop may link, or None."""
-        found = self.office.shop(shop)
-        return REMOVED if found is None or found.removed_ms else None
+        """Why nobody of a shop may link, or None; as of a second ago at most: thousands ask at once after a start."""
+        if time.monotonic() >= self._looked_s:
+            self._removed = {each.id for each in self.office.shops(removed=True) if each.removed_ms}
+            self._looked_s = time.monotonic() + DOORS_S
+        return REMOVED if shop in self._removed else None
 
     # -- what it consists of -------------------------------------------------------------------------------------------
 
@@ -277,7 +281,8 @@ class Relay:
         self, *, shop: str, name: str, updates: Sequence[str], alias: str, by: Actor = CONSOLE
     ) -> Branch:
         """Take a shop, or take it again. `updates` is what its tills hold of its document: who its members are."""
-        branch = self._branch(self.office.attach(shop, name, alias=alias, by=by))
+        branch = self._branch(await asyncio.to_thread(self.office.attach, shop, name, alias=alias, by=by))
+        self._looked_s = 0.0  # it may have been a removed one until now
         for update in updates:
             try:
                 raw = from_base64url(update)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ FORM_BYTES_MAX, FIELDS_MAX = 256 * 1024, 5000  # a form in which each of 2,000 s
 SESSION, DEVICE, LANGUAGE = "posline", "posline-device", "posline-language"
 LANGUAGE_S = 400 * 86400  # as long as browsers keep any
 HSTS_S = 180 * 86400
+ZONE_S = 60.0
 SIGN_IN = "/sign-in"
 HEADERS = {
     "content-security-policy": (
@@ -194,6 +196,7 @@ class Frame:
 
     def __init__(self, relay: Relay, options: WebOptions) -> None:
         self.relay, self._options = relay, options
+        self._zone_now: tuple[float, tzinfo] | None = None
         self._templates = Environment(
             loader=PackageLoader("relay.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
@@ -231,12 +234,15 @@ class Frame:
         return Visit(self, request, caller, Words(language, self._zone()), session, viewer or nobody)
 
     def _zone(self) -> tzinfo:
-        """The time zone of most shops; before there are any, this machine's."""
+        """The time zone of most shops; before there are any, this machine's. Looked at once a minute."""
+        if self._zone_now is not None and self._zone_now[0] > time.monotonic():
+            return self._zone_now[1]
         names = Counter(str(branch.replica.founding.get("zone", "")) for branch in self.relay.branches()[:100])
         found = zone_of(names.most_common(1)[0][0]) if names else None
         here = datetime.now().astimezone().tzinfo
         assert here is not None
-        return found or here
+        self._zone_now = time.monotonic() + ZONE_S, found or here
+        return self._zone_now[1]
 
     def _endpoint(
         self, handler: Handler, right: Right | None, anybody: bool
@@ -246,6 +252,8 @@ class Frame:
             if not visit.signed_in and not anybody:
                 return visit.go(_sign_in(request))
             try:
+                if any("\0" in value for value in request.path_params.values()):
+                    raise NoPage("an address holds no such character")
                 if right is not None and not anybody:
                     visit.viewer.require(right)
                 if request.method == "POST":
@@ -269,6 +277,8 @@ class Frame:
             )
         except ValueError as error:
             raise BadRequest.of("form", "is not whole: send it again") from error
+        if "%00" in body.decode("ascii"):
+            raise BadRequest.of("form", "holds a character that no name and no password has")
         visit.fields, visit.form = fields, dict(fields)
         if visit.signed_in and not hmac.compare_digest(visit.form.get("csrf", "").encode(), visit.csrf.encode()):
             raise _foreign()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from starlette.responses import Response
@@ -14,6 +15,8 @@ from relay.web.words import Words
 
 __all__ = ["trail_routes"]
 
+LINE = re.compile(r"[0-9a-f]{1,40}")
+
 
 def trail_routes(frame: Frame) -> list[Route]:
     """For those who administer."""
@@ -22,7 +25,8 @@ def trail_routes(frame: Frame) -> list[Route]:
 
 async def trail(visit: Visit) -> Response:
     """The lines behind ?before=, the newest first."""
-    before = visit.request.query_params.get("before", "")[:64]
+    asked = visit.request.query_params.get("before", "")
+    before = asked if LINE.fullmatch(asked) else ""
     lines = await off(lambda: visit.relay.office.trail(before=before, limit=PAGE + 1))
     shops = {shop.id: shop.alias or shop.name for shop in await off(lambda: visit.relay.office.shops(removed=True))}
     more = lines[PAGE - 1].id if len(lines) > PAGE else ""

@@ -266,7 +266,7 @@ async def test_a_name_that_is_not_known_is_told_in_nothing(people: People) -> No
 
 async def test_a_password_is_hashed_anew_when_the_costs_rise(people: People) -> None:
     await owner(people)
-    kept = "SELECT password FROM person"
+    kept = "SELECT password FROM office_person"
     (before,) = people.office.database.execute(kept).fetchone()
     await people.sign_in("Asma", SECRET, HERE)
     assert people.office.database.execute(kept).fetchone() == (before,)

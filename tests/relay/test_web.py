@@ -15,6 +15,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 from playwright.async_api import Page, async_playwright
+from starlette.responses import Response
 
 from posline.storage.folder import Folder
 from posline.sync.accept import WebSocketProtocol
@@ -27,9 +28,9 @@ from relay.office import CONSOLE
 from relay.passwords import Passwords
 from relay.people import Browser
 from relay.relay import Relay
-from relay.rights import Role
+from relay.rights import Right, Role
 from relay.web.caller import local_path, network
-from relay.web.frame import MENU, WebOptions
+from relay.web.frame import MENU, Frame, Visit, WebOptions
 from relay.web.words import TEXTS
 from tests.page.counter import ARGUMENTS, CHROMIUM
 from tests.page.test_reading import faults
@@ -207,8 +208,10 @@ async def test_only_a_trusted_proxys_word_counts(tmp_path: Path) -> None:
         {"sec-fetch-site": "same-site"},
         {"sec-fetch-site": "none"},
         {"sec-fetch-site": "", "origin": "null"},
-        {"sec-fetch-site": "same-origin", "origin": "http://evil.test"},
-        {"sec-fetch-site": "same-origin", "origin": "https://office.test"},
+        {"sec-fetch-site": "", "origin": "http://evil.test"},
+        {"sec-fetch-site": "", "origin": "http://office.test:81"},
+        {"sec-fetch-site": "", "origin": "https://office.test"},
+        {"sec-fetch-site": "", "origin": "http://[office.test"},
         {"content-type": "text/plain"},
         {"content-type": "application/json"},
     ],
@@ -241,7 +244,9 @@ async def test_every_form_needs_its_sessions_own_mark(tmp_path: Path) -> None:
                 assert (await owner.post(path, data=fields)).status_code == 403, path
         assert office.relay.office.trail(limit=1)[0].id == before
         plain = httpx.AsyncClient(transport=httpx.ASGITransport(office.app), base_url="http://office.test")
-        assert (await plain.post("/sign-in", data={"name": "Asma", "password": SECRET})).status_code == 403
+        sent = {"name": "Asma", "password": SECRET}
+        assert (await plain.post("/sign-in", data=sent)).status_code == 403
+        assert (await plain.post("/sign-in", data=sent, headers={"origin": "http://office.test"})).is_redirect
 
 
 async def test_a_form_is_no_larger_than_one_of_ours(tmp_path: Path) -> None:
@@ -250,7 +255,8 @@ async def test_a_form_is_no_larger_than_one_of_ours(tmp_path: Path) -> None:
         kind = {"content-type": "application/x-www-form-urlencoded"}
         assert (await owner.post("/office/people", content=b"a=" + b"x" * 300_000, headers=kind)).status_code == 413
         assert (await owner.post("/office/people", content=b"&a=1" * 6000, headers=kind)).status_code == 422
-        assert (await owner.post("/office/people", content=b"a=\xff", headers=kind)).status_code == 422
+        for spoilt in (b"a=\xff", b"a=%ff", b"a=%00"):
+            assert (await owner.post("/office/people", content=spoilt, headers=kind)).status_code == 422
 
 
 # -- who sees what -----------------------------------------------------------------------------------------------------
@@ -306,6 +312,32 @@ async def test_paths_lead_to_pages_or_nowhere(path: str, tmp_path: Path) -> None
         answer = await (await office.person("Asma")).get(path)
         assert answer.status_code == 404 and "<h1>" in answer.text
         assert (await office.browser(accept="application/json").get("/nothing")).json()["status"] == 404
+
+
+async def test_a_page_that_is_added_is_given_who_asks_and_what_is_theirs(tmp_path: Path) -> None:
+    """As docs/headoffice.md says: a function and a route."""
+
+    async def silent(visit: Visit) -> Response:
+        branch = visit.branch(visit.request.path_params["shop"])
+        return visit.show("sign_in.html", next="/", name=f"{visit.viewer.name} at {branch.name}")
+
+    async with web(tmp_path) as office:
+        frame = Frame(office.relay, WebOptions())
+        routes = [
+            frame.get("/shops/{shop}/silent", silent), frame.post("/shops/{shop}/prices", silent, right=Right.PRICES),
+        ]  # fmt: skip
+        office.app.router.routes[:0] = routes
+        reader = await office.person("Zara", Role.READER, [NORTH])
+        assert "Zara at North" in (await reader.get(f"/shops/{NORTH}/silent")).text
+        other, none = await reader.get(f"/shops/{SOUTH}/silent"), await reader.get(f"/shops/{'w' * 26}/silent")
+        assert other.status_code == none.status_code == 404
+        assert other.text.replace(SOUTH, "") == none.text.replace("w" * 26, ""), "nobody is told that it exists"
+        assert (await form(reader, "/account", f"/shops/{NORTH}/prices")).status_code == 403
+        manager = await office.person("Bilal", Role.MANAGER, [NORTH])
+        assert (await form(manager, "/account", f"/shops/{NORTH}/prices")).status_code == 200
+        assert (await form(manager, "/account", f"/shops/{SOUTH}/prices")).status_code == 404
+        asked = await office.browser().get(f"/shops/{NORTH}/silent")
+        assert asked.headers["location"] == f"/sign-in?next=/shops/{NORTH}/silent"
 
 
 # -- what people do ----------------------------------------------------------------------------------------------------
