@@ -50,8 +50,8 @@ class Transaction(Protocol):
         """Run one statement; `?` stands for each of `params`."""
         ...
 
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> Cursor:
-        """Run one statement for each of `rows`."""
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> Cursor | None:
+        """Run one statement for each of `rows`; None where there were none."""
         ...
 
 

@@ -377,7 +377,7 @@ class People:
             tx.execute("DELETE FROM office_session WHERE hash = ?", (token_hash(browser.session),))
             tx.execute(
                 "INSERT INTO office_session (hash, id, person, made_ms, seen_ms, address, agent)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING",
                 (token_hash(session), id, person, at_ms, at_ms, browser.address, agent),
             )
             tx.execute("DELETE FROM office_device WHERE hash = ?", (token_hash(browser.device),))

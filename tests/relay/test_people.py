@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,20 +13,19 @@ from argon2 import PasswordHasher
 from posline.errors import BadRequest, NotFound, NotPossible
 from posline.trust.gate import Grant, Scope
 from relay.attempts import Attempts, by_address, by_name
-from relay.database import SqliteDatabase
 from relay.office import CONSOLE, Office
 from relay.passwords import Passwords
 from relay.people import IDLE_MS, SESSION_MS, Browser, NotSignedIn, People
 from relay.rights import RIGHTS, NotYours, Right, Role
-from tests.relay.test_office import NORTH, SOUTH, Clock
+from tests.relay.test_office import NORTH, SOUTH, Clock, Opening, books
 
 SECRET, OTHER = "three green bicycles", "four yellow umbrellas"
 HERE = Browser(address="192.0.2.1", agent="Firefox")
 QUICK = {"time_cost": 1, "memory_cost": 64, "parallelism": 1}
 
 
-def made(tmp_path: Path, clock: Clock) -> People:
-    return People(Office(SqliteDatabase(tmp_path / "office.db"), clock), Passwords(PasswordHasher(**QUICK)))
+def made(opening: Opening, clock: Clock) -> People:
+    return People(Office(opening(), clock), Passwords(PasswordHasher(**QUICK)))
 
 
 @pytest.fixture
@@ -34,13 +33,18 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opening]:
+    with books(request, tmp_path) as found:
+        yield found
+
+
 @pytest.fixture
-async def people(tmp_path: Path, clock: Clock) -> AsyncIterator[People]:
-    found = made(tmp_path, clock)
+def people(opening: Opening, clock: Clock) -> People:
+    found = made(opening, clock)
     for id, name in ((NORTH, "North"), (SOUTH, "South")):
         found.office.attach(id, name, alias="", by=CONSOLE)
-    yield found
-    found.office.database.close()
+    return found
 
 
 async def owner(people: People, name: str = "Asma") -> str:
@@ -135,12 +139,12 @@ async def test_there_is_always_an_owner(people: People) -> None:
 
 
 async def test_a_removed_person_is_out_at_once_in_every_process(
-    people: People, tmp_path: Path, clock: Clock
+    people: People, opening: Opening, clock: Clock
 ) -> None:
     people.add("Zara", Role.OWNER, None, by=CONSOLE)
     token = people.add("Bilal", Role.OWNER, None, by=CONSOLE)
     session = (await people.first(token, SECRET, HERE)).session
-    beside = made(tmp_path, clock)
+    beside = made(opening, clock)
     assert beside.session(session) is not None and beside.office.access(token) is not None
     people.remove(people.by_name("Bilal"), by=CONSOLE)
     assert beside.session(session) is None and beside.office.access(token) is None
@@ -148,7 +152,6 @@ async def test_a_removed_person_is_out_at_once_in_every_process(
         await beside.sign_in("Bilal", SECRET, HERE)
     again = people.add("Bilal", Role.READER, [NORTH], by=CONSOLE)
     assert beside.office.access(token) is None and beside.office.access(again) is not None
-    beside.office.database.close()
 
 
 async def test_a_new_password_ends_every_session_but_the_one_that_it_begins(people: People) -> None:
