@@ -29,6 +29,7 @@ from relay.passwords import Passwords
 from relay.people import Browser
 from relay.relay import Relay
 from relay.rights import Right, Role
+from relay.web import frame as frame_module
 from relay.web.caller import local_path, network
 from relay.web.frame import MENU, Frame, Visit, WebOptions
 from relay.web.words import TEXTS
@@ -38,6 +39,7 @@ from tests.relay.test_people import OTHER, QUICK, SECRET
 from tests.till.shop import TEA
 from tests.till.test_joining import attaching, until
 
+PAGES = Path(frame_module.__file__).parent
 NORTH, SOUTH = "n" * 26, "s" * 26
 EVIL = '<script>alert(1)</script>"\'><img src=x onerror=alert(2)>'
 OURS = {"sec-fetch-site": "same-origin"}
@@ -490,9 +492,13 @@ def test_each_language_says_the_same() -> None:
     assert TEXTS["en"].keys() == TEXTS["ur"].keys()
     for key, text in TEXTS["en"].items():
         assert names(text) == names(TEXTS["ur"][key]) and type(text) is type(TEXTS["ur"][key]), key
-    sources = "".join(path.read_text() for path in Path("relay").rglob("*") if path.suffix in (".html", ".py"))
+    files = [path for kind in ("*.html", "*.py") for path in PAGES.rglob(kind) if path.parent.name != "texts"]
+    sources = "".join(path.read_text("utf-8") for path in files)
     asked = set(re.findall(r'\bt\("(\w+)"(?! ~)', sources))
     assert asked <= TEXTS["en"].keys(), asked - TEXTS["en"].keys()
+    composed = re.compile("menu|role|span|act|said|error|title|secret|till_role|token")
+    unused = [key for key in TEXTS["en"] if f'"{key}"' not in sources and not composed.match(key)]
+    assert unused == []
 
 
 async def test_the_language_is_the_persons_then_the_browsers(tmp_path: Path) -> None:

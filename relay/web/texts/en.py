@@ -19,8 +19,6 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "sign_out": "Sign out",
     "language": "Language",
     "save": "Save",
-    "cancel": "Back",
-    "close": "Close",
     "copy": "Copy",
     "copied": "Copied",
     "older": "Older",
@@ -29,7 +27,6 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "previous_page": "Previous",
     "never": "never",
     "yes_remove": "Yes, remove",
-    "not_undone": "This cannot be undone.",
     # signing in
     "sign_in": "Sign in",
     "sign_in_hint": "See every shop of yours, wherever you are.",
@@ -47,7 +44,6 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "choose_and_go_on": "Choose and go on",
     "have_password": "I have a password already",
     # my account
-    "account_what": "{role}",
     "my_shops": "My shops",
     "every_shop": "Every shop",
     "change_password": "Change password",
@@ -127,7 +123,6 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "qr_label": "QR code of the link",
     "link_once": "The link opens once. Whoever has it can attach a shop: send it to nobody else.",
     "attached_at": "Attached {at}",
-    "attached": "Attached",
     "removed_at": "Removed {at}",
     "removed_shops": "Removed shops",
     "removed_hint": "They are refused until they are invited again. Their books are still here.",
@@ -150,7 +145,6 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "remove_shop": "Remove {name}",
     "remove_shop_hint": "Its tills go on selling and are refused here, until the shop is invited again. All that is here of it stays.",
     "refused_here": "Not let in lately",
-    "administer": "Administer",
     # tokens
     "tokens": "Tokens",
     "tokens_hint": "What opens the API, the feed and a shop's documents. Revoked ones stop at once.",
@@ -170,6 +164,7 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "used_at": "last used {at}",
     "not_used": "not used yet",
     "revoke": "Revoke",
+    "yes_revoke": "Yes, revoke",
     "revoke_token": "Revoke {name}",
     "nameless": "(no name)",
     # audit
@@ -201,14 +196,7 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "act_signed_out_everywhere": "signed out everywhere",
     # the first page
     "today": "Today",
-    "all_together": "All together",
-    "day": "Day",
-    "sales": "Sales",
-    "net": "Net",
-    "linked": "Linked",
-    "linked_of": "{n} of {all}",
     "look_at": "Look at",
-    "nothing": "nothing",
     "odd_count": {"one": "{n} entry", "other": "{n} entries"},
     "sales_count": {"one": "{n} sale", "other": "{n} sales"},
     # what was done
