@@ -397,7 +397,7 @@ def lines_of(posted: Mapping[str, int], chart: Chart) -> list[dict[str, Any]]:
 
 def balanced(lines: Iterable[Mapping[str, Any]]) -> bool:
     """Whether a journal's debits are its credits."""
-    return sum(line["debit"] - line["credit"] for line in lines) == 0
+    return bool(sum(line["debit"] - line["credit"] for line in lines) == 0)
 
 
 def added_up(journals: Iterable[Iterable[Mapping[str, Any]]]) -> Figures:

@@ -30,6 +30,7 @@ from posline.till.problems import Forbidden, Unauthorised, exception_handlers, j
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
 from posline.till.till import cursor, place
+from relay.api_numbers import number_routes
 from relay.register import Access
 from relay.relay import Branch, Relay
 
@@ -50,6 +51,7 @@ def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
         Route("/api/shops/{shop}/reports/{kind}", api.report, methods=["GET"]),
         Route("/api/shops/{shop}/sales", api.sales, methods=["GET"]),
         Route("/api/shops/{shop}/sales/{wanted}", api.sale, methods=["GET"]),
+        *number_routes(relay, api.branch, api.branches),
         Route("/api/feed", api.feed, methods=["GET"]),
         Route("/healthz", api.healthz, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
@@ -71,12 +73,22 @@ class _Api:
             )
         return access
 
-    def _branch(self, request: Request) -> Branch:
+    def branch(self, request: Request) -> Branch:
+        """The shop that the path names, which whoever asks may read."""
         access = self._access(request)
         branch = self._relay.branch(request.path_params["shop"], access)
         if not access.covers(branch.id):
             raise Forbidden("this token does not open that shop")
         return branch
+
+    def branches(self, request: Request) -> list[Branch]:
+        """The shops that the query names, or else all that whoever asks may read."""
+        access = self._access(request)
+        named = request.query_params.getlist("shop")
+        found = [self._relay.branch(shop, access) for shop in named]
+        if not all(access.covers(branch.id) for branch in found):
+            raise Forbidden("this token does not open that shop")
+        return found if named else [branch for branch in self._relay.branches() if access.covers(branch.id)]
 
     async def shops(self, request: Request) -> Response:
         access = self._access(request)
@@ -96,17 +108,17 @@ class _Api:
         })  # fmt: skip
 
     async def day(self, request: Request) -> Response:
-        branch, day = self._branch(request), day_of(request.path_params["day"])
+        branch, day = self.branch(request), day_of(request.path_params["day"])
         if request.query_params.get("format", "json") == "json":
             return json_answer(await asyncio.to_thread(branch.reports.day, day))
         return await report_answer(request, "day", branch.reports, shop=branch.name, today=day)
 
     async def report(self, request: Request) -> Response:
-        branch, kind = self._branch(request), request.path_params["kind"]
+        branch, kind = self.branch(request), request.path_params["kind"]
         return await report_answer(request, kind, branch.reports, shop=branch.name, today=branch.day)
 
     async def sales(self, request: Request) -> Response:
-        branch, query = self._branch(request), request.query_params
+        branch, query = self.branch(request), request.query_params
         asked: dict[str, Any] = {
             "day": day_of(query["day"]) if query.get("day") else None,
             "till": query.get("till") or None,
@@ -121,7 +133,7 @@ class _Api:
         return list_answer(await asyncio.to_thread(work))
 
     async def sale(self, request: Request) -> Response:
-        branch, wanted = self._branch(request), request.path_params["wanted"]
+        branch, wanted = self.branch(request), request.path_params["wanted"]
         found = [branch.show(r) for r in branch.reports.sale(wanted)]
         if not found:
             raise NotFound(f"no sale has the id or receipt {wanted[:60]!r}")

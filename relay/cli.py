@@ -12,7 +12,6 @@ import typer
 from posline.cli import checked, day_or_none
 from posline.core.numbers import AUTHOR
 from posline.till import terminal, text
-from posline.till.export_commands import add_export_commands
 from posline.till.invitation import parse_duration
 from posline.till.local import ask
 from posline.till.machine import default_folder
@@ -21,6 +20,7 @@ from posline.till.serve import run
 from posline.till.terminal import Options, Version, print_json
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
+from relay.export_commands import add_export_commands
 from relay.relay import Relay
 from relay.serve import RelayOptions, run_relay
 
@@ -152,7 +152,7 @@ def verify(context: typer.Context, shop: Annotated[str, typer.Option(help="Only 
 
 
 add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
-add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
+add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 
 
 if __name__ == "__main__":

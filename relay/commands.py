@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from posline.storage.verify import verify
-from posline.till.export_commands import EXPORTED, exported
 from posline.till.invitation import Invitation
-from posline.till.local import Command
+from posline.till.local import Command, Lines
 from posline.till.report_commands import sheet_of
 from posline.trust.certificate import ROOT_FILE
+from relay.exporting import Asked, as_text, export, one_by_one, require
 from relay.relay import Relay
 
 __all__ = ["COMMANDS"]
@@ -88,12 +88,15 @@ async def report_sheet(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     return sheet.to_dict()
 
 
-def _export(what: str) -> Command:
-    async def command(relay: Relay, arguments: Mapping[str, Any]) -> Any:
-        branch = relay.branch(arguments["shop"])
-        return exported(what, branch.reports, branch.show, arguments)
-
-    return command
+async def export_file(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """A file for other programs, in pieces that are written as lines: {what, shops, format, from, to}; no shops are all
+    of them."""
+    asked = Asked(
+        str(arguments["what"]), str(arguments["format"]), arguments.get("from") or None, arguments.get("to") or None
+    )
+    require(asked)
+    branches = [relay.branch(shop) for shop in arguments["shops"]] or relay.branches()
+    return Lines(one_by_one(as_text(export(relay.store, branches, asked, relay.chart))))
 
 
 COMMANDS: dict[str, Command] = {
@@ -104,5 +107,5 @@ COMMANDS: dict[str, Command] = {
     "verify": verify_ledger,
     "report_day": report_day,
     "report_sheet": report_sheet,
-    **{f"export_{what}": _export(what) for what in EXPORTED},
+    "export": export_file,
 }

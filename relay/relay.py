@@ -14,7 +14,7 @@ import binascii
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +33,7 @@ from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
 from posline.trust.keys import Key
+from relay.accounting import Chart
 from relay.register import Access, Register, RegisteredShop, ShopNameTwice
 
 __all__ = ["Branch", "Relay"]
@@ -60,12 +61,20 @@ class Branch:
 
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
-        lights = self.reports.durable(recorded.entry) | {"head_office": True}  # which is here
-        return sale_of(recorded, self._name_of, lights)
+        return self.shown_from(self.reports)(recorded)
 
-    def _name_of(self, sku: str, at: str) -> str | None:
-        product = self.reports.product_at(sku, at)
-        return None if product is None else str(product["name"])
+    def shown_from(self, reports: Reports) -> Callable[[Recorded], Sale]:
+        """As `show`, of a ledger that stands still."""
+
+        def name_of(sku: str, at: str) -> str | None:
+            product = reports.product_at(sku, at)
+            return None if product is None else str(product["name"])
+
+        def show(recorded: Recorded) -> Sale:
+            lights = reports.durable(recorded.entry) | {"head_office": True}  # which is here
+            return sale_of(recorded, name_of, lights)
+
+        return show
 
 
 class Relay:
@@ -190,6 +199,11 @@ class Relay:
         if self._engine is None:
             raise OutcomeUnknown("the head office is going down")
         return self._engine
+
+    @property
+    def chart(self) -> Chart:
+        """The accounts that its journals post to."""
+        return Chart()
 
     def branches(self) -> list[Branch]:
         """Its shops, by name."""
