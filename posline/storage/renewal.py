@@ -30,7 +30,8 @@ SAID = {  # what a table says, where that is not all that stands in it
     # what came and went again may leave a row of zeros behind
     "onhand": "SELECT shop, sku, quantity, stocked FROM onhand WHERE quantity <> 0 OR stocked <> 0",
     # how far a run is vouched for is followed while it is a plain chain, and asked of its entries otherwise
-    "run": "SELECT shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash, iif(plain, vouched, 0), label"
+    "run": "SELECT shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash,"
+    " CASE WHEN plain = 1 THEN vouched ELSE 0 END, label"
     " FROM run",
 }
 HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOIN shop s ON s.key = e.shop" \
