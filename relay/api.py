@@ -19,7 +19,6 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from posline.core.base64url import base64url
 from posline.core.numbers import AUTHOR
 from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
-from posline.storage.feed import FeedItem
 from posline.till.admitting import text_field
 from posline.till.api import list_answer, several
 from posline.till.api_reports import report_answer
@@ -29,7 +28,8 @@ from posline.till.pages import page_routes
 from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
-from posline.till.till import cursor, place
+from posline.till.till import place
+from relay.api_feed import feed_routes
 from relay.api_numbers import number_routes
 from relay.register import Access
 from relay.relay import Branch, Relay
@@ -52,7 +52,7 @@ def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
         Route("/api/shops/{shop}/sales", api.sales, methods=["GET"]),
         Route("/api/shops/{shop}/sales/{wanted}", api.sale, methods=["GET"]),
         *number_routes(relay, api.branch, api.branches),
-        Route("/api/feed", api.feed, methods=["GET"]),
+        *feed_routes(relay, api.readable),
         Route("/healthz", api.healthz, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
     ]
@@ -89,6 +89,12 @@ class _Api:
         if not all(access.covers(branch.id) for branch in found):
             raise Forbidden("this token does not open that shop")
         return found if named else [branch for branch in self._relay.branches() if access.covers(branch.id)]
+
+    def readable(self, request: Request) -> list[str] | None:
+        """The ids of `branches`; None where that is every shop, also those that are attached later."""
+        if not request.query_params.getlist("shop") and not self._access(request).shop:
+            return None
+        return [branch.id for branch in self.branches(request)]
 
     async def shops(self, request: Request) -> Response:
         access = self._access(request)
@@ -141,12 +147,6 @@ class _Api:
             return several(Ambiguous(wanted, [sale.id for sale in found]), found)
         return json_answer(found[0].to_dict())
 
-    async def feed(self, request: Request) -> Response:
-        access = self._access(request)
-        after = cursor(request.query_params.get("after") or None)
-        items = self._relay.feed(shop=access.shop, after=after, limit=limit_of(request.query_params.get("limit")))
-        return json_answer({"entries": [_item(i) for i in items], "next": str(items[-1].n if items else after)})
-
     async def attach(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """{token, shop, name, updates}: a shop asks to be taken."""
         shop, name = text_field(question, "shop"), text_field(question, "name")
@@ -175,18 +175,3 @@ class _Api:
             ("posline_relay_links", "gauge", "Links that are up", [({}, links)]),
         ]
         return Response(exposition(figures), media_type=METRICS_TYPE)
-
-
-def _item(item: FeedItem) -> dict[str, Any]:
-    entry = item.entry
-    return {
-        "cursor": str(item.n),
-        "event": item.event,
-        "status": item.status.value,
-        "shop": item.shop,
-        "document": entry.document,
-        "hash": entry.hash.hex(),
-        "id": entry.id,
-        "kind": entry.kind,
-        "entry": entry.body or None,
-    }

@@ -21,7 +21,6 @@ from typing import Any, Self
 from posline.core.base64url import from_base64url
 from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, NotFound, OutcomeUnknown, Refused
 from posline.replica import Replica
-from posline.storage.feed import FeedItem, read_feed
 from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
 from posline.storage.soundness import examine
@@ -34,6 +33,7 @@ from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
 from posline.trust.keys import Key
 from relay.accounting import Chart
+from relay.feeding import Arrivals, Feed
 from relay.register import Access, Register, RegisteredShop, ShopNameTwice
 
 __all__ = ["Branch", "Relay"]
@@ -89,6 +89,7 @@ class Relay:
         self.invitations = Invitations(time.monotonic)
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
+        self.arrivals = Arrivals()
         self._branches: dict[str, Branch] = {}
         self._engine: Engine | None = None
         self._store: Store | None = None
@@ -112,8 +113,10 @@ class Relay:
             raise self._damaged(error.__cause__ or error) from error
         if self.serving:
             self._store.set_meta(BEGAN, time.time_ns() // 1_000_000)
+            Feed(self._store).begin()
             self._store.commit([])  # so that the log is in use before local.json says so: see `examine`
             self._engine = Engine(self._store, kind="head office", on_fatal=self._give_up)
+            self._engine.on_commit(lambda commit: self.arrivals.tell())
         for shop in self.register.shops():
             self._open(shop)
         if self._engine is not None:
@@ -128,6 +131,7 @@ class Relay:
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
+            self.arrivals.tell()  # whoever waits hears that it is over
         if self._store is not None and not self.broken.is_set():  # else nothing touches that file any more
             close_store(self._store)
             self._store = None
@@ -201,6 +205,11 @@ class Relay:
         return self._engine
 
     @property
+    def feed(self) -> Feed:
+        """Entries and later changes of their status, in the order of their commits."""
+        return Feed(self.store)
+
+    @property
     def chart(self) -> Chart:
         """The accounts that its journals post to."""
         return Chart()
@@ -264,9 +273,3 @@ class Relay:
             if staged is not None:
                 await self.engine.durable(staged)
         return branch
-
-    # -- what integrators read -----------------------------------------------------------------------------------------
-
-    def feed(self, *, shop: str, after: int, limit: int) -> list[FeedItem]:
-        """Entries and later changes of their status, in the order of their commits; `shop` "" means every shop."""
-        return read_feed(self.store, shops=[shop] if shop else None, after=after, limit=limit)
