@@ -21,6 +21,7 @@ from posline.core.sales import CASH, tax_groups
 
 __all__ = [
     "CHART",
+    "ROOTS",
     "Chart",
     "DayBook",
     "Posting",
