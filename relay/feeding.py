@@ -48,6 +48,10 @@ class Feed:
         found = self._store.get_meta(LIVES)
         return [list(life) for life in found] if isinstance(found, list) else []
 
+    def end(self) -> int:
+        """The number of the last event."""
+        return feed_end(self._store)
+
     def lives_of(self, numbers: Sequence[int]) -> list[str]:
         """The lives in which these events were numbered."""
         lives = self._lives()
