@@ -207,7 +207,7 @@ class Products:
         """How many products and settings `conflicts` would name."""
         rows = self._read.execute(
             "SELECT count(*) FROM (SELECT DISTINCT document, name FROM edit_conflict WHERE shop = ?"
-            " AND document IN (?, ?))",
+            " AND document IN (?, ?)) several",
             (*self._place(), self._store.document_key(self._shop, "shop")),
         )
         return int(rows.fetchone()[0])

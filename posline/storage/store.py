@@ -10,10 +10,11 @@ Knows nothing of links, clocks or sockets.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from posline.core.entry import Entry
 from posline.core.update import decode_state, encode_state
@@ -39,6 +40,8 @@ from posline.storage.standing import Standing
 
 __all__ = ["Store"]
 
+K = TypeVar("K")
+V = TypeVar("V")
 MODULUS = 1 << 256
 REMEMBERED = 64  # commits of a document whose state and digest are kept, so that a peer's slightly older one is known
 HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the most
@@ -65,6 +68,7 @@ class Store(Standing):
         self._shops: dict[str, int] = {}
         self._documents: dict[int, dict[str, int]] = {}  # of the shops that were asked for
         self._ledger = Ledger(writer, feed=feed, dialect=self.dialect)
+        self._guard, self._age = threading.Lock(), 0  # raised when what is in memory is let go
         self._frames = 0  # of the write-ahead log, about
         self._notes: dict[str, Any] = {}
 
@@ -182,8 +186,9 @@ class Store(Standing):
         """The keys of a shop's documents by their names, as `db` sees them where they are not known yet."""
         known = self._documents.get(shop)
         if known is None:
+            age = self._age
             read = dict(db.execute("SELECT name, key FROM document WHERE shop = ?", (shop,)).fetchall())
-            known = self._documents.setdefault(shop, read)  # a commit in its thread may have been faster, and is newer
+            known = self._take_up(self._documents, shop, read, age)
         return known
 
     def documents(self, shop: str) -> list[str]:
@@ -194,34 +199,44 @@ class Store(Standing):
         """The set hash of each of a shop's documents, as a number."""
         found = self._sums.get(shop)
         if found is None:
+            age = self._age
             rows = self.read.execute("SELECT name, sum FROM document WHERE shop = ?", (self.shop_key(shop),))
             read = {name: int.from_bytes(total, "big") for name, total in rows}
-            found = self._sums.setdefault(shop, read)  # a commit in its thread may have been faster, and is newer
+            found = self._take_up(self._sums, shop, read, age)
         return found
 
     def head(self, shop: str, document: str) -> Head:
         """A document's head as of its last commit; an empty one when it is not here."""
         head = self._heads.get((shop, document))
         if head is None:
-            head = self._read_head(shop, document)
+            age = self._age
+            head = self._read_head(shop, document, self.read)
             if head.n == 0:  # peers may ask for any name
                 return self._heads.get((shop, document), head)
             if len(self._heads) >= HEADS_KEPT:
                 self._heads.clear()
-            head = self._heads.setdefault((shop, document), head)  # a commit in its thread may have been faster
+            head = self._take_up(self._heads, (shop, document), head, age)
         return head
 
-    def _read_head(self, shop: str, document: str) -> Head:
-        key = self.document_key(shop, document)
-        place = (self.shop_key(shop), key)
-        row = self.read.execute("SELECT n, count, sum FROM document WHERE shop = ? AND key = ?", place).fetchone()
-        if row is None:
+    def _take_up(self, kept: dict[K, V], key: K, read: V, age: int) -> V:
+        """Keep what was read when memory was `age` old, unless a commit in its thread was faster and knows better, or
+        all that was known before was let go meanwhile: then it may be of before that."""
+        with self._guard:
+            return kept.setdefault(key, read) if self._age == age else read
+
+    def _read_head(self, shop: str, document: str, db: Connection) -> Head:
+        place = (self.shop_key(shop), document)
+        rows = db.execute(  # in one question, so as of one commit
+            "SELECT d.n, d.count, d.sum, c.client, c.clock FROM document d LEFT JOIN clock c ON c.shop = d.shop"
+            " AND c.document = d.key WHERE d.shop = ? AND d.name = ?",
+            place,
+        ).fetchall()
+        if not rows:
             return Head(document, {}, 0, 0, 0, ((encode_state({}), 0, 0),))
-        state = dict(
-            self.read.execute("SELECT client, clock FROM clock WHERE shop = ? AND document = ?", place).fetchall()
-        )
-        total = int.from_bytes(row[2], "big")
-        return Head(document, state, row[1], total, row[0], ((encode_state(state), row[1], total),))
+        n, count, digest, *_ = rows[0]
+        state = {client: clock for *_, client, clock in rows if client is not None}
+        total = int.from_bytes(digest, "big")
+        return Head(document, state, count, total, n, ((encode_state(state), count, total),))
 
     def rows(self, shop: str, document: str, after: int, limit: int) -> list[Row]:
         """Up to `limit` rows and about READ_BYTES behind row `after`, in commit order; neighbours from one origin are
@@ -266,6 +281,7 @@ class Store(Standing):
         """
         heads: dict[tuple[str, str], Head] = {}
         made: dict[str, list[Change]] = {}
+        before: dict[tuple[str, str], int] = {}
         notes, haves = dict(self._notes), dict(self._haves)
 
         def write() -> None:
@@ -273,6 +289,8 @@ class Store(Standing):
             by_shop: dict[str, list[Staged]] = {}
             for staged in batch:
                 by_shop.setdefault(staged.shop, []).append(staged)
+                place = staged.shop, staged.document
+                before.setdefault(place, self.head(*place).n)
             for shop, items in sorted(by_shop.items()):  # always in one order, so that no two wait for each other
                 made[shop] = self._write_shop(shop, items, heads)
             self._write_notes(notes, haves)
@@ -290,7 +308,7 @@ class Store(Standing):
         self._heads.update(heads)
         self._checkpoint(len(batch))
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
-        return Commit(list(batch), changes, heads)
+        return Commit(list(batch), changes, heads, {place: n for place, n in before.items() if place in heads})
 
     def _checkpoint(self, updates: int) -> None:
         """Bring the write-ahead log into the database when it has grown. SQLite would do so by itself, and say nothing
@@ -327,16 +345,23 @@ class Store(Standing):
         """After a rollback: drop whatever memory may be ahead of the disk."""
         self._ledger.forget()
         self._digests.clear()
-        self._shops, self._documents = {}, {}
+        with self._guard:
+            self._age += 1
+            self._shops.clear()
+            self._documents.clear()
 
     def let_go(self, shop: str) -> None:
         """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
         key = self._shops.pop(shop, None)
-        self._heads = {place: head for place, head in self._heads.items() if place[0] != shop}
-        self._sums.pop(shop, None)
+        with self._guard:
+            self._age += 1
+            for place in [place for place in self._heads if place[0] == shop]:
+                del self._heads[place]
+            self._sums.pop(shop, None)
+            if key is not None:
+                self._documents.pop(key, None)
         self._authorities.pop(shop, None)
         if key is not None:
-            self._documents.pop(key, None)
             self._digests = {place: digest for place, digest in self._digests.items() if place[0] != key}
             self._ledger.forget_shop(key)
 
@@ -370,13 +395,16 @@ class Store(Standing):
         self._digest(key, shop, fresh, heads)
         for (of, name), head in heads.items():
             if of == shop:
-                self._db.execute(
-                    "UPDATE document SET n = ?, count = ?, sum = ? WHERE shop = ? AND key = ?",
-                    (head.n, head.count, head.sum.to_bytes(32, "big"), key, self._document(key, name)),
-                )
+                self._write_head(key, self._document(key, name), head)
                 past = (*head.past, (encode_state(head.state), head.count, head.sum))[-REMEMBERED:]
                 heads[of, name] = Head(name, head.state, head.count, head.sum, head.n, past)
         return changes
+
+    def _write_head(self, shop: int, document: int, head: Head) -> None:
+        self._db.execute(
+            "UPDATE document SET n = ?, count = ?, sum = ? WHERE shop = ? AND key = ?",
+            (head.n, head.count, head.sum.to_bytes(32, "big"), shop, document),
+        )
 
     def _mark(self, key: int, fresh: Iterable[Arrival]) -> None:
         """Remember the last entry that this disk wrote, and what others wrote under the same name."""
@@ -491,29 +519,30 @@ class Store(Standing):
     def squash(self, shop: str, document: str, *, after: int = 0) -> int:
         """Join rows of a document behind row `after` into full segments, in one transaction; returns the number of the
         last row looked at (pass it as `after` to go on), or 0 when there was none. Must not run beside `commit`."""
+        old, new = self._joined(shop, document, after)
+        if len(new) < len(old):
+            self._transact(lambda: self._replace(shop, document, old, new))
+        return old[-1].n if old else 0
+
+    def _joined(self, shop: str, document: str, after: int) -> tuple[list[Row], list[Row]]:
+        """The next rows behind row `after`, and the same as few."""
         rows = self._db.execute(
             "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
             " ORDER BY n LIMIT ?",
-            (key := self.shop_key(shop), name := self.document_key(shop, document), after, SQUASH_ROWS),
+            (self.shop_key(shop), self.document_key(shop, document), after, SQUASH_ROWS),
         ).fetchall()
-        if not rows:
-            return 0
         old = [Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in rows]
-        new = join_rows(old, keep_origin=False)
-        if len(new) < len(old):
+        return old, join_rows(old, keep_origin=False)
 
-            def replace() -> None:
-                self._db.execute(
-                    "DELETE FROM log WHERE shop = ? AND document = ? AND n BETWEEN ? AND ?",
-                    (key, name, old[0].n, old[-1].n),
-                )
-                self._db.executemany(
-                    "INSERT INTO log (shop, document, n, before, after, origin, data) VALUES (?,?,?,?,?,?,?)",
-                    [(key, name, r.n, encode_state(r.before), encode_state(r.after), r.origin, r.update) for r in new],
-                )
-
-            self._transact(replace)
-        return old[-1].n
+    def _replace(self, shop: str, document: str, old: list[Row], new: list[Row]) -> None:
+        key, name = self.shop_key(shop), self.document_key(shop, document)
+        self._db.execute(
+            "DELETE FROM log WHERE shop = ? AND document = ? AND n BETWEEN ? AND ?", (key, name, old[0].n, old[-1].n)
+        )
+        self._db.executemany(
+            "INSERT INTO log (shop, document, n, before, after, origin, data) VALUES (?,?,?,?,?,?,?)",
+            [(key, name, r.n, encode_state(r.before), encode_state(r.after), r.origin, r.update) for r in new],
+        )
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy of the file to `target`, which must not exist, while others go on writing."""

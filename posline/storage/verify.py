@@ -57,7 +57,7 @@ def _problems(store: Store, shop: str) -> Iterator[str]:
     for document in store.documents(shop):
         yield from _document(store, shop, document, elements)
     yield from _ledger(store, shop, judge(elements.values(), shop), elements)
-    for table in differing_tables(store.read):
+    for table in differing_tables(store.read, store.shop_key(shop)):
         yield Harm(f"the table {table} is not what the entries make it")
     key = store.shop_key(shop)
     for document in store.documents(shop):
