@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,8 +16,10 @@ from posline.storage.feed import FeedPage
 from posline.till.problems import json_answer
 from posline.till.query import limit_of
 from posline.till.till import cursor
+from relay.asker import Asker
 from relay.feeding import Feed, shown
 from relay.relay import Relay
+from relay.rights import Right
 
 __all__ = ["feed_routes"]
 
@@ -25,14 +27,13 @@ WAIT_S_MAX = 60  # most proxies give up on a quiet request at 60 to 120 seconds
 WAITING_MAX = 500  # readers at once; a further one is answered at once, and asks again
 POLL_S = 1.0  # another process of the head office may have written
 KINDS_MAX, KIND_CHARACTERS_MAX = 50, 40
-ShopsOf = Callable[[Request], Sequence[str] | None]
 
 
-def feed_routes(relay: Relay, shops: ShopsOf) -> list[Route]:
-    """`shops` are the ids of those that a request reads, None for every shop; it raises where one is not theirs."""
+def feed_routes(relay: Relay, asker: Asker) -> list[Route]:
+    """/api/feed."""
 
     async def feed(request: Request) -> Response:
-        return await _feed(relay, request, await asyncio.to_thread(shops, request))
+        return await _feed(relay, request, await asker.ids(request, Right.EXPORT))
 
     return [Route("/api/feed", feed, methods=["GET"])]
 

@@ -14,7 +14,10 @@ from typing import Any
 
 from posline.errors import BadRequest, NotFound, NotPossible
 from relay.accounting import ROOTS, Chart, Posting, next_posting
-from relay.webhooks import Database
+from relay.database import Database, Transaction, transact
+from relay.office import CONSOLE
+from relay.rights import Actor
+from relay.webhooks import no_trail
 
 __all__ = ["STEPS", "Postings"]
 
@@ -37,6 +40,7 @@ class Postings:
 
     database: Database
     clock: Callable[[], int]  # milliseconds since 1970
+    audit: Callable[..., None] = no_trail  # `Office.audit`: a line of the trail, within the transaction
 
     # -- accounts --------------------------------------------------------------------------------------------------
 
@@ -45,7 +49,7 @@ class Postings:
         rows = self.database.execute("SELECT what, code, name FROM account")
         return Chart({what: (code, name) for what, code, name in rows})
 
-    def set_account(self, what: str, code: str, name: str) -> None:
+    def set_account(self, what: str, code: str, name: str, *, by: Actor = CONSOLE) -> None:
         """Post `what` (such as sales:standard, tender:card, cash_out:milk) to this account from now on; postings that
         were made stay as they are. Raises BadRequest."""
         what, code, name = what.strip(), code.strip(), name.strip()
@@ -55,20 +59,29 @@ class Postings:
             raise BadRequest.of("account", "is a code of up to 40 letters, digits, points, hyphens and blanks")
         if not 0 < len(name) <= NAME_CHARACTERS_MAX:
             raise BadRequest.of("name", f"is a name of at most {NAME_CHARACTERS_MAX} characters")
-        with self.database.transaction() as tx:
+
+        def work(tx: Transaction) -> None:
             tx.execute(
                 "INSERT INTO account (what, code, name) VALUES (?, ?, ?)"
                 " ON CONFLICT (what) DO UPDATE SET code = excluded.code, name = excluded.name",
                 (what, code, name),
             )
+            self.audit(tx, by, "account_set", what, f"{code} {name}")
 
-    def reset_account(self, what: str) -> None:
+        transact(self.database, work)
+
+    def reset_account(self, what: str, *, by: Actor = CONSOLE) -> None:
         """Post `what` as if it had no account of its own. Raises NotFound."""
-        with self.database.transaction() as tx:
-            if not tx.execute("DELETE FROM account WHERE what = ?", (what,)).rowcount:
-                raise NotFound(
-                    f"{what[:60]!r} has no account of its own: 'posline-relay accounting accounts' shows which have"
-                )
+        if self.database.execute("SELECT 1 FROM account WHERE what = ?", (what,)).fetchone() is None:
+            raise NotFound(
+                f"{what[:60]!r} has no account of its own: 'posline-relay accounting accounts' shows which have"
+            )
+
+        def work(tx: Transaction) -> None:
+            tx.execute("DELETE FROM account WHERE what = ?", (what,))
+            self.audit(tx, by, "account_reset", what)
+
+        transact(self.database, work)
 
     # -- postings --------------------------------------------------------------------------------------------------
 
@@ -80,29 +93,18 @@ class Postings:
         )
         return [_posting(row) for row in rows]
 
-    def post(self, summary: Mapping[str, Any], *, after: str | None = None, provisional: bool = False) -> list[Posting]:
+    def post(
+        self, summary: Mapping[str, Any], *, after: str | None = None, provisional: bool = False, by: Actor = CONSOLE
+    ) -> list[Posting]:
         """All postings of a day, with the one that its summary adds, if it adds any. `after` is the last one that the
         asker has booked. Raises NotPossible where the day does not tie, is not closed and `provisional` is not said, or
         `after` is none of its postings."""
         shop, day, chart = summary["shop"], summary["day"], self.chart()
-        with self.database.transaction() as tx:
-            rows = tx.execute(f"SELECT {_POSTING} FROM posting WHERE shop = ? AND day = ? ORDER BY number", (shop, day))
-            before = [_posting(row) for row in rows.fetchall()]
-            if after and after not in {posting.id for posting in before}:
-                raise NotPossible(
-                    f"posting {after[:60]} of {day} was not made here: the head office's books were put back to an"
-                    " older copy since. Compare what was booked with the accounting of that day, and book the"
-                    " difference by hand"
-                )
-            if not summary["ties"]:
-                wrong = ", ".join(check["check"] for check in summary["checks"] if not check["ties"])
-                raise NotPossible(f"{day} does not tie ({wrong[:300]}): look at its accounting before it is posted")
-            if summary["state"] == "provisional" and not provisional:
-                waiting = ", ".join(summary["waiting_for"])
-                raise NotPossible(
-                    f"{day} is not closed: it waits for till {waiting}. Close it there, or post it all the same and"
-                    " take what comes later as an addendum"
-                )
+        asked = f"SELECT {_POSTING} FROM posting WHERE shop = ? AND day = ? ORDER BY number"
+
+        def work(tx: Transaction) -> list[Posting]:
+            before = [_posting(row) for row in tx.execute(asked, (shop, day)).fetchall()]
+            _may_post(summary, before, after, provisional)
             made = next_posting(summary, before, chart)
             if made is None:
                 return before
@@ -110,7 +112,27 @@ class Postings:
                 f"INSERT INTO posting ({_POSTING}, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (made.id, shop, day, made.number, made.currency, made.digest, json.dumps(made.lines), self.clock()),
             )
-        return [*before, made]
+            self.audit(tx, by, "day_posted", shop, f"{day}, number {made.number}")
+            return [*before, made]
+
+        return transact(self.database, work)
+
+
+def _may_post(summary: Mapping[str, Any], before: Sequence[Posting], after: str | None, provisional: bool) -> None:
+    day = summary["day"]
+    if after and after not in {posting.id for posting in before}:
+        raise NotPossible(
+            f"posting {after[:60]} of {day} was not made here: the head office's books were put back to an older copy"
+            " since. Compare what was booked with the accounting of that day, and book the difference by hand"
+        )
+    if not summary["ties"]:
+        wrong = ", ".join(check["check"] for check in summary["checks"] if not check["ties"])
+        raise NotPossible(f"{day} does not tie ({wrong[:300]}): look at its accounting before it is posted")
+    if summary["state"] == "provisional" and not provisional:
+        raise NotPossible(
+            f"{day} is not closed: it waits for till {', '.join(summary['waiting_for'])}. Close it there, or post it"
+            " all the same and take what comes later as an addendum"
+        )
 
 
 def _posting(row: Sequence[Any]) -> Posting:

@@ -1,4 +1,4 @@
-"""The head office: the replicas of many shops over one store, and the register of who they are and who may read.
+"""The head office: the replicas of many shops over one store, and the books of who they are and who may read.
 
     async with Relay(Folder(path)) as relay:
         ...
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import logging
 import random
 import secrets
 import time
@@ -27,17 +28,28 @@ from posline.storage.soundness import examine
 from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.till.health import Refusals
-from posline.till.invitation import Invitations
 from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
 from posline.trust.keys import Key
 from relay.accounting import Chart
+from relay.database import up_to_date
 from relay.feeding import Arrivals, Feed
-from relay.register import Access, Register, RegisteredShop, ShopNameTwice
+from relay.invitations import OfficeInvitations
+from relay.office import CONSOLE, RegisteredShop, ShopNameTwice, open_office
+from relay.people import People
+from relay.postings import STEPS as POSTINGS
+from relay.postings import Postings
+from relay.rights import Actor, Viewer
+from relay.webhooks import STEPS as WEBHOOKS
+from relay.webhooks import Webhooks
 
 __all__ = ["Branch", "Relay"]
 
+log = logging.getLogger("posline.relay")
+
+DOORS_S = 1.0  # until a revoked token's links end
+REMOVED = "this shop was removed from the head office: ask there for an invitation, and attach it again"
 BEGAN = "began"  # when the process that serves began, by this machine's clock
 
 
@@ -85,15 +97,20 @@ class Relay:
         self.folder, self.serving = folder, serving
         if "shop" in folder.settings:
             raise FolderError(f"{folder.path} is a till's folder: name another with --data")
-        self.register = Register(folder)
-        self.invitations = Invitations(time.monotonic)
+        self.key = self._own_key()
+        self.office = open_office(folder)
+        self.people = People(self.office)
+        self.invitations = OfficeInvitations(self.office)
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self.arrivals = Arrivals()
+        up_to_date(self.office.database, (*POSTINGS, *WEBHOOKS), self.office.now_ms())
+        self.postings = Postings(self.office.database, self.office.now_ms, self.office.audit)
+        self.webhooks = Webhooks(self.office.database, self.office.now_ms, audit=self.office.audit)
         self._branches: dict[str, Branch] = {}
         self._engine: Engine | None = None
         self._store: Store | None = None
-        self.key = self._own_key()
+        self._watching: asyncio.Task[None] | None = None
 
     def _own_key(self) -> Key:
         if not self.folder.key.exists():
@@ -110,6 +127,7 @@ class Relay:
             self._check_database()
             self._store = open_store(self.folder, feed=True)
         except FolderDamaged as error:
+            self.office.database.close()
             raise self._damaged(error.__cause__ or error) from error
         if self.serving:
             self._store.set_meta(BEGAN, time.time_ns() // 1_000_000)
@@ -117,17 +135,20 @@ class Relay:
             self._store.commit([])  # so that the log is in use before local.json says so: see `examine`
             self._engine = Engine(self._store, kind="head office", on_fatal=self._give_up)
             self._engine.on_commit(lambda commit: self.arrivals.tell())
-        for shop in self.register.shops():
+        for shop in self.office.shops(removed=True):
             self._open(shop)
         if self._engine is not None:
-            self.register.hold_invitations(self.invitations, time.time_ns() // 1_000_000)
             await self._engine.start()
+            self._watching = asyncio.create_task(self._watch_doors(), name="doors")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         """Close links and store; what was committed stays."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
@@ -135,11 +156,28 @@ class Relay:
         if self._store is not None and not self.broken.is_set():  # else nothing touches that file any more
             close_store(self._store)
             self._store = None
+        self.people.passwords.close()
+        self.office.database.close()
+
+    async def _watch_doors(self) -> None:
+        """A token that was revoked, or a shop that was removed, by whichever process, ends links that are up."""
+        seen = self.office.doors
+        while True:
+            await asyncio.sleep(DOORS_S)
+            try:
+                found = await asyncio.to_thread(lambda: self.office.doors)
+            except Exception as error:
+                if not self.suspect(error):
+                    log.warning("the books about people do not answer: %s", error)
+                continue
+            if found != seen and self._engine is not None:
+                seen = found
+                self._engine.doors_changed()
 
     def _check_database(self) -> None:
         """A head office does not go on with a file that is not what it wrote: what integrators were given has numbers,
         and would be given others, or be left out."""
-        doubted, held = self.folder.doubted(), bool(self.register.shops())
+        doubted, held = self.folder.doubted(), bool(self.office.shops(removed=True))
         ran = self.folder.left_running()
         damage = examine(self.folder.database, held=held, ran=ran, doubted=doubted is not None)
         if damage is not None:
@@ -180,13 +218,19 @@ class Relay:
             key=lambda: self.key,
             authority=lambda: self.store.authority(shop.id),
             acts=lambda: self.store.acts(shop.id),
-            programs=lambda token: self.register.decide(shop.id, token),
+            programs=lambda token: self.office.decide(shop.id, token),
             refused=refused,
+            closed=lambda: self._closed(shop.id),
         )
         branch = self._branches[shop.id] = Branch(shop, replica, doors, refusals)
         if self._engine is not None:
             self._engine.add(replica)
         return branch
+
+    def _closed(self, shop: str) -> str | None:
+        """Why nobody of a shop may link, or None."""
+        found = self.office.shop(shop)
+        return REMOVED if found is None or found.removed_ms else None
 
     # -- what it consists of -------------------------------------------------------------------------------------------
 
@@ -212,24 +256,28 @@ class Relay:
     @property
     def chart(self) -> Chart:
         """The accounts that its journals post to."""
-        return Chart()
+        return self.postings.chart()
 
     def branches(self) -> list[Branch]:
-        """Its shops, by name."""
-        return [self._branches[shop.id] for shop in self.register.shops()]
+        """The shops that it serves, by name."""
+        return [self._branch(shop) for shop in self.office.shops()]
 
-    def branch(self, wanted: str, access: Access | None = None) -> Branch:
-        """A shop by id or name, as whoever has `access` means it. Raises NotFound, ShopNameTwice."""
-        found = self.register.find(wanted) if access is None else self.register.find(wanted, access.covers)
-        return self._branches[found.id]
+    def branch(self, wanted: str, viewer: Viewer | None = None) -> Branch:
+        """A shop by id or name, as the viewer means it; also one that was removed. Raises NotFound, ShopNameTwice."""
+        return self._branch(self.office.find(wanted) if viewer is None else self.office.find(wanted, viewer.covers))
 
-    def access(self, token: str) -> Access | None:
+    def _branch(self, shop: RegisteredShop) -> Branch:
+        branch = self._branches.get(shop.id) or self._open(shop)  # another process may have attached it
+        branch.registered = shop
+        return branch
+
+    def access(self, token: str) -> Viewer | None:
         """What a token opens on the API; None when nothing: it is not known, or whoever it writes for is no member."""
-        access = self.register.access(token)
-        branch = self._branches.get(access.shop) if access is not None else None
-        if access is None or access.author is None or branch is None:
-            return access
-        return access if branch.doors.standing(access.author) is None else None
+        viewer = self.office.access(token)
+        if viewer is None or viewer.author is None:
+            return viewer
+        theirs = [self._branches[shop] for shop in viewer.shops or () if shop in self._branches]
+        return None if any(branch.doors.standing(viewer.author) for branch in theirs) else viewer
 
     def find(self, wanted: str | None) -> tuple[Replica, MemberDoors] | None:
         """Whose documents a link to /sync/{wanted} is about; None where there are none."""
@@ -256,12 +304,11 @@ class Relay:
 
     # -- shops that come -----------------------------------------------------------------------------------------------
 
-    async def attach(self, *, shop: str, name: str, updates: Sequence[str], alias: str) -> Branch:
+    async def attach(
+        self, *, shop: str, name: str, updates: Sequence[str], alias: str, by: Actor = CONSOLE
+    ) -> Branch:
         """Take a shop, or take it again. `updates` is what its tills hold of its document: who its members are."""
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        registered = self.register.add_shop(shop, name, at, alias)
-        branch = self._branches.get(shop) or self._open(registered)
-        branch.registered = registered
+        branch = self._branch(self.office.attach(shop, name, alias=alias, by=by))
         for update in updates:
             try:
                 raw = from_base64url(update)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -20,7 +20,9 @@ from posline.till.serve import LOOPBACK, heed_signals, until_stopped
 from posline.trust.certificate import Tls, own_certificate
 from relay.api import build_app
 from relay.commands import COMMANDS
+from relay.delivering import Deliverer, HttpSender
 from relay.relay import Relay
+from relay.web.frame import WebOptions
 
 __all__ = ["RelayOptions", "run_relay"]
 
@@ -37,6 +39,7 @@ class RelayOptions:
     tls: Tls | None = None
     own_certificate: bool = False
     address: str | None = None
+    web: WebOptions = field(default_factory=WebOptions)
 
 
 async def run_relay(options: RelayOptions) -> None:
@@ -47,10 +50,15 @@ async def run_relay(options: RelayOptions) -> None:
             async with Relay(folder) as relay:
                 tls = options.tls or _own_tls(relay, options)
                 pin = tls.fingerprint if tls is not None else ""
-                app = build_app(relay, relay.engine.routes(relay.find, tls=pin))
+                app = build_app(relay, relay.engine.routes(relay.find, tls=pin), options.web)
                 front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
                 await front.start()
-                await _serve(relay, front, options, pin)
+                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals)
+                deliverer.start()
+                try:
+                    await _serve(relay, front, options, pin)
+                finally:
+                    await deliverer.stop()
         finally:
             if front is not None:
                 await front.stop()  # links have ended with the relay's engine
@@ -73,7 +81,7 @@ async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str)
     await back.start()
     try:
         reached = options.address or front.reached
-        relay.register.remember_address(f"{reached} {pin}".strip())
+        relay.office.remember_address(f"{reached} {pin}".strip())
         relay.folder.announce_local(back.url, local.secret)
         url = f"{'https' if pin else 'http'}://{front.reached}"
         stopped = heed_signals()

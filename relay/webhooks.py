@@ -13,18 +13,20 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from posline.errors import BadRequest, NotFound
 from posline.storage.feed import FeedItem, FeedPage
+from relay.database import Database, Transaction, transact
 from relay.feeding import shown
+from relay.office import CONSOLE
+from relay.rights import Actor
 
 __all__ = [
-    "STEPS", "Database", "Dead", "Message", "Outcome", "Progress", "Settled", "Subscription", "Webhooks",
+    "STEPS", "Dead", "Message", "Outcome", "Progress", "Settled", "Subscription", "Webhooks",
     "decide", "read_secret", "settle", "signatures",
 ]  # fmt: skip
 
@@ -54,33 +56,6 @@ ELSEWHERE = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 407, 421, 429, 50
 GONE = 410
 SKIPPED_MAX = 500  # events that are not wanted and are looked at again each time: else each of them would be a write
 LEFT_BEHIND = "the feed is not the one that it was reading"
-
-
-class _Cursor(Protocol):
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class _Transaction(Protocol):
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> _Cursor: ...
-
-
-class Database(Protocol):
-    """The tables of the head office's own books."""
-
-    def execute(self, sql: str, params: Sequence[Any] = ()) -> _Cursor:
-        """Ask."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[_Transaction]:
-        """Change."""
-        ...
 
 
 # -- what there is -----------------------------------------------------------------------------------------------------
@@ -277,13 +252,18 @@ _ONE = "id, url, secret, old_secret, old_until_ms, shops, kinds, batch, private,
 _PROGRESS = "at, life, upto, singly, tries, next_ms, given_up, heard_ms, failed"
 
 
+def no_trail(tx: Transaction, by: Actor, act: str, about: str, detail: str = "") -> None:
+    """Of tables that stand by themselves."""
+
+
 @dataclass
 class Webhooks:
     """The subscriptions of a head office. Every method may be called from any thread."""
 
     database: Database
     clock: Callable[[], int]  # milliseconds since 1970
-    changed: Callable[[], None] = field(default=lambda: None)  # whoever delivers is to look again
+    changed: Callable[[], None] = lambda: None  # whoever delivers is to look again
+    audit: Callable[..., None] = no_trail  # `Office.audit`: a line of the trail, within the transaction
 
     def listed(self) -> list[Subscription]:
         """All of them, the oldest first."""
@@ -303,7 +283,7 @@ class Webhooks:
 
     def add(
         self, url: str, *, at: int, life: str, shops: Sequence[str] = (), kinds: Sequence[str] = (),
-        batch: int = BATCH, private: bool = False, secret: str = "",
+        batch: int = BATCH, private: bool = False, secret: str = "", by: Actor = CONSOLE,
     ) -> Subscription:  # fmt: skip
         """A new one, which hears what is behind number `at` of the feed. Raises BadRequest."""
         _check(url, shops, kinds, batch, private)
@@ -313,54 +293,78 @@ class Webhooks:
             f"wh_{secrets.token_hex(6)}", url, secret or fresh_secret(), shops=tuple(shops), kinds=tuple(kinds),
             batch=batch, private=private, made_ms=self.clock(),
         )  # fmt: skip
-        with self.database.transaction() as tx:
-            tx.execute(f"INSERT INTO webhook ({_ONE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row(one))
+
+        def work(tx: Transaction) -> None:
+            tx.execute(
+                f"INSERT INTO webhook ({_ONE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                _row(one),
+            )
             _keep(tx, one.id, Progress(at, life))
+            self.audit(tx, by, "webhook_added", one.id, url)
+
+        transact(self.database, work)
         self.changed()
         return one
 
-    def change(self, id: str, fields: Mapping[str, Any]) -> Subscription:
+    def change(self, id: str, fields: Mapping[str, Any], *, by: Actor = CONSOLE) -> Subscription:
         """Change its url, shops, kinds, batch, private or active. Raises NotFound, BadRequest."""
         one = replace(self.get(id), **fields)
         _check(one.url, one.shops, one.kinds, one.batch, one.private)
         if "active" in fields:
             one = replace(one, off_why="")
-        with self.database.transaction() as tx:
-            self._put(tx, one)
+
+        def work(tx: Transaction) -> None:
+            _put(tx, one)
             # a message that is under way had been made by what held before
-            tx.execute("UPDATE webhook_progress SET tries = 0, next_ms = 0, given_up = 0, upto = 0 WHERE webhook = ?",
-                       (id,))  # fmt: skip
+            tx.execute(
+                "UPDATE webhook_progress SET tries = 0, next_ms = 0, given_up = 0, upto = 0 WHERE webhook = ?", (id,)
+            )
+            self.audit(tx, by, "webhook_changed", id, ", ".join(f"{k} {v}" for k, v in fields.items())[:WHY_CHARACTERS])
+
+        transact(self.database, work)
         self.changed()
         return one
 
-    def remove(self, id: str) -> None:
+    def remove(self, id: str, *, by: Actor = CONSOLE) -> None:
         """End it, with all that is known of it. Raises NotFound."""
-        self.get(id)
-        with self.database.transaction() as tx:
+        one = self.get(id)
+
+        def work(tx: Transaction) -> None:
             for table, column in (("webhook_dead", "webhook"), ("webhook_progress", "webhook"), ("webhook", "id")):
                 tx.execute(f"DELETE FROM {table} WHERE {column} = ?", (id,))
+            self.audit(tx, by, "webhook_removed", id, one.url)
+
+        transact(self.database, work)
         self.changed()
 
-    def rotate(self, id: str) -> Subscription:
+    def rotate(self, id: str, *, by: Actor = CONSOLE) -> Subscription:
         """Give it a new secret; for a day both sign, so that its receiver can change over. Raises NotFound."""
         one = self.get(id)
         one = replace(one, secret=fresh_secret(), old_secret=one.secret, old_until_ms=self.clock() + ROTATION_MS)
-        with self.database.transaction() as tx:
-            self._put(tx, one)
+
+        def work(tx: Transaction) -> None:
+            _put(tx, one)
+            self.audit(tx, by, "webhook_rotated", id, one.url)
+
+        transact(self.database, work)
         return one
 
-    def replay(self, id: str, *, at: int, life: str) -> None:
+    def replay(self, id: str, *, at: int, life: str, by: Actor = CONSOLE) -> None:
         """Let it hear once more what is behind number `at`, and switch it on. Raises NotFound."""
         one = replace(self.get(id), active=True, off_why="")
-        with self.database.transaction() as tx:
-            self._put(tx, one)
+
+        def work(tx: Transaction) -> None:
+            _put(tx, one)
             _keep(tx, id, Progress(at, life))
+            self.audit(tx, by, "webhook_replayed", id, f"{one.url}, behind {at}")
+
+        transact(self.database, work)
         self.changed()
 
     def switch_off(self, id: str, why: str) -> None:
         """As nobody asked for it."""
-        with self.database.transaction() as tx:
-            tx.execute("UPDATE webhook SET active = 0, off_why = ? WHERE id = ?", (why, id))
+        asked = "UPDATE webhook SET active = 0, off_why = ? WHERE id = ?"
+        transact(self.database, lambda tx: tx.execute(asked, (why, id)))
 
     # -- what is given up ------------------------------------------------------------------------------------------
 
@@ -374,39 +378,49 @@ class Webhooks:
 
     def requeue(self, id: str, numbers: Sequence[int] | None = None) -> int:
         """Send these once more, or all; returns how many that are. Raises NotFound."""
-        done = self._each(id, numbers, "UPDATE webhook_dead SET queued = 1 WHERE webhook = ? AND n = ?")
+        done = self._each(id, numbers, "UPDATE webhook_dead SET queued = 1 WHERE webhook = ? AND n = ?", None, CONSOLE)
         self.changed()
         return done
 
-    def discard(self, id: str, numbers: Sequence[int] | None = None) -> int:
+    def discard(self, id: str, numbers: Sequence[int] | None = None, *, by: Actor = CONSOLE) -> int:
         """Never send these, or all of them; returns how many that are. Raises NotFound."""
-        return self._each(id, numbers, "DELETE FROM webhook_dead WHERE webhook = ? AND n = ?")
+        statement = "DELETE FROM webhook_dead WHERE webhook = ? AND n = ?"
+        return self._each(id, numbers, statement, "webhook_discarded", by)
 
-    def _each(self, id: str, numbers: Sequence[int] | None, statement: str) -> int:
+    def _each(self, id: str, numbers: Sequence[int] | None, statement: str, act: str | None, by: Actor) -> int:
         self.get(id)
         held = {dead.n for dead in self.dead(id)}
         wanted = sorted(held) if numbers is None else list(numbers)
         if strange := [n for n in wanted if n not in held]:
             raise NotFound(f"number {strange[0]} is not among what was given up: 'posline-relay webhook dead' lists it")
-        with self.database.transaction() as tx:
+
+        def work(tx: Transaction) -> None:
             for n in wanted:
                 tx.execute(statement, (id, n))
+            if act is not None and wanted:
+                self.audit(tx, by, act, id, ", ".join(map(str, wanted))[:WHY_CHARACTERS])
+
+        transact(self.database, work)
         return len(wanted)
 
     # -- as messages go out ----------------------------------------------------------------------------------------
 
     def keep(self, id: str, before: Progress, progress: Progress) -> bool:
         """Keep how far one is, before a message goes out. False where somebody moved it meanwhile: nothing is kept."""
-        with self.database.transaction() as tx:
-            if _progress(tx, id) != before:
+
+        def work(tx: Transaction) -> bool:
+            if _progress(tx, id) not in (before, progress):
                 return False
             _keep(tx, id, progress)
-        return True
+            return True
+
+        return transact(self.database, work)
 
     def settled(self, before: Progress, after: Settled, message: Message) -> bool:
         """Keep what `settle` said. False where somebody moved the subscription meanwhile: nothing is kept."""
         id, dead = after.one.id, after.dead
-        with self.database.transaction() as tx:
+
+        def work(tx: Transaction) -> bool:
             if _progress(tx, id) != before:
                 return False
             _keep(tx, id, after.progress)
@@ -420,20 +434,22 @@ class Webhooks:
                     " ON CONFLICT (webhook, n) DO UPDATE SET at_ms = excluded.at_ms, queued = 0, why = excluded.why",
                     (id, dead.n, dead.life, dead.at_ms, int(dead.queued), dead.why),
                 )
-        return True
+            return True
 
-    @staticmethod
-    def _put(tx: _Transaction, one: Subscription) -> None:
-        columns = ", ".join(f"{name.strip()} = ?" for name in _ONE.split(",")[1:])
-        tx.execute(f"UPDATE webhook SET {columns} WHERE id = ?", (*_row(one)[1:], one.id))
+        return transact(self.database, work)
 
 
-def _progress(tx: _Transaction, id: str) -> Progress | None:
+def _put(tx: Transaction, one: Subscription) -> None:
+    columns = ", ".join(f"{name.strip()} = ?" for name in _ONE.split(",")[1:])
+    tx.execute(f"UPDATE webhook SET {columns} WHERE id = ?", (*_row(one)[1:], one.id))
+
+
+def _progress(tx: Transaction, id: str) -> Progress | None:
     row = tx.execute(f"SELECT {_PROGRESS} FROM webhook_progress WHERE webhook = ?", (id,)).fetchone()
     return None if row is None else Progress(*row)
 
 
-def _keep(tx: _Transaction, id: str, progress: Progress) -> None:
+def _keep(tx: Transaction, id: str, progress: Progress) -> None:
     names = [name.strip() for name in _PROGRESS.split(",")]
     tx.execute(
         f"INSERT INTO webhook_progress (webhook, {_PROGRESS}) VALUES (?, {', '.join('?' * len(names))})"
