@@ -20,19 +20,22 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from posline.core.base64url import base64url
 from posline.core.numbers import AUTHOR
 from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
-from posline.storage.feed import FeedItem
 from posline.till.admitting import text_field
 from posline.till.api import list_answer, several
 from posline.till.api_reports import report_answer
 from posline.till.asking import answering
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
-from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer
+from posline.till.problems import exception_handlers, json_answer
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
-from posline.till.till import cursor, place
+from posline.till.till import place
+from relay.api_feed import feed_routes
+from relay.api_numbers import number_routes
+from relay.api_webhooks import webhook_routes
+from relay.asker import Asker
 from relay.office import SHOP_ACTOR
 from relay.relay import Branch, Relay
-from relay.rights import Actor, Right, Viewer
+from relay.rights import Actor, Right
 from relay.web.frame import Frame, WebOptions
 from relay.web.pages import web_routes
 
@@ -54,7 +57,9 @@ def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = 
         Route("/api/shops/{shop}/reports/{kind}", api.report, methods=["GET"]),
         Route("/api/shops/{shop}/sales", api.sales, methods=["GET"]),
         Route("/api/shops/{shop}/sales/{wanted}", api.sale, methods=["GET"]),
-        Route("/api/feed", api.feed, methods=["GET"]),
+        *number_routes(relay, api),
+        *webhook_routes(relay, api),
+        *feed_routes(relay, api),
         Route("/healthz", api.healthz, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
     ]
@@ -63,35 +68,17 @@ def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = 
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
-class _Api:
+class _Api(Asker):
     def __init__(self, relay: Relay, frame: Frame) -> None:
-        self._relay, self._frame = relay, frame
+        super().__init__(relay, frame)
         self._one_at_a_time = asyncio.Lock()  # attaching
-
-    async def _viewer(self, request: Request, right: Right = Right.SEE) -> Viewer:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            viewer = await asyncio.to_thread(self._relay.access, token.strip())
-        else:
-            viewer = await self._frame.viewer(request) if not scheme else None
-        if viewer is None:
-            raise Unauthorised(
-                "present a token of 'posline-relay token add' or 'user add': Authorization: Bearer TOKEN"
-            )
-        viewer.require(right)
-        return viewer
 
     async def _branch(self, request: Request) -> Branch:
         """The shop that is asked for; a CSV file of it is an export."""
-        right = Right.EXPORT if request.query_params.get("format") == "csv" else Right.SEE
-        viewer = await self._viewer(request, right)
-        branch = self._relay.branch(request.path_params["shop"], viewer)
-        if not viewer.covers(branch.id):
-            raise Forbidden("this token does not open that shop")
-        return branch
+        return await self.branch(request, Right.EXPORT if request.query_params.get("format") == "csv" else Right.SEE)
 
     async def shops(self, request: Request) -> Response:
-        viewer = await self._viewer(request)
+        viewer = await self.viewer(request)
         return json_answer({
             "shops": [
                 {
@@ -142,13 +129,6 @@ class _Api:
             return several(Ambiguous(wanted, [sale.id for sale in found]), found)
         return json_answer(found[0].to_dict())
 
-    async def feed(self, request: Request) -> Response:
-        viewer = await self._viewer(request, Right.EXPORT)
-        after = cursor(request.query_params.get("after") or None)
-        shops = None if viewer.shops is None else sorted(viewer.shops)
-        items = self._relay.feed(shops=shops, after=after, limit=limit_of(request.query_params.get("limit")))
-        return json_answer({"entries": [_item(i) for i in items], "next": str(items[-1].n if items else after)})
-
     async def attach(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """{token, shop, name, updates}: a shop asks to be taken."""
         shop, name = text_field(question, "shop"), text_field(question, "name")
@@ -178,18 +158,3 @@ class _Api:
             ("posline_relay_links", "gauge", "Links that are up", [({}, links)]),
         ]
         return Response(exposition(figures), media_type=METRICS_TYPE)
-
-
-def _item(item: FeedItem) -> dict[str, Any]:
-    entry = item.entry
-    return {
-        "cursor": str(item.n),
-        "event": item.event,
-        "status": item.status.value,
-        "shop": item.shop,
-        "document": entry.document,
-        "hash": entry.hash.hex(),
-        "id": entry.id,
-        "kind": entry.kind,
-        "entry": entry.body or None,
-    }

@@ -15,7 +15,6 @@ from rich.table import Table
 from posline.cli import checked, day_or_none
 from posline.core.numbers import AUTHOR
 from posline.till import terminal, text
-from posline.till.export_commands import add_export_commands
 from posline.till.invitation import parse_duration
 from posline.till.local import ask
 from posline.till.machine import default_folder
@@ -24,6 +23,8 @@ from posline.till.serve import run
 from posline.till.terminal import Options, Version, print_json, visible
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
+from relay.export_commands import add_export_commands
+from relay.number_cli import add_accounting_commands, add_webhook_commands
 from relay.relay import Relay
 from relay.rights import Role
 from relay.serve import RelayOptions, run_relay
@@ -46,7 +47,12 @@ user = typer.Typer(no_args_is_help=True, help="People who use the head office.")
 token = typer.Typer(no_args_is_help=True, help="Tokens of programs and people.")
 report = typer.Typer(no_args_is_help=True, help="Reports.")
 export = typer.Typer(no_args_is_help=True, help="Files for other programs.")
-for name, group in (("shop", shop), ("user", user), ("token", token), ("report", report), ("export", export)):
+accounting = typer.Typer(no_args_is_help=True, help="What accountants book.")
+webhook = typer.Typer(no_args_is_help=True, help="Programs that are told of what comes in.")
+for name, group in (
+    ("shop", shop), ("user", user), ("token", token), ("report", report), ("export", export),
+    ("accounting", accounting), ("webhook", webhook),
+):  # fmt: skip
     app.add_typer(group, name=name)
 
 
@@ -289,7 +295,9 @@ def verify(context: typer.Context, shop: Annotated[str, typer.Option(help="Only 
 
 
 add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
-add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
+add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
+add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
+add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
 
 
 if __name__ == "__main__":

@@ -8,27 +8,21 @@ from typing import Any
 
 from posline.errors import NotFound, NotPossible
 from posline.storage.verify import verify
-from posline.till.export_commands import EXPORTED, exported
 from posline.till.local import Command
 from posline.till.report_commands import sheet_of
 from posline.trust.certificate import ROOT_FILE
-from relay.office import CONSOLE, NAME_MAX, PAGE, iso_ms
+from relay.number_commands import NUMBER_COMMANDS, actor_of
+from relay.office import PAGE, iso_ms
 from relay.relay import Relay
-from relay.rights import Actor, Role
+from relay.rights import Role
 
 __all__ = ["COMMANDS"]
-
-
-def _by(arguments: Mapping[str, Any]) -> Actor:
-    """Whoever ran the command, as the machine knows them."""
-    name = str(arguments.get("operator") or "")[:NAME_MAX]
-    return Actor(f"{CONSOLE.name} ({name})") if name else CONSOLE
 
 
 async def invite(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """A link for `posline attach`."""
     token = relay.invitations.add(
-        expires_s=float(arguments["expires_s"]), note=str(arguments.get("shop") or ""), by=_by(arguments)
+        expires_s=float(arguments["expires_s"]), note=str(arguments.get("shop") or ""), by=actor_of(arguments)
     )
     return {"link": str(relay.invitations.link(token, relay.key.id))}
 
@@ -54,7 +48,7 @@ async def shop_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
 async def shop_rename(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """{shop, alias}: another name of ours for it; "" leaves it with its own."""
     shop, alias = relay.office.find(arguments["shop"]), str(arguments["alias"])
-    relay.office.rename_shop(shop.id, alias, by=_by(arguments))
+    relay.office.rename_shop(shop.id, alias, by=actor_of(arguments))
     return {"shop": shop.id, "name": shop.name, "alias": alias}
 
 
@@ -63,7 +57,7 @@ async def shop_remove(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     shop = relay.office.find(arguments["shop"])
     if shop.removed_ms:
         raise NotPossible(f"{shop.name} was removed already, on {iso_ms(shop.removed_ms)}")
-    relay.office.remove_shop(shop.id, by=_by(arguments))
+    relay.office.remove_shop(shop.id, by=actor_of(arguments))
     return {"shop": shop.id, "name": shop.name}
 
 
@@ -78,14 +72,14 @@ async def user_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     try:
         person = relay.people.by_name(name)
     except NotFound:
-        token = relay.people.add(name, Role(asked or Role.OWNER), shops or None, by=_by(arguments))
+        token = relay.people.add(name, Role(asked or Role.OWNER), shops or None, by=actor_of(arguments))
         return {"user": relay.people.by_name(name).name, "known": False, "token": token}
     if (asked and asked != person.role) or (shops and frozenset(shops) != person.shops):
         raise NotPossible(
             f"{person.name} is known already, as {person.role} and perhaps with other shops: change that on the page "
             "'People', or remove them first"
         )
-    return {"user": person.name, "known": True, "token": relay.people.hand_out(person, by=_by(arguments))}
+    return {"user": person.name, "known": True, "token": relay.people.hand_out(person, by=actor_of(arguments))}
 
 
 async def user_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
@@ -107,14 +101,14 @@ async def user_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
 async def user_remove(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """{name}: their sessions and tokens end."""
     person = relay.people.by_name(str(arguments["name"]))
-    relay.people.remove(person, by=_by(arguments))
+    relay.people.remove(person, by=actor_of(arguments))
     return {"user": person.name}
 
 
 async def user_password(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """{name}: a token with which they choose a new password."""
     person = relay.people.by_name(str(arguments["name"]))
-    return {"user": person.name, "token": relay.people.forget_password(person, by=_by(arguments))}
+    return {"user": person.name, "token": relay.people.forget_password(person, by=actor_of(arguments))}
 
 
 # -- tokens and the audit trail ----------------------------------------------------------------------------------------
@@ -128,7 +122,7 @@ async def token_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
         role=arguments["role"],
         name=arguments.get("name") or "",
         author=arguments.get("author") or "",
-        by=_by(arguments),
+        by=actor_of(arguments),
     )
     _, _, pin = relay.office.address.partition(" ")
     certificate = str(relay.folder.path / ROOT_FILE) if pin and (relay.folder.path / ROOT_FILE).exists() else None
@@ -157,7 +151,7 @@ async def token_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
 
 async def token_revoke(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """{id}: it opens nothing from now on, and links that it opened end."""
-    token = relay.office.revoke(str(arguments["id"]), by=_by(arguments))
+    token = relay.office.revoke(str(arguments["id"]), by=actor_of(arguments))
     return {"id": token.id, "name": token.name}
 
 
@@ -211,14 +205,6 @@ async def report_sheet(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     return sheet.to_dict()
 
 
-def _export(what: str) -> Command:
-    async def command(relay: Relay, arguments: Mapping[str, Any]) -> Any:
-        branch = relay.branch(arguments["shop"])
-        return exported(what, branch.reports, branch.show, arguments)
-
-    return command
-
-
 COMMANDS: dict[str, Command] = {
     "invite": invite,
     "shop_list": shop_list,
@@ -235,5 +221,5 @@ COMMANDS: dict[str, Command] = {
     "verify": verify_ledger,
     "report_day": report_day,
     "report_sheet": report_sheet,
-    **{f"export_{what}": _export(what) for what in EXPORTED},
+    **NUMBER_COMMANDS,
 }

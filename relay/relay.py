@@ -15,14 +15,13 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from posline.core.base64url import from_base64url
 from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, NotFound, OutcomeUnknown, Refused
 from posline.replica import Replica
-from posline.storage.feed import FeedItem, read_feed
 from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
 from posline.storage.soundness import examine
@@ -33,10 +32,17 @@ from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
 from posline.trust.keys import Key
+from relay.accounting import Chart
+from relay.database import up_to_date
+from relay.feeding import Arrivals, Feed
 from relay.invitations import OfficeInvitations
 from relay.office import CONSOLE, RegisteredShop, ShopNameTwice, open_office
 from relay.people import People
+from relay.postings import STEPS as POSTINGS
+from relay.postings import Postings
 from relay.rights import Actor, Viewer
+from relay.webhooks import STEPS as WEBHOOKS
+from relay.webhooks import Webhooks
 
 __all__ = ["Branch", "Relay"]
 
@@ -67,12 +73,20 @@ class Branch:
 
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
-        lights = self.reports.durable(recorded.entry) | {"head_office": True}  # which is here
-        return sale_of(recorded, self._name_of, lights)
+        return self.shown_from(self.reports)(recorded)
 
-    def _name_of(self, sku: str, at: str) -> str | None:
-        product = self.reports.product_at(sku, at)
-        return None if product is None else str(product["name"])
+    def shown_from(self, reports: Reports) -> Callable[[Recorded], Sale]:
+        """As `show`, of a ledger that stands still."""
+
+        def name_of(sku: str, at: str) -> str | None:
+            product = reports.product_at(sku, at)
+            return None if product is None else str(product["name"])
+
+        def show(recorded: Recorded) -> Sale:
+            lights = reports.durable(recorded.entry) | {"head_office": True}  # which is here
+            return sale_of(recorded, name_of, lights)
+
+        return show
 
 
 class Relay:
@@ -89,6 +103,10 @@ class Relay:
         self.invitations = OfficeInvitations(self.office)
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
+        self.arrivals = Arrivals()
+        up_to_date(self.office.database, (*POSTINGS, *WEBHOOKS), self.office.now_ms())
+        self.postings = Postings(self.office.database, self.office.now_ms, self.office.audit)
+        self.webhooks = Webhooks(self.office.database, self.office.now_ms, audit=self.office.audit)
         self._branches: dict[str, Branch] = {}
         self._removed: set[str] = set()  # shops that were, as of `_looked_s` less a second
         self._looked_s = 0.0
@@ -115,8 +133,10 @@ class Relay:
             raise self._damaged(error.__cause__ or error) from error
         if self.serving:
             self._store.set_meta(BEGAN, time.time_ns() // 1_000_000)
+            Feed(self._store).begin()
             self._store.commit([])  # so that the log is in use before local.json says so: see `examine`
             self._engine = Engine(self._store, kind="head office", on_fatal=self._give_up)
+            self._engine.on_commit(lambda commit: self.arrivals.tell())
         for shop in self.office.shops(removed=True):
             self._open(shop)
         if self._engine is not None:
@@ -134,6 +154,7 @@ class Relay:
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
+            self.arrivals.tell()  # whoever waits hears that it is over
         if self._store is not None and not self.broken.is_set():  # else nothing touches that file any more
             close_store(self._store)
             self._store = None
@@ -231,6 +252,16 @@ class Relay:
             raise OutcomeUnknown("the head office is going down")
         return self._engine
 
+    @property
+    def feed(self) -> Feed:
+        """Entries and later changes of their status, in the order of their commits."""
+        return Feed(self.store)
+
+    @property
+    def chart(self) -> Chart:
+        """The accounts that its journals post to."""
+        return self.postings.chart()
+
     def branches(self) -> list[Branch]:
         """The shops that it serves, by name."""
         return [self._branch(shop) for shop in self.office.shops()]
@@ -294,9 +325,3 @@ class Relay:
             if staged is not None:
                 await self.engine.durable(staged)
         return branch
-
-    # -- what integrators read -----------------------------------------------------------------------------------------
-
-    def feed(self, *, shops: Sequence[str] | None, after: int, limit: int) -> list[FeedItem]:
-        """Entries and later changes of their status, in the order of their commits; None means every shop."""
-        return read_feed(self.store, shops=shops, after=after, limit=limit)

@@ -20,6 +20,7 @@ from posline.till.serve import LOOPBACK, heed_signals, until_stopped
 from posline.trust.certificate import Tls, own_certificate
 from relay.api import build_app
 from relay.commands import COMMANDS
+from relay.delivering import Deliverer, HttpSender
 from relay.relay import Relay
 from relay.web.frame import WebOptions
 
@@ -52,7 +53,12 @@ async def run_relay(options: RelayOptions) -> None:
                 app = build_app(relay, relay.engine.routes(relay.find, tls=pin), options.web)
                 front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
                 await front.start()
-                await _serve(relay, front, options, pin)
+                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals)
+                deliverer.start()
+                try:
+                    await _serve(relay, front, options, pin)
+                finally:
+                    await deliverer.stop()
         finally:
             if front is not None:
                 await front.stop()  # links have ended with the relay's engine
