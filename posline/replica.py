@@ -66,6 +66,7 @@ class Replica(Writer):
             self._open = self._staging.live
         self._sign = sign
         self.writers: dict[str, Writer] = {}  # who else writes here, by author
+        self.writers_unsure = False  # as `unsure`, of those who begin to write here
         self.in_step: set[str] = set()  # stores that held just what is here, once
         self._touched: dict[tuple[str, int], None] = {}
         self._unheard: dict[str, set[tuple[str, int]]] = {}  # what each store says it holds of runs that are not here
@@ -88,7 +89,7 @@ class Replica(Writer):
                 monotonic_ms=self._monotonic,
                 staging=self._staging,
             )
-            writer.unsure = self.unsure
+            writer.unsure = self.unsure or self.writers_unsure
         return writer
 
     def dismiss(self, author: str) -> bool:

@@ -21,9 +21,9 @@ from posline.core.numbers import AUTHOR
 from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
 from posline.storage.feed import FeedItem
 from posline.till.admitting import text_field
-from posline.till.api import list_answer, several
 from posline.till.api_reports import report_answer
 from posline.till.asking import answering
+from posline.till.calls import list_answer, several
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
 from posline.till.pages import page_routes
 from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from posline.core.clock import Reading, iso
 from posline.core.numbers import valid_label
@@ -54,6 +54,10 @@ from posline.till.shifts import Shifts
 from posline.till.stock import Stock
 from posline.till.terms import TermsNow, product_of
 from posline.trust.keys import Key
+from posline.writer import Writer
+
+if TYPE_CHECKING:
+    from posline.till.hosting.hosting import Hosting
 
 __all__ = ["Till", "open_till"]
 
@@ -95,6 +99,9 @@ def open_till(
 class Till:
     """An open till. Made by `open_till`."""
 
+    hosted = False  # whether its disk is another till's, and its page on a phone or tablet
+    hosting: Hosting | None = None  # of other devices, once somebody asked for it (posline.till.hosting)
+
     def __init__(
         self,
         folder: Path | str | Folder,
@@ -132,8 +139,14 @@ class Till:
         return self
 
     async def _start(self, folder: Folder) -> None:
-        self._opened = open_folder(folder, self.clockwork, self._founding, mend=not self.read_only)
-        self._reports = Reports(self.store, self.shop_id, here=self.id)
+        self._compose(open_folder(folder, self.clockwork, self._founding, mend=not self.read_only))
+        if not self.read_only:
+            await self._begin()
+
+    def _compose(self, opened: Opened) -> None:
+        """Put together what a till consists of, over what is open."""
+        self._opened = opened
+        self._reports = Reports(self.store, self.shop_id, here=opened.replica.store_id)
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
@@ -143,13 +156,11 @@ class Till:
         self.people = People(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
-        if not self.read_only:
-            await self._begin()
 
     async def reopen(self) -> None:
         """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
         folder, bound, looking = self.folder, self.links.bound(), self.links.looking
-        filing = self.fiscal.outbox.running
+        filing, hosting = self.fiscal.outbox.running, self.hosting is not None and self.hosting.listening
         self._wanted_label = None  # asked for in the shop that is left; the one that is joined gave another
         await self._end()
         self._news = News()
@@ -160,6 +171,8 @@ class Till:
             await self.discover()
         if filing:
             self.fiscal.start()
+        if hosting and self.hosting is not None:
+            await self.hosting.start()
 
     async def _begin(self) -> None:
         self._engine = Engine(
@@ -168,7 +181,7 @@ class Till:
             wall=lambda: self.clockwork.wall_ms() / 1000,
             on_fatal=lambda error: give_up(self, error),
         )
-        self._engine.add(self.replica, Places.from_json(self.id, str(self.store.get_meta(PLACES) or "")))
+        self._engine.add(self.whole, Places.from_json(self.id, str(self.store.get_meta(PLACES) or "")))
         self._engine.hub.on_places = self.links.places_changed
         self._engine.on_commit(self._committed)
         await self._engine.start()
@@ -201,6 +214,8 @@ class Till:
         if self._opened is None:
             return
         self.links.refuse()
+        if self.hosting is not None:
+            await self.hosting.stop()
         await self.fiscal.stop()
         if self._engine is not None:
             engine, self._engine = self._engine, None
@@ -259,8 +274,13 @@ class Till:
         return self._reports
 
     @property
-    def replica(self) -> Replica:
-        """Its replica."""
+    def replica(self) -> Writer:
+        """Whoever writes its entries: its replica, where it has one of its own."""
+        return self._open.replica
+
+    @property
+    def whole(self) -> Replica:
+        """The replica of its shop on this device."""
         return self._open.replica
 
     @property
@@ -537,15 +557,19 @@ class Till:
         clock = self.replica.clock
         assert clock is not None
         note_times(self.store, clock, self._noted_ms)
-        self.recording.committed(commit)
         self.fiscal.committed(commit)
         self.printing.committed(commit)
-        documents = {document for _, document in commit.documents}
+        if (self.shop_id, "shop") in commit.documents:
+            self.links.dial_known()
+        self._heard(commit)
+
+    def _heard(self, commit: Commit) -> None:
+        """Something was committed here, whoever wrote it: take note of it, and tell those who listen."""
+        self.recording.committed(commit)
+        documents = {document for shop, document in commit.documents if shop == self.shop_id}
         if any(not document.startswith("journal/") for document in documents):
             self._products.clear()
             self.terms.forget()
-        if "shop" in documents:
-            self.links.dial_known()
         if self._news.heard:
             self._news.tell(*news_of(self, documents, {found.change.kind for found in commit.changes}))
             for found in commit.changes:
@@ -557,17 +581,21 @@ class Till:
                 elif recorded is not None and recorded.status in (Status.COUNTED, Status.DUPLICATE):
                     self._news.tell(Change("refund", show_refund(self, recorded).to_dict()))
 
+    def _look_after(self, turn: int) -> None:
+        """What is to be looked at now and then."""
+        if turn % MOVED_TURNS == 0:
+            self.links.moved()
+        if turn % LOOK_TURNS == 0:
+            self.watch.look()
+            self.watch.keep()
+
     async def _tell_news(self) -> None:
         """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""
         told: dict[str, Any] = {}
         for turn in itertools.count():
             await asyncio.sleep(NEWS_S)
             try:
-                if turn % MOVED_TURNS == 0:
-                    self.links.moved()
-                if turn % LOOK_TURNS == 0:
-                    self.watch.look()
-                    self.watch.keep()
+                self._look_after(turn)
                 status = self.status() if self._news.heard else told
             except Exception as error:
                 if not self.suspect(error):
