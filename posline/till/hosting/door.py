@@ -39,8 +39,8 @@ __all__ = ["ALLOWED", "REFUSED", "Door", "device_app"]
 ALLOWED = frozenset({
     # selling, and what came back
     ("POST", "/api/sales"), ("GET", "/api/sales"), ("GET", "/api/sales/{wanted}"),
-    ("GET", "/api/sales/{wanted}/returns"), ("POST", "/api/sales/{wanted}/refund"), ("POST", "/api/sales/{wanted}/void"),
-    ("GET", "/api/refunds"), ("GET", "/api/refunds/{wanted}"),
+    ("GET", "/api/sales/{wanted}/returns"), ("POST", "/api/sales/{wanted}/refund"),
+    ("POST", "/api/sales/{wanted}/void"), ("GET", "/api/refunds"), ("GET", "/api/refunds/{wanted}"),
     ("GET", "/api/holds"), ("POST", "/api/holds"), ("GET", "/api/holds/{hold}"), ("POST", "/api/holds/{hold}/recall"),
     ("POST", "/api/holds/{hold}/drop"),
     # what is sold, and to whom

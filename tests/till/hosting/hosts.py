@@ -43,10 +43,14 @@ class Phone:
         return await self.ask("POST", "/api/sales", body)
 
 
+_OPEN: list[httpx.AsyncClient] = []
+
+
 def phone(hosting: Hosting) -> Phone:
-    """A browser that trusts the host's authority, and checks name and date as browsers do."""
+    """A browser that trusts the host's authority, and checks name and date as browsers do; closed with its host."""
     context = ssl.create_default_context(cadata=hosting.authority.pem.decode())
     client = httpx.AsyncClient(base_url=f"https://127.0.0.1:{hosting.port}", verify=context, trust_env=False)
+    _OPEN.append(client)
     return Phone(client)
 
 
@@ -57,7 +61,11 @@ async def hosting(folder: Path, port: int = 0, **options: Any) -> AsyncIterator[
         await till.listen()
         found = hosting_of(till)
         await found.switch(True, port=port)
-        yield till, found
+        try:
+            yield till, found
+        finally:
+            while _OPEN:
+                await _OPEN.pop().aclose()
 
 
 async def paired(hosting: Hosting, label: str = "") -> Phone:
