@@ -10,7 +10,6 @@ first result. Reading never waits for writing.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Self
 from posline.core.clock import Reading, iso
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
-from posline.core.status import Status
 from posline.errors import Ambiguous, BadRequest, FolderError, NotFound, OutcomeUnknown
 from posline.replica import Replica
 from posline.storage.folder import Folder
@@ -39,7 +37,6 @@ from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import Clockwork, Founding, Opened, close_store, note_times, open_folder
-from posline.till.page_catalogue import news_of
 from posline.till.people import People
 from posline.till.printing import Printing
 from posline.till.recording import Recording
@@ -52,6 +49,7 @@ from posline.till.salvaging import PLACES
 from posline.till.settings import Settings
 from posline.till.shifts import Shifts
 from posline.till.stock import Stock
+from posline.till.telling import news_of_commit, tell_news
 from posline.till.terms import TermsNow, product_of
 from posline.trust.keys import Key
 from posline.writer import Writer
@@ -65,7 +63,6 @@ log = logging.getLogger("posline.till")
 
 LOOK_TURNS = 10  # ... what is missing is looked for
 MOVED_TURNS = 5  # after how many such looks the addresses of this machine are looked at
-NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
 LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
 PRODUCTS_KEPT = 20_000  # in memory, about 5 MB: those that sell today
 
@@ -188,7 +185,7 @@ class Till:
         await begin(self)
         if self._wanted_label is not None and self._wanted_label != self.label:
             await self.rename(self._wanted_label)
-        self._telling = asyncio.create_task(self._tell_news(), name="news")
+        self._telling = asyncio.create_task(tell_news(self, self._news), name="news")
         self.links.dial_known()
 
     async def __aexit__(
@@ -571,44 +568,15 @@ class Till:
             self._products.clear()
             self.terms.forget()
         if self._news.heard:
-            self._news.tell(*news_of(self, documents, {found.change.kind for found in commit.changes}))
-            for found in commit.changes:
-                if found.shop != self.shop_id or found.change.kind not in ("sale", "refund", "void"):
-                    continue
-                recorded = self.reports.entry_at(found.change.n)
-                if recorded is not None and found.change.kind == "sale":
-                    self._news.tell(Change("sale", self.show(recorded).to_dict()))
-                elif recorded is not None and recorded.status in (Status.COUNTED, Status.DUPLICATE):
-                    self._news.tell(Change("refund", show_refund(self, recorded).to_dict()))
+            self._news.tell(*news_of_commit(self, commit))
 
-    def _look_after(self, turn: int) -> None:
-        """What is to be looked at now and then."""
+    def look_after(self, turn: int) -> None:
+        """What is to be looked at now and then; `turn` counts seconds."""
         if turn % MOVED_TURNS == 0:
             self.links.moved()
         if turn % LOOK_TURNS == 0:
             self.watch.look()
             self.watch.keep()
-
-    async def _tell_news(self) -> None:
-        """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""
-        told: dict[str, Any] = {}
-        for turn in itertools.count():
-            await asyncio.sleep(NEWS_S)
-            try:
-                self._look_after(turn)
-                status = self.status() if self._news.heard else told
-            except Exception as error:
-                if not self.suspect(error):
-                    log.exception("looking after the till failed; the next look goes on")
-                continue
-            if status is told:
-                continue
-            if status != told:
-                self._news.tell(Change("status", status))
-            for alarm in status["alarms"]:
-                if alarm not in told.get("alarms", ()):
-                    self._news.tell(Change("alarm", alarm))
-            told = status
 
 
 def place(reports: Reports, after: str | int | None) -> int:

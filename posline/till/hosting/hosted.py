@@ -16,6 +16,7 @@ from posline.storage.reports import Reports
 from posline.sync.engine import Engine
 from posline.till.opening import Clockwork, Opened
 from posline.till.settings import Settings
+from posline.till.telling import tell_news
 from posline.till.till import LOOK_TURNS, Till
 from posline.trust.keys import Key
 from posline.writer import Writer
@@ -71,7 +72,7 @@ class HostedTill(Till):
         self._engine = host.engine
         settings = Settings(shop=whole.shop, author=key.id)  # no printer and no tokens: those are the host's own
         self._compose(Opened(host.folder, settings, key, whole.store, whole))
-        self._telling = asyncio.create_task(self._tell_news(), name=f"news of {self.label}")
+        self._telling = asyncio.create_task(tell_news(self, self._news), name=f"news of {self.label}")
 
     @property
     def replica(self) -> Writer:
@@ -82,7 +83,8 @@ class HostedTill(Till):
         """Something was committed at its host."""
         self._heard(commit)
 
-    def _look_after(self, turn: int) -> None:
+    def look_after(self, turn: int) -> None:
+        """As a till; links and places are its host's."""
         if turn % LOOK_TURNS == 0:
             self.watch.look()
 

@@ -61,7 +61,7 @@ async def test_strangers_get_the_page_and_pairing_and_nothing_else(tmp_path: Pat
 
 async def test_each_call_of_a_till_is_allowed_or_refused_on_purpose(tmp_path: Path) -> None:
     async with open_till(tmp_path) as till:
-        calls = {(method, route.path) for route in api_routes(till) for method in route.methods or () if method != "HEAD"}
+        calls = {(m, route.path) for route in api_routes(till) for m in route.methods or () if m != "HEAD"}
         assert calls == ALLOWED | REFUSED
         assert not ALLOWED & REFUSED
         served = {getattr(route, "path", "") for route in build_app(till).routes}
@@ -71,7 +71,7 @@ async def test_each_call_of_a_till_is_allowed_or_refused_on_purpose(tmp_path: Pa
 async def test_what_is_the_hosts_or_the_owners_is_no_devices(tmp_path: Path) -> None:
     async with hosting(tmp_path) as (_, host):
         device = await paired(host)
-        for method, path in sorted(REFUSED) + [("POST", "/api/local/status"), ("GET", "/api/hosting")]:
+        for method, path in [*sorted(REFUSED), ("POST", "/api/local/status"), ("GET", "/api/hosting")]:
             asked = path.replace("{name}", "x").replace("{wanted}", "x")
             answer = await device.ask(method, asked, {"id": str(uuid.uuid4())} if method != "GET" else None)
             assert answer.status_code in (404, 405), f"{method} {asked} {answer.status_code}"
@@ -123,7 +123,7 @@ async def test_the_cookie_is_for_this_host_by_https_and_for_no_script(tmp_path: 
         again = await made.ask("GET", "/api/shop")
         assert again.headers["set-cookie"].startswith("__Host-posline-"), "a device in use is not forgotten"
         secret = next(iter(made.client.cookies.jar)).value
-        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())  # noqa: ASYNC240
         assert secret is not None and secret.encode() not in kept, "only its hash is kept"
 
 
@@ -143,10 +143,9 @@ async def test_names_that_were_rebound_and_other_sites_pages_get_nothing(tmp_pat
 
 
 async def test_without_tls_nobody_is_answered(tmp_path: Path) -> None:
-    async with hosting(tmp_path) as (_, host):
-        async with httpx.AsyncClient(trust_env=False) as client:
-            with pytest.raises(httpx.HTTPError):
-                await client.get(f"http://127.0.0.1:{host.port}/pair")
+    async with hosting(tmp_path) as (_, host), httpx.AsyncClient(trust_env=False) as client:
+        with pytest.raises(httpx.HTTPError):
+            await client.get(f"http://127.0.0.1:{host.port}/pair")
 
 
 async def test_ten_wrong_tokens_end_the_invitation_and_one_token_pairs_one_device(tmp_path: Path) -> None:
