@@ -67,7 +67,7 @@ REFUSED = frozenset({
     ("GET", "/api/fiscal/{wanted}"), ("GET", "/healthz"), ("GET", "/metrics"),
 })  # fmt: skip
 
-OWNERS = re.compile(r"owner\.|views/owner/|vendor/uplot|texts/owner-|core/owner\.|kept\.js|following\.js")
+OWNERS = re.compile(r"owner\.|views/owner/|vendor/uplot|core/owner\.|kept\.js|following\.js")
 WAITING = "posline-waiting"  # how much a page says that it keeps
 WAITING_DIGITS = 7
 RATE_S, BURST = 40.0, 400.0  # requests a second, and at once: a page that opens asks for some sixty files

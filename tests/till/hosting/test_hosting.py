@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -56,7 +58,23 @@ async def test_strangers_get_the_page_and_pairing_and_nothing_else(tmp_path: Pat
             answer = await stranger.get(path)
             assert answer.status_code == 200, path
             assert till.id not in answer.text and till.shop_id not in answer.text
-        assert "owner" not in (await stranger.get("/sw.js")).text.partition("FILES = ")[2].partition("\n")[0]
+        files = (await stranger.get("/sw.js")).text.partition("FILES = ")[2].partition("\n")[0]
+        assert "/page/app.js" in files and "/owner" not in files.replace("/texts/owner", "")
+
+
+async def test_whatever_the_cashiers_page_asks_for_is_served(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as (_, host):
+        stranger = phone(host).client
+        seen: set[str] = set()
+        left = {"/page/app.js"}
+        while left:
+            path = left.pop()
+            seen.add(path)
+            answer = await stranger.get(path)
+            assert answer.status_code == 200, path
+            found = re.findall(r'(?:from|import) "(\.[^"]+)"', answer.text)
+            left |= {urljoin(path, name) for name in found} - seen
+        assert len(seen) > 40
 
 
 async def test_each_call_of_a_till_is_allowed_or_refused_on_purpose(tmp_path: Path) -> None:

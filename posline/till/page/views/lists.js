@@ -2,10 +2,11 @@
 
 import { act, drop, followHolds, followOffice, followSales, places, recall, settleJob } from "../acts.js";
 import { approval } from "../people.js";
-import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, waiting, waits } from "../state.js";
+import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, unpaired, waiting, waits } from "../state.js";
 import { lineNamed } from "../shop.js";
 import { money, moment, number, t, time } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
+import { handOver, mayHandOver, saveWaiting, takeOver } from "../hosted.js";
 import { Places, Standing } from "./places.js";
 import { onPaper } from "./paper.js";
 import { resend, giveUp } from "../waiting.js";
@@ -61,11 +62,13 @@ export function Standings() {
   useEffect(() => void followOffice(), []);
   return html`<${Sheet} title=${t("state")} wide>
     ${elsewhere.value && html`<p class="alarm bad" role="alert">${t("elsewhere", { label: elsewhere.value.label ?? "", shop: elsewhere.value.shop ?? "" })}</p>`}
+    ${unpaired.value && html`<p class="alarm bad" role="alert">${t("unpaired")} <a href="/pair">${t("pair_again")}</a></p>`}
+    ${shop.value.host && html`<${Kept} />`}
     ${refused.value.map((record) => html`<${RefusedRecord} key=${record.seq} record=${record} />`)}
     <dl class="facts">
       <div><dt>${t("in_this_browser")}</dt><dd>${number(here)}</dd></div>
-      <div><dt>${t("on_this_till_only")}</dt><dd>${reached.value === false ? "–" : number(till)}</dd></div>
-      <div><dt>${t("till_program")}</dt><dd>${reached.value === false ? t("not_running") : t("runs")}</dd></div>
+      <div><dt>${shop.value.host ? t("on_host_only", { label: shop.value.host }) : t("on_this_till_only")}</dt><dd>${reached.value === false ? "–" : number(till)}</dd></div>
+      <div><dt>${shop.value.host ? `${t("till")} ${shop.value.host}` : t("till_program")}</dt><dd>${shop.value.host ? t(reached.value === false || unpaired.value ? "out_of_reach" : "answers") : reached.value === false ? t("not_running") : t("runs")}</dd></div>
       ${fiscal.value?.on && html`<div><dt>${t("fiscal_waiting")}</dt><dd>${number(fiscal.value.counts.queued + fiscal.value.counts.sending)}</dd></div>
         <div><dt>${t("fiscal_look")}</dt><dd>${number(fiscal.value.counts.unknown + fiscal.value.counts.rejected)}</dd></div>
         ${fiscal.value.due && html`<div><dt>${t("fiscal_due")}</dt><dd class=${fiscal.value.overdue ? "bad" : ""}>${moment(fiscal.value.due)}</dd></div>`}`}
@@ -77,6 +80,17 @@ export function Standings() {
     ${alarms.length > 0 && html`<h3>${t("alarms")}</h3>${alarms.map((alarm, index) => html`<div class="alarm" key=${index}><b>${alarmText(alarm).title}</b><p>${alarmText(alarm).todo}</p><small class="quiet" dir="ltr">${alarm.detail}</small></div>`)}`}
     <div class="two"><${Key} hint="F2" onPress=${() => (dialog.value = { kind: "sales" })}>${t("last_sales")}<//></div>
   <//>`;
+}
+
+/** What a phone or tablet keeps for its till, and what becomes of it where that is gone for good. */
+function Kept() {
+  const sure = useSignal(false);
+  const file = (event) => event.target.files[0] && takeOver(event.target.files[0]);
+  return html`${mayHandOver() && html`<div class="alarm"><p>${t("hand_over_why", { label: elsewhere.value.label, old: shop.value.label })}</p>
+      <div class="row-actions">${sure.value ? html`<button type="button" class="small-key" onClick=${handOver}>${t("hand_over_sure", { n: waits.value, count: number(waits.value), label: elsewhere.value.label })}</button>` : html`<button type="button" class="small-key" onClick=${() => (sure.value = true)}>${t("hand_over")}</button>`}</div></div>`}
+    <details><summary>${t("host_lost")}</summary><p>${t("host_lost_why")}</p>
+      <div class="row-actions">${waits.value > 0 && html`<button type="button" class="small-key" onClick=${saveWaiting}>${t("save_waiting")}</button>`}
+      <label class="small-key file">${t("take_over")}<input type="file" accept=".json,application/json" onChange=${file} /></label></div></details>`;
 }
 
 /** Something that the till did not take: nothing is lost, and a person decides. */
