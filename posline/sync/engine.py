@@ -118,7 +118,7 @@ class Engine:
         """Seal and commit what is there, end the links, stop."""
         self.stopping = True
         for replica in self.hub.replicas:
-            if replica.author is not None:
+            if replica.author is not None or replica.writers:
                 replica.tick(self.now())  # a till that opened a moment ago has not ticked yet
                 replica.seal_soon()
                 replica.tick(self.now())

@@ -293,6 +293,9 @@ class Watch:
         """What a person should look at, the most urgent first: {kind, detail, do, ...}."""
         till = self._till
         found = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in till.replica.alarms.values()]
+        for writer in [] if till.hosted else till.whole.writers.values():
+            whose = f"of till {writer.label}, which is hosted here: "
+            found += [{"kind": alarm.kind, "detail": whose + alarm.detail} for alarm in writer.alarms.values()]
         found += self._clocks()
         if (removed := alarm_of_removal(till) or self.shut_out()) is not None:
             found.append(removed)

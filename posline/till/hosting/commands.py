@@ -121,6 +121,8 @@ def _print_state(found: Mapping[str, Any]) -> None:
     else:
         where = ", ".join(found["urls"])
         print(f"hosting is on at {where}" + ("" if found["listening"] else ", once the till runs"))
+        if found["trouble"]:
+            print(f"nobody can connect: {found['trouble']}")
         print(f"certificate (SHA-256) {found['fingerprint']}")
         if found["certificate"]["note"]:
             print(found["certificate"]["note"])

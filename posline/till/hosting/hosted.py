@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from posline.core.clock import Clock
 from posline.replica import Replica
 from posline.storage.folder import Folder
 from posline.storage.records import Commit
@@ -44,11 +45,22 @@ class Host(Protocol):
         """The shop's replica there."""
 
     @property
+    def clock(self) -> Clock:
+        """Its sense of time, which its devices' entries are written by."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+
+    @property
     def running(self) -> bool:
         """Whether it serves, and is not only asked or changed by a command."""
 
     def addresses(self) -> list[str]:
         """The addresses and names of its machine, best first."""
+
+    def check_may_admit(self) -> None:
+        """Raises NotAdmitted where it may let no till into the shop."""
 
     async def admit(self, key: bytes, label: str) -> str:
         """Make the owner of a key a till of the shop that is hosted here; its label. Raises NotAdmitted, BadRequest."""
@@ -65,7 +77,7 @@ class HostedTill(Till):
     def __init__(self, host: Host, key: Key) -> None:
         super().__init__(host.folder, None, None, host.clockwork, False)
         whole = host.whole
-        self._writer = whole.writer(key)
+        self._writer = whole.writer(key, host.clock)
         label = Reports(whole.store, whole.shop, here=whole.store_id).renamed(key.id)
         if label is not None:
             self._writer.relabel(label)

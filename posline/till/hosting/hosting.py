@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from posline.core.clock import Clock, Reading, iso
+from posline.core.clock import Reading, iso
 from posline.core.numbers import valid_label
 from posline.errors import BadRequest, NotFound, NotPossible, PoslineError
 from posline.storage.records import Commit
@@ -22,7 +22,7 @@ from posline.till.hosting.authority import Authority, is_private
 from posline.till.hosting.devices import Device, Devices
 from posline.till.hosting.hosted import Host, HostedTill
 from posline.till.invitation import EXPIRES_DEFAULT_S, Invitations
-from posline.till.listener import Listener
+from posline.till.listener import AddressRefused, Listener
 
 __all__ = ["Hosting", "Pairing"]
 
@@ -61,6 +61,7 @@ class Hosting:
         self.host, self._door, self._app = host, door, app
         self.devices = Devices(host.folder.path)
         self.invitations = Invitations(lambda: host.clockwork.monotonic_ms() / 1000)
+        self.trouble = ""  # why nobody can connect, where that is switched on
         self._authority: Authority | None = None
         self._listener: Listener | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -81,8 +82,8 @@ class Hosting:
     def authority(self) -> Authority:
         """Who signs for this host, made when it is first asked for."""
         if self._authority is None:
-            shop, label = str(self.host.whole.founding.get("name", "")), self.host.whole.label
-            self._authority = Authority(self.host.folder.path, f"Posline {shop} {label}".strip())
+            shop = str(self.host.whole.founding.get("name", ""))
+            self._authority = Authority(self.host.folder.path, f"Posline {shop} {self.host.label}".strip())
         return self._authority
 
     async def switch(self, on: bool, *, port: int | None = None, name: str | None = None) -> None:
@@ -106,8 +107,13 @@ class Hosting:
             self._engine = engine
             engine.on_commit(self._committed)
         self._renew()
+        self.trouble = ""
         listener = Listener(self._door(self), host=EVERYWHERE, port=self.devices.port, tls=self.authority.tls)
-        await listener.start()
+        try:
+            await listener.start()
+        except AddressRefused as error:
+            self.trouble = str(error)
+            raise
         self._listener = listener
         self._seen = dict(self.host.whole.store.get_meta(SEEN) or {})
         self._looking = asyncio.create_task(self._look(), name="hosting")
@@ -137,17 +143,11 @@ class Hosting:
 
     def _renew(self) -> None:
         """A leaf for today's addresses, in use from the next connection on."""
-        clock = self._clock
+        clock = self.host.clock
         hosts = [*filter(None, [self.devices.name]), *self.host.addresses(), "localhost", "127.0.0.1", "::1"]
         if self.authority.renew(hosts, clock.now(), clock.floor_ms) and self._listener is not None:
             self._listener.renew(self.authority.tls)
             log.info("a new certificate for %s, until %s", ", ".join(self.authority.hosts), self.authority.ends)
-
-    @property
-    def _clock(self) -> Clock:
-        clock = self.host.whole.clock
-        assert clock is not None
-        return clock
 
     # -- where it is reached -------------------------------------------------------------------------------------------
 
@@ -172,6 +172,7 @@ class Hosting:
         """The link with which one device is paired. Raises NotPossible where nobody listens, BadRequest."""
         if not self.listening:
             raise NotPossible("hosting is off: 'posline host on', with the till running, lets phones and tablets in")
+        self.host.check_may_admit()
         if label and not valid_label(label):
             raise BadRequest.of("label", f"{label[:40]!r} is none: up to six of A-Z and 0-9")
         if len(self.devices.of(self.host.whole.shop)) >= DEVICES_MAX:
@@ -186,7 +187,7 @@ class Hosting:
             device = self.devices.paired_by(request)
             if device is None:
                 key, whole = self.devices.fresh_key(), self.host.whole
-                at = iso(self._clock.now().at_ms, whole.zone)
+                at = iso(self.host.clock.now().at_ms, whole.zone)
                 device = Device(key.id, label, whole.shop, "", request, at, agent[:AGENT_CHARACTERS])
                 self.devices.keep(device)  # first: after a cut it can still be removed
                 try:
@@ -239,7 +240,7 @@ class Hosting:
             till = HostedTill(self.host, self.devices.key(device.author))
             found = self._open[device.author] = _Open(till, self._app(till), now_ms)
         found.used_ms = now_ms
-        self._seen[device.author] = iso(self._clock.now().at_ms, self.host.whole.zone)
+        self._seen[device.author] = iso(self.host.clock.now().at_ms, self.host.whole.zone)
         if waiting is not None:
             found.waiting = waiting
         return device.author, found.app
@@ -274,10 +275,11 @@ class Hosting:
 
     def shown(self) -> dict[str, Any]:
         """As `posline host list` and GET /api/hosting: {on, listening, port, name, urls, fingerprint, certificate,
-        devices}."""
+        trouble, devices}."""
         answer: dict[str, Any] = {
             "on": self.devices.on, "listening": self.listening, "port": self.port, "name": self.devices.name,
             "urls": self.urls() if self.devices.on else [], "fingerprint": None, "certificate": None,
+            "trouble": self.trouble,
         }  # fmt: skip
         if self.devices.on:
             answer["fingerprint"] = self.authority.fingerprint
@@ -287,10 +289,10 @@ class Hosting:
         return answer
 
     def _certificate(self) -> dict[str, Any]:
-        clock: Reading = self._clock.now()
+        clock: Reading = self.host.clock.now()
         ends: datetime | None = self.authority.ends
         note = ""
-        if clock.trust != "confirmed":
+        if clock.trust == "suspect" or clock.warning is not None:
             note = (
                 "this till does not know for sure what day it is, and chose the certificate's dates by what it does "
                 "know: where a device says that the certificate is not valid (yet), set this till's clock"

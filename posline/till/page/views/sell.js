@@ -102,7 +102,7 @@ function Bar() {
   const other = LANGUAGES.find((each) => each !== language.value);
   const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: currency.value.zone }).format(clock.value);
   return html`<header class="bar">
-    <span class="brand"><span class="mark" aria-hidden="true"></span><h1><bdi>${shop.value.shop}</bdi></h1><span class="tag">${t("till")} ${shop.value.label}</span></span>
+    <span class="brand"><span class="mark" aria-hidden="true"></span><h1 dir="auto">${shop.value.shop}</h1><span class="tag">${t("till")} ${shop.value.label}</span></span>
     <${Chip} />
     <span class="grow"></span>
     <button type="button" class="quiet-key" onClick=${() => open("signin")}>${cashier.value ? html`<bdi>${cashier.value.name}</bdi>` : t("no_cashier")}</button>

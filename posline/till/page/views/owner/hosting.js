@@ -25,6 +25,7 @@ export function Hosting() {
     <p>${t("hosting_why")}</p>
     ${!hosting ? html`<${Waiting} problem=${found.problem} />` : html`
       ${hosting.on && html`<p role="status">${t(hosting.listening ? "hosting_at" : "hosting_later")} <bdi class="mono" dir="ltr">${hosting.urls[0]}</bdi></p>`}
+      ${hosting.trouble && html`<p class="bad" role="alert" dir="auto">${hosting.trouble}</p>`}
       ${hosting.certificate?.note && html`<p class="warn">${t("hosting_clock")}</p>`}
       ${hosting.devices.length > 0 && html`<ul class="o-list">${hosting.devices.map((device) => html`<${Device} key=${device.id} device=${device} />`)}</ul>`}
       <div class="row-actions">
