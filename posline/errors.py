@@ -10,6 +10,7 @@
     ├── CommitFailed      the disk did not take it: nothing was recorded
     │   └── DiskFull      ... because there is no room (507)
     ├── DiskFailed        the disk gave an error: the process ends, and is started afresh (503)
+    ├── Unavailable       what it needs does not answer for now, and is tried again (503)
     ├── OutcomeUnknown    the till is going down: repeat the same id (503)
     ├── BadEntry          we were about to write an entry that our own rules refuse
     ├── Mismatch          a document did not do what the reader said it would
@@ -49,6 +50,7 @@ __all__ = [
     "OutcomeUnknown",
     "PoslineError",
     "Refused",
+    "Unavailable",
     "Unloadable",
 ]
 
@@ -156,6 +158,13 @@ class DiskFailed(PoslineError):
         super().__init__(
             f"the disk failed: {reason}. Start again; if it ends again, put the data folder on a sound disk"
         )
+
+
+class Unavailable(PoslineError):
+    """What this needs does not answer for now, and is tried again by itself."""
+
+    status = 503
+    title = "Not available now"
 
 
 class OutcomeUnknown(PoslineError):

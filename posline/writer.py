@@ -37,11 +37,14 @@ __all__ = ["CLIENT_BITS", "Alarm", "Author", "Random", "Staging", "Successor", "
 SEAL_S = 180.0  # how long unsigned entries wait for a signature while nothing else calls for one
 NEW_RUN_S = 60.0  # between new runs that somebody else's writing provoked: a flood of forgeries must not make one each
 UNCERTAIN_KEPT = 100_000  # entries written without a confirmed clock that can be redated, 10 MB
+# the last of each author among some rows
+_LAST = "SELECT {0}, lower(hex(hash)) FROM (SELECT {0}, hash, row_number() OVER (PARTITION BY {0} ORDER BY seq DESC,"
+_LAST += " hash) AS place FROM {1}) rows WHERE place = 1"
 JOURNAL_EDITS = {  # kinds of edits that lie in the journals, and how the last ones of each author are found
-    "redate": "SELECT writer, lower(hex(hash)), max(seq) FROM redate WHERE shop = ? GROUP BY writer",
-    "customer": "SELECT author, lower(hex(hash)), max(seq) FROM edit WHERE shop = ?"
-    f" AND document = {CUSTOMERS} GROUP BY author",
+    "redate": _LAST.format("writer", "redate WHERE shop = ?"),
+    "customer": _LAST.format("author", f"edit WHERE shop = ? AND document = {CUSTOMERS}"),
 }
+_EDITS = _LAST.format("author", "entry WHERE shop = ? AND document = ? AND day IS NULL AND status = 0")
 SIGNATURES = frozenset({"run", "seal"})  # kinds that say nothing but what their author stands by
 CLIENT_BITS = 53  # what Yjs can hold
 
@@ -302,13 +305,8 @@ class Writer(Committed):
         if edited in JOURNAL_EDITS:
             rows = self.store.read.execute(JOURNAL_EDITS[edited], (key,))
         else:
-            rows = self.store.read.execute(
-                "SELECT author, lower(hex(hash)), max(seq) FROM entry WHERE shop = ? AND document = ? AND day IS NULL"
-                " AND status = 0 GROUP BY author",
-                (key, self.store.document_key(self.shop, edited)),
-            )
-        seen = {author: hash for author, hash, _ in rows}
-        return seen | self._seen.get(edited, {})
+            rows = self.store.read.execute(_EDITS, (key, self.store.document_key(self.shop, edited)))
+        return dict(rows.fetchall()) | self._seen.get(edited, {})
 
     # -- the documents that it writes to -------------------------------------------------------------
 

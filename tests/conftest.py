@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.postgres import Cluster, Schemas, standing_in
 from tests.proof import Note, keep
 from tests.zygote import settle
 
 settle()
+
+HERE = Path(__file__).parent
+OF_FILES = {"test_folder", "test_readers"}
+OF_NO_STORE = {"test_discovery", "test_discovery_hosts", "test_stock_processes", "test_messages", "test_places"}
+# what is asked of a store, whichever database is under it
+ON_BOTH = [
+    path
+    for pattern in ("storage/test_*.py", "sync/test_*.py", "test_replica.py", "test_clocks.py")
+    for path in sorted(HERE.glob(pattern))
+    if path.stem not in OF_FILES | OF_NO_STORE
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if Path(metafunc.module.__file__) in ON_BOTH:
+        metafunc.parametrize("database", ["sqlite", "postgresql"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL that is thrown away, in which nothing is lost but by a power cut."""
+    with Cluster() as found:
+        yield found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database(request: pytest.FixtureRequest) -> Iterator[Schemas | None]:
+    """Which database `Store.open` opens."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield None
+        return
+    with standing_in(request.getfixturevalue("cluster")) as schemas:
+        yield schemas
+
+
+@pytest.fixture(autouse=True)
+def _swept(database: Schemas | None) -> Iterator[None]:
+    """A test leaves no store behind for the next one."""
+    yield
+    if database is not None:
+        database.sweep()
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ installed, and this package uses the same module, so that one process never hold
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,23 @@ class Readers:
         if connection is None:
             connection = mine.connection = self._place.reader(THREAD_CACHE_KIB)
         return connection.execute(*query)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """All that this thread reads inside is as of one moment."""
+        if getattr(self._mine, "is_still", False):
+            yield
+            return
+        self.execute("BEGIN")
+        assert self._mine is not None
+        self._mine.is_still = True
+        try:
+            yield
+        finally:
+            mine = self._mine
+            if mine is not None:
+                mine.is_still = False
+                mine.connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Let go of all of them: one that is being asked or read from is closed by whoever does so, once it is done.

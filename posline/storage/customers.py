@@ -79,9 +79,11 @@ class Customers:
     def owing(self, after: int, limit: int) -> Iterator[tuple[str, Balance]]:
         """Whose books are not even, those who owe most first; from place `after` on."""
         for customer, account, credit in self._read.execute(
-            "SELECT customer, sum(iif(book = 'account', amount, 0)) AS account,"
-            " sum(iif(book = 'credit', amount, 0)) AS credit FROM statement WHERE shop = ? GROUP BY customer"
-            " HAVING account <> 0 OR credit <> 0 ORDER BY account DESC, credit, customer LIMIT ? OFFSET ?",
+            "SELECT customer, account, credit FROM (SELECT customer,"
+            " sum(CASE WHEN book = 'account' THEN amount ELSE 0 END) AS account,"
+            " sum(CASE WHEN book = 'credit' THEN amount ELSE 0 END) AS credit"
+            " FROM statement WHERE shop = ? GROUP BY customer) books"
+            " WHERE account <> 0 OR credit <> 0 ORDER BY account DESC, credit, customer LIMIT ? OFFSET ?",
             (self._key, limit, after),
         ).fetchall():
             yield customer, Balance(int(account), int(credit))
@@ -94,7 +96,7 @@ class Customers:
         rows = self._read.execute(
             "SELECT day, at, kind, id, book, amount, balance FROM (SELECT *, sum(amount) OVER"
             " (PARTITION BY book ORDER BY day, at, hash) AS balance FROM statement WHERE shop = ? AND customer = ?)"
-            " WHERE day BETWEEN ? AND ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
+            " moves WHERE day BETWEEN ? AND ? ORDER BY day, at, hash, book LIMIT ? OFFSET ?",
             (self._key, book_of(customer), first, last, limit, after),
         ).fetchall()
         names = ("day", "at", "kind", "id", "book", "amount", "balance")

@@ -11,10 +11,13 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from posline.core.edits import Edit, current
 from posline.core.entry import Entry, decode
 from posline.core.members import Role, Shop
 from posline.storage.connection import Connection
+from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.pieces import in_pieces
 from posline.storage.product_index import ProductIndex
 
@@ -25,6 +28,14 @@ CUSTOMERS = -1  # stands in table `edit` for a document: edits of customers lie 
 REDATES = (
     "SELECT hash, writer, seq, seen, day, first, last FROM redate WHERE shop = ? AND author = ? AND run = ?"
 )
+class _Written(msgspec.Struct):
+    """When an entry says that it was written."""
+
+    day: str
+    clock: str = ""
+
+
+_written = msgspec.json.Decoder(_Written).decode
 _ENVELOPE = frozenset({"v", "id", "kind", "till", "run", "seq", "prev", "at", "day", "by", "clock", "seen", "sig"})
 
 
@@ -33,9 +44,9 @@ class Effects:
 
     kinds = frozenset({"products", "setting", "redate", "customer"})
 
-    def __init__(self, db: Connection) -> None:
+    def __init__(self, db: Connection, dialect: Dialect = SQLITE) -> None:
         self._db = db
-        self._index = ProductIndex(db)
+        self._index = ProductIndex(db, dialect)
         self._moved: dict[tuple[int, str, int], bool] = {}  # runs that any redate names
 
     def apply(self, shop: int, authority: Shop, entry: Entry, document: int) -> None:
@@ -173,6 +184,10 @@ class Effects:
         standing = {bytes.fromhex(edit.hash) for edit in (found.current, *found.conflicts)}
         self._dissent(shop, document, name, standing - {row[0] for row in rows if row[4]})
 
+    def forget(self, shop: int) -> None:
+        """Another process wrote in this shop: what is in memory may be behind."""
+        self._moved = {place: moved for place, moved in self._moved.items() if place[0] != shop}
+
     def day_of(self, shop: int, authority: Shop, entry: Entry) -> str:
         """The effective day of a journal's entry."""
         place = (shop, entry.till, entry.run)
@@ -206,8 +221,8 @@ class Effects:
             chosen, beside = bytes.fromhex(found.current.hash), [bytes.fromhex(edit.hash) for edit in found.conflicts]
         self._dissent(shop, document, name, beside)
         self._db.execute(
-            "UPDATE edit SET current = (hash = ?) WHERE shop = ? AND document = ? AND name = ?"
-            " AND current <> (hash = ?)",
+            "UPDATE edit SET current = CASE WHEN hash = ? THEN 1 ELSE 0 END WHERE shop = ? AND document = ?"
+            " AND name = ? AND current <> CASE WHEN hash = ? THEN 1 ELSE 0 END",
             (chosen, shop, document, name, chosen),
         )
 
@@ -244,21 +259,22 @@ class Effects:
         """Between where one redate begins or ends and the next, all entries move alike: so they are decided once for
         each such stretch, however many entries a run has and however many redates somebody wrote."""
         rows = self._db.execute(
-            "SELECT n, seq, json_extract(raw, '$.day'), json_extract(raw, '$.clock'), day FROM entry"
-            " WHERE shop = ? AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL AND fault IS NULL",
+            "SELECT n, seq, raw, day FROM entry WHERE shop = ?"
+            " AND author = ? AND run = ? AND seq BETWEEN ? AND ? AND day IS NOT NULL AND fault IS NULL",
             (shop, author, run, first, last),
         ).fetchall()
         redates = self._db.execute(REDATES, (shop, author, run)).fetchall()
         bounds = sorted({row[5] for row in redates} | {row[6] + 1 for row in redates})
         chosen: dict[tuple[int, bool], str | None] = {}
-        for n, seq, day, clock, now in rows:
-            place = bisect_right(bounds, seq), clock == "suspect"
+        for n, seq, raw, now in rows:
+            written = _written(raw)
+            place = bisect_right(bounds, seq), written.clock == "suspect"
             if place not in chosen:
                 covering = [row for row in redates if row[5] <= seq <= row[6]]
                 chosen[place] = self._chosen(shop, authority, author, covering, suspect=place[1])
-            moved = chosen[place] or day
+            moved = chosen[place] or written.day
             if moved != now:
-                self._db.execute("UPDATE entry SET day = ? WHERE n = ?", (moved, n))
+                self._db.execute("UPDATE entry SET day = ? WHERE shop = ? AND n = ?", (moved, shop, n))
 
     def _day(self, shop: int, authority: Shop, author: str, run: int, seq: int, day: str, clock: str) -> str:
         """The day that the standing redate of this number says."""

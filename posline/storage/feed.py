@@ -36,7 +36,7 @@ def read_feed(store: Store, *, shops: Sequence[str] | None, after: int, limit: i
         values += keys
     rows = store.read.execute(
         "SELECT f.n, s.id, f.event, f.status, d.name, e.raw FROM feed f JOIN shop s ON s.key = f.shop"
-        " JOIN entry e ON e.n = f.entry JOIN document d ON d.shop = e.shop AND d.key = e.document"
+        " JOIN entry e ON e.shop = f.shop AND e.n = f.entry JOIN document d ON d.shop = e.shop AND d.key = e.document"
         f" WHERE f.n > ?{where} ORDER BY f.n LIMIT ?",
         (*values, limit),
     )

@@ -75,7 +75,7 @@ class Goods:
         if self._moved:
             self._db.executemany(
                 "INSERT INTO onhand (shop, sku, quantity, stocked) VALUES (?,?,?,?) ON CONFLICT (shop, sku) DO UPDATE"
-                " SET quantity = quantity + excluded.quantity, stocked = stocked + excluded.stocked",
+                " SET quantity = onhand.quantity + excluded.quantity, stocked = onhand.stocked + excluded.stocked",
                 [(shop, sku, *moved) for (shop, sku), moved in self._moved.items()],
             )
             self._moved.clear()

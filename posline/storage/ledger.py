@@ -32,6 +32,7 @@ from posline.core.status import (
     overruled,
 )
 from posline.storage.connection import Connection
+from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.pieces import in_pieces
 from posline.storage.projections import Projections
 from posline.storage.runs import Run, RunKey, Runs
@@ -112,23 +113,40 @@ class _Take:
 class Ledger:
     """The projection over one writing connection, for all its shops."""
 
-    def __init__(self, db: Connection, *, feed: bool) -> None:
-        """With `feed`, new entries and later changes of status are numbered for integrators."""
-        self._db = db
+    def __init__(self, db: Connection, *, feed: bool, dialect: Dialect = SQLITE) -> None:
+        """With `feed`, new entries and later changes of status are written down for integrators."""
+        self._db, self._dialect = db, dialect
         self._feed = feed
         self._runs = Runs(db)
         self._shops: dict[int, Shop] = {}
         self._of_shops: dict[int, dict[bytes, Entry]] = {}  # what lies in each shop's document
-        self._projections = Projections(db)
-        self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
+        self._projections = Projections(db, dialect)
+        self._next: int | None = None
 
     def forget(self) -> None:
         """The transaction was rolled back: what is in memory may be ahead of the disk."""
         self._runs.forget()
         self._shops.clear()
         self._of_shops.clear()
-        self._projections = Projections(self._db)
-        self._next = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()[0]
+        self._projections = Projections(self._db, self._dialect)
+        self._next = None
+
+    def forget_shop(self, shop: int) -> None:
+        """Another process wrote in this shop, or nobody does any more: what is in memory may be behind, or is idle."""
+        self._runs.forget_shop(shop)
+        self._projections.effects.forget(shop)
+        self._shops.pop(shop, None)
+        self._of_shops.pop(shop, None)
+
+    def _number(self, shop: int) -> int:
+        """What the shop's next entry is numbered. A later one has a greater number."""
+        if self._dialect.numbers_by_shop:
+            row = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry WHERE shop = ?", (shop,)).fetchone()
+        elif self._next is not None:
+            return self._next
+        else:
+            row = self._db.execute("SELECT coalesce(max(n), 0) + 1 FROM entry").fetchone()
+        return int(row[0])
 
     def authority(self, shop: int, shop_id: str) -> Shop:
         """Who is a member, as the committed and staged rows of this connection say."""
@@ -156,9 +174,10 @@ class Ledger:
         take = _Take(shop, self.authority(shop, shop_id), ids=claimed)
         joins = [a.entry for a in fresh if a.entry.document == "shop"]
         patient = any(is_act(entry.document, entry.kind) for entry in joins)
-        first = self._next
-        for arrival in fresh:
-            self._place(take, arrival, patient=patient)
+        first = self._number(shop)
+        for n, arrival in enumerate(fresh, first):
+            self._place(take, n, arrival, patient=patient)
+        self._next = first + len(fresh)
         self._db.executemany(
             "INSERT INTO entry (n, shop, document, hash, id, kind, author, run, seq, prev, day, number, amount, signed,"
             " own, vouched, status, fault, reason, raw) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -212,11 +231,10 @@ class Ledger:
             fresh.append(arrival)
         return fresh, claimed
 
-    def _place(self, take: _Take, arrival: Arrival, *, patient: bool) -> None:
+    def _place(self, take: _Take, n: int, arrival: Arrival, *, patient: bool) -> None:
         """Decide one arrival from its run's tip, or leave its run to `_rejudge_run`. With `patient`, always the latter,
         since this call may change who is a member."""
         entry = arrival.entry
-        n, self._next = self._next, self._next + 1
         take.before[n] = None
         day = entry.document[8:] if entry.document.startswith("journal/") else None
         if not entry.placed:
@@ -370,7 +388,7 @@ class Ledger:
         ).fetchall()
         chain: list[Chained] = []
         for n, hash, seq, prev, kind, signed, fault, *_ in rows:
-            stands = signed if signed != UNVERIFIED or not known else self._verify(shop, n)
+            stands = signed if signed != UNVERIFIED or not known else self._verify(take, n)
             wrong = hash in shop.unfit if kind in MEMBERSHIP else stands == FORGED and known
             chain.append(Chained(n, hash, seq, prev, kind, stands == SIGNED, fault is not None or wrong))
         named = self._db.execute(
@@ -398,10 +416,10 @@ class Ledger:
         vouched = {n for n, verdict in verdicts.items() if verdict.vouched}
         self._whole(take, place, chain, bool(named), vouched, known=known)
 
-    def _verify(self, shop: Shop, n: int) -> int:
+    def _verify(self, take: _Take, n: int) -> int:
         """Whether a stored entry's signature stands, now that its author's key has become known."""
-        stands = _signature(shop, self._entry(n))
-        self._db.execute("UPDATE entry SET signed = ? WHERE n = ?", (stands, n))
+        stands = _signature(take.authority, self._entry(take.shop, n))
+        self._db.execute("UPDATE entry SET signed = ? WHERE shop = ? AND n = ?", (stands, take.shop, n))
         return stands
 
     def _whole(
@@ -416,7 +434,7 @@ class Ledger:
         first = min(starts, key=lambda c: (c.seq, c.hash), default=None)
         run.whole, run.whole_hash, run.label = 0, b"", None
         for start in starts:
-            entry = self._entry(start.key)
+            entry = self._entry(take.shop, start.key)
             if start is first:
                 run.label = str(entry.body.get("label") or "")
             if known and (not removed or start.key in vouched):
@@ -470,7 +488,7 @@ class Ledger:
             (take.shop, id, DUPLICATE),
         ).fetchall()
         answer, differ = judge_id(
-            (n, (author, run, seq, hash), lambda n=n: self._entry(n).content())  # type: ignore[misc]
+            (n, (author, run, seq, hash), lambda n=n: self._entry(take.shop, n).content())  # type: ignore[misc]
             for n, author, run, seq, hash, *_ in rows
         )
         hashes = {row[0]: row[4] for row in rows}
@@ -498,14 +516,16 @@ class Ledger:
         take.before.setdefault(n, before)
         take.again.add(n)
         self._db.execute(
-            "UPDATE entry SET status = ?, reason = ?, kept = ?, vouched = coalesce(?, vouched) WHERE n = ?",
-            (status, reason, kept, vouched, n),
+            "UPDATE entry SET status = ?, reason = ?, kept = ?, vouched = coalesce(?, vouched)"
+            " WHERE shop = ? AND n = ?",
+            (status, reason, kept, vouched, take.shop, n),
         )
 
-    def _entry(self, n: object) -> Entry:
+    def _entry(self, shop: int, n: object) -> Entry:
         document, raw = self._db.execute(
-            "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n = ?",
-            (n,),
+            "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
+            " WHERE e.shop = ? AND e.n = ?",
+            (shop, n),
         ).fetchone()
         return decode(document, raw)
 
@@ -517,7 +537,8 @@ class Ledger:
         odd = sorted(take.again)  # the others are as they were written
         now: dict[int, int] = {}
         for marks, piece in in_pieces(odd):
-            now.update(self._db.execute(f"SELECT n, status FROM entry WHERE n IN ({marks})", tuple(piece)).fetchall())
+            query = f"SELECT n, status FROM entry WHERE shop = ? AND n IN ({marks})"
+            now.update(self._db.execute(query, (take.shop, *piece)).fetchall())
         changes: list[Change] = []
         for row in take.rows:
             e = row.arrival.entry
@@ -526,7 +547,9 @@ class Ledger:
             before = take.before[n]
             if before is None or before == now[n]:
                 continue
-            kind, id, author = self._db.execute("SELECT kind, id, author FROM entry WHERE n = ?", (n,)).fetchone()
+            kind, id, author = self._db.execute(
+                "SELECT kind, id, author FROM entry WHERE shop = ? AND n = ?", (take.shop, n)
+            ).fetchone()
             changes.append(Change(n, kind, id, author, STATUSES[before], STATUSES[now[n]]))
         for change in changes:
             counts = change.status is Status.COUNTED
@@ -534,8 +557,10 @@ class Ledger:
                 if (fresh_one := news.get(change.n)) is not None:
                     entry, document = fresh_one.entry, fresh_one.document
                 else:
-                    entry = self._entry(change.n)
-                    document = self._db.execute("SELECT document FROM entry WHERE n = ?", (change.n,)).fetchone()[0]
+                    entry = self._entry(take.shop, change.n)
+                    (document,) = self._db.execute(
+                        "SELECT document FROM entry WHERE shop = ? AND n = ?", (take.shop, change.n)
+                    ).fetchone()
                 follow = self._projections.apply if counts else self._projections.undo
                 follow(take.shop, take.authority, entry, document)
             elif change.kind == "sale":
@@ -545,7 +570,7 @@ class Ledger:
         self._projections.flush()
         if self._feed:
             self._db.executemany(
-                "INSERT INTO feed (shop, entry, event, status) VALUES (?, ?, ?, ?)",
+                f"INSERT INTO {self._dialect.feed} (shop, entry, event, status) VALUES (?, ?, ?, ?)",
                 [(take.shop, c.n, "entry" if c.before is None else "status", CODE[c.status]) for c in changes],
             )
         return changes

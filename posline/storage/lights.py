@@ -31,7 +31,7 @@ WITH RECURSIVE behind (seq, hash, prev, own) AS (
     UNION SELECT e.seq, e.hash, e.prev, e.own FROM behind b CROSS JOIN entry e
         ON e.shop = ?1 AND e.author = ?2 AND e.run = ?3 AND e.seq = b.seq - 1
     WHERE b.own = 0 AND lower(substr(hex(e.hash), 1, ?6)) = b.prev)
-SELECT coalesce(max(iif(own, seq, 0)), 0) FROM behind"""
+SELECT coalesce(max(CASE WHEN own = 1 THEN seq ELSE 0 END), 0) FROM behind"""
 
 
 def holders(store: Store, shop: str, entry: Entry) -> set[str]:

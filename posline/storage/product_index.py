@@ -17,6 +17,7 @@ from typing import Any
 from posline.core.products import barcodes_of, is_active
 from posline.core.words import WORDS_VERSION, fold
 from posline.storage.connection import Connection
+from posline.storage.dialect import SQLITE, Dialect
 
 __all__ = ["ProductIndex", "department_word", "differences", "numbers_of"]
 
@@ -43,8 +44,8 @@ def department_word(department: str) -> str:
 class ProductIndex:
     """The index over one writing connection, for all its shops."""
 
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+    def __init__(self, db: Connection, dialect: Dialect = SQLITE) -> None:
+        self._db, self._words = db, dialect.words
 
     def follow(self, shop: int, document: int, skus: Iterable[str]) -> None:
         """The edits of these products changed: index what is current of each."""
@@ -65,7 +66,7 @@ class ProductIndex:
         """Make the whole index, within the caller's transaction."""
         self._db.execute("DELETE FROM product")
         self._db.execute("DELETE FROM barcode")
-        self._db.execute("INSERT INTO product_words (product_words) VALUES ('rebuild')")  # of nothing, so it is empty
+        self._words.clear(self._db)
         self._db.execute(
             "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             (VERSION_NOTE, json.dumps(INDEX_VERSION)),
@@ -85,16 +86,15 @@ class ProductIndex:
             (shop, document, sku),
         ).fetchone()
         wanted = None if product is None else _row(sku, product)
-        n, before = (None, None) if known is None else (known[0], tuple(known[1:]))
         self._barcodes(shop, document, sku, product)
+        n, before = (None, None) if known is None else (int(known[0]), tuple(known[1:]))
         if wanted == before:
             return
-        if before is not None and before[5]:
-            self._db.execute(
-                "INSERT INTO product_words (product_words, rowid, words) VALUES ('delete', ?, ?)", (n, before[5])
-            )
+        said = before[5] if before is not None else ""
         if wanted is None:
-            self._db.execute("DELETE FROM product WHERE n = ?", (n,))
+            assert n is not None
+            self._words.change(self._db, n, said, "")
+            self._db.execute("DELETE FROM product WHERE shop = ? AND n = ?", (shop, n))
             return
         if n is None:
             n = self._next(shop, document)
@@ -108,15 +108,16 @@ class ProductIndex:
         else:
             self._db.execute(
                 "UPDATE product SET active = ?, name = ?, name_ur = ?, department = ?, favourite = ?, words = ?"
-                " WHERE n = ?",
-                (*wanted, n),
+                " WHERE shop = ? AND n = ?",
+                (*wanted, shop, n),
             )
-        if wanted[5]:
-            self._db.execute("INSERT INTO product_words (rowid, words) VALUES (?, ?)", (n, wanted[5]))
+        self._words.change(self._db, n, said, wanted[5])
 
     def _next(self, shop: int, document: int) -> int | None:
         first, last = numbers_of(shop, document)
-        (highest,) = self._db.execute("SELECT max(n) FROM product WHERE n BETWEEN ? AND ?", (first, last)).fetchone()
+        (highest,) = self._db.execute(
+            "SELECT max(n) FROM product WHERE shop = ? AND n BETWEEN ? AND ?", (shop, first, last)
+        ).fetchone()
         n = first if highest is None else int(highest) + 1
         return n if n <= last else None
 

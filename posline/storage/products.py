@@ -24,16 +24,11 @@ TYPED_MAX = 200  # characters of a search
 CONFLICTS_MAX = 1000  # edits that stand beside others, in one answer
 LAST = "\U0010ffff"  # behind every text that begins alike
 
-# the names of products whose numbers the index of words found: those that begin with the first word, then the others
-BY_WORDS = (
-    "SELECT p.sku FROM (SELECT rowid AS n FROM product_words WHERE product_words MATCH ? AND rowid BETWEEN ? AND ?"
-    " ORDER BY rowid LIMIT ?) f CROSS JOIN product p ON p.n = f.n ORDER BY p.name < ? OR p.name > ?, p.name, p.sku"
-)
 PLACE = "shop = ? AND document = ?"
 BY_NAME = "SELECT sku FROM product WHERE {place} AND {name} BETWEEN ? AND ? AND active = 1{more} ORDER BY {name}, sku"
 BY_PART = (
-    "SELECT sku FROM product NOT INDEXED WHERE n BETWEEN ? AND ? AND active = 1{more}"
-    " AND instr(replace(words, ' ', ''), ?) ORDER BY name, sku LIMIT ?"
+    "SELECT sku FROM product NOT INDEXED WHERE shop = ? AND n BETWEEN ? AND ? AND active = 1{more}"
+    " AND instr(replace(words, ' ', ''), ?) > 0 ORDER BY name, sku LIMIT ?"
 )
 # an index of its own, since a product may have been edited a thousand times
 CURRENT = (
@@ -175,19 +170,15 @@ class Products:
         shop, document = self._place()
         if shop is None or document is None:
             return []
-        asked = " ".join(f'"{word}"*' for word in words)
-        if department:
-            asked += f' "{department_word(department)}"'
-        first, last = numbers_of(shop, document)
-        rows = self._read.execute(BY_WORDS, (asked, first, last, FOUND_MAX, words[0], words[0] + LAST))
-        return [sku for (sku,) in rows]
+        index, numbers = self._store.dialect.words, numbers_of(shop, document)
+        return index.found(self._read, shop, numbers, words, department_word(department), FOUND_MAX)
 
     def _by_part(self, text: str, more: str, of: Sequence[str], most: int) -> list[str]:
         """Wherever it stands, and whether or not a blank is in it: "7up" is "7-Up"."""
         shop, document = self._place()
         if shop is None or document is None:
             return []
-        values = (*numbers_of(shop, document), *of, text.replace(" ", ""), most)
+        values = (shop, *numbers_of(shop, document), *of, text.replace(" ", ""), most)
         return [sku for (sku,) in self._read.execute(BY_PART.format(more=more), values)]
 
     # -- edits that stand beside each other ----------------------------------------------------------------------------
@@ -216,7 +207,7 @@ class Products:
         """How many products and settings `conflicts` would name."""
         rows = self._read.execute(
             "SELECT count(*) FROM (SELECT DISTINCT document, name FROM edit_conflict WHERE shop = ?"
-            " AND document IN (?, ?))",
+            " AND document IN (?, ?)) several",
             (*self._place(), self._store.document_key(self._shop, "shop")),
         )
         return int(rows.fetchone()[0])

@@ -17,6 +17,7 @@ from posline.core.members import Shop
 from posline.storage.accounts import Accounts
 from posline.storage.carts import Carts
 from posline.storage.connection import Connection
+from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.drawers import Drawers
 from posline.storage.effects import Effects
 from posline.storage.filings import Filings
@@ -58,8 +59,8 @@ class Projection(Protocol):
 class Projections:
     """All projections over one writing connection."""
 
-    def __init__(self, db: Connection) -> None:
-        self.effects = Effects(db)
+    def __init__(self, db: Connection, dialect: Dialect = SQLITE) -> None:
+        self.effects = Effects(db, dialect)
         self.returns = Returns(db)
         everything: tuple[Projection, ...] = (
             self.effects,

@@ -89,11 +89,13 @@ class ShopChange:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one transaction wrote."""
+    """What one transaction wrote. `before` has the number of the last row that was known here of each document that it
+    brought rows to."""
 
     released: list[Staged]
     changes: list[ShopChange]
     documents: dict[tuple[str, str], Head] = field(default_factory=dict)
+    before: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def join_rows(rows: Sequence[Row], *, keep_origin: bool = True) -> list[Row]:

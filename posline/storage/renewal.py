@@ -12,12 +12,13 @@ from itertools import zip_longest
 
 from posline.core.entry import decode
 from posline.storage.connection import Connection, connect
+from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.ledger import Arrival, Ledger
 from posline.storage.product_index import ProductIndex
 from posline.storage.projections import TABLES
 from posline.storage.schema import migrate
 
-__all__ = ["RULES", "differing_tables", "renew"]
+__all__ = ["RULES", "differing_tables", "project_shop_again", "renew"]
 
 # raised when a version judges entries otherwise, follows more kinds of them, or words a fault or a reason otherwise:
 # the ledger keeps the words, and what looks for rot compares them
@@ -25,16 +26,17 @@ RULES = 8
 SLICE = 256  # elements projected at a time
 LEDGER = ("entry", "run", "continuation", "conflict", "ending")
 # of an entry's row: what its status leads to, and what led to it (its place and status have questions of their own)
-FOLLOWS = "SELECT shop, hash, document, day, signed, fault, reason FROM entry ORDER BY shop, hash, document"
+FOLLOWS = "SELECT shop, hash, document, day, signed, fault, reason FROM entry{} ORDER BY shop, hash, document"
 SAID = {  # what a table says, where that is not all that stands in it
     # what came and went again may leave a row of zeros behind
     "onhand": "SELECT shop, sku, quantity, stocked FROM onhand WHERE quantity <> 0 OR stocked <> 0",
     # how far a run is vouched for is followed while it is a plain chain, and asked of its entries otherwise
-    "run": "SELECT shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash, iif(plain, vouched, 0), label"
+    "run": "SELECT shop, author, run, begun, plain, tip, tip_hash, whole, whole_hash,"
+    " CASE WHEN plain = 1 THEN vouched ELSE 0 END, label"
     " FROM run",
 }
 HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOIN shop s ON s.key = e.shop" \
-    " JOIN document d ON d.shop = e.shop AND d.key = e.document ORDER BY e.n"  # fmt: skip
+    " JOIN document d ON d.shop = e.shop AND d.key = e.document {} ORDER BY e.n"  # fmt: skip
 
 
 def renew(db: Connection, *, feed: bool) -> bool:
@@ -79,17 +81,42 @@ def _project_again(db: Connection, *, feed: bool) -> None:
     db.execute("DROP TABLE held")
 
 
-def _project(source: Connection, target: Connection, table: str) -> None:
-    """Judge the elements of `table` anew into the ledger of `target`, in the order in which they came."""
-    ledger = Ledger(target, feed=False)
-    for shop, shop_id, arrivals in _slices(source, table):
+def project_shop_again(db: Connection, shop: int, *, feed: bool, dialect: Dialect) -> None:
+    """Judge all entries of one shop anew, inside the caller's transaction, where each shop's are numbered by
+    themselves. With `feed`, integrators are told of each whose status is another now."""
+    db.execute("CREATE TEMPORARY TABLE held ON COMMIT DROP AS SELECT * FROM entry WHERE shop = ?", (shop,))
+    for table in (*LEDGER, *TABLES, "product", "barcode"):
+        db.execute(f"DELETE FROM {table} WHERE shop = ?", (shop,))
+    _project(db, db, "held", dialect=dialect)
+    if feed:
+        db.execute(
+            f"INSERT INTO {dialect.feed} (shop, entry, event, status) SELECT e.shop, e.n, 'status', e.status"
+            " FROM entry e JOIN held h ON h.shop = e.shop AND h.n = e.n WHERE h.status <> e.status AND e.shop = ?"
+            " ORDER BY e.n",
+            (shop,),
+        )
+    db.execute("DROP TABLE held")
+
+
+def _project(
+    source: Connection, target: Connection, table: str, *, dialect: Dialect = SQLITE, only: int | None = None
+) -> None:
+    """Judge the elements of `table` anew into the ledger of `target`, in the order in which they came; with `only`, of
+    one shop."""
+    ledger = Ledger(target, feed=False, dialect=dialect)
+    for shop, shop_id, arrivals in _slices(source, table, only):
         ledger.take(shop, shop_id, arrivals)
 
 
-def _slices(source: Connection, table: str) -> Iterator[tuple[int, str, list[Arrival]]]:
+def _of(query: str, column: str, only: int | None) -> tuple[str, tuple[int, ...]]:
+    """`query`, whose {} is where a condition goes, of all shops or of one, with its values."""
+    return (query.format(""), ()) if only is None else (query.format(f" WHERE {column} = ?"), (only,))
+
+
+def _slices(source: Connection, table: str, only: int | None) -> Iterator[tuple[int, str, list[Arrival]]]:
     waiting: list[Arrival] = []
     of: tuple[int, str] | None = None
-    for _, shop, shop_id, document, name, own, raw in source.execute(HELD.format(table)):
+    for _, shop, shop_id, document, name, own, raw in source.execute(*_of(HELD.format(table, "{}"), "e.shop", only)):
         if of is not None and (of != (shop, shop_id) or len(waiting) >= SLICE):
             yield *of, waiting
             waiting = []
@@ -99,20 +126,23 @@ def _slices(source: Connection, table: str) -> Iterator[tuple[int, str, list[Arr
         yield *of, waiting
 
 
-def differing_tables(source: Connection) -> list[str]:
+def differing_tables(source: Connection, only: int | None = None) -> list[str]:
     """The tables of the ledger and its projections that are not what the elements make them, judged from nothing in
-    memory."""
+    memory; with `only`, what they have of one shop."""
     scratch = connect(":memory:")
     try:
         migrate(scratch)
-        for table in ("shop", "document"):
-            rows = source.execute(_known(scratch, table)).fetchall()
+        for table, shop in (("shop", "key"), ("document", "shop")):
+            rows = source.execute(*_of(_known(scratch, table) + "{}", shop, only)).fetchall()
             if rows:
                 scratch.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
-        _project(source, scratch, "entry")
-        unlike = any(one != other for one, other in zip_longest(source.execute(FOLLOWS), scratch.execute(FOLLOWS)))
+        _project(source, scratch, "entry", only=only)
+        theirs, ours = (db.execute(*_of(FOLLOWS, "shop", only)) for db in (source, scratch))
+        unlike = any(one != other for one, other in zip_longest(theirs, ours))
         said = {table: SAID.get(table) or _known(scratch, table) for table in (*LEDGER[1:], *TABLES)}
-        differ = [table for table, query in said.items() if _rows(source, query) != _rows(scratch, query)]
+        differ = [
+            table for table, query in said.items() if _rows(source, query, only) != _rows(scratch, query, only)
+        ]
         return ["entry"] * unlike + differ
     finally:
         scratch.close()
@@ -124,5 +154,6 @@ def _known(db: Connection, table: str) -> str:
     return f"SELECT {', '.join(names)} FROM {table}"
 
 
-def _rows(db: Connection, said: str) -> list[tuple[object, ...]]:
-    return sorted(db.execute(said).fetchall(), key=repr)
+def _rows(db: Connection, said: str, only: int | None) -> list[tuple[object, ...]]:
+    found = db.execute(*_of(f"SELECT * FROM ({said}) said{{}}", "shop", only))
+    return sorted(found.fetchall(), key=repr)

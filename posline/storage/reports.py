@@ -56,7 +56,7 @@ class Recorded:
 GAPS = """
 WITH inside AS (
     SELECT e.author, e.seq, lag(e.seq) OVER (PARTITION BY e.author, e.run ORDER BY e.seq) AS before,
-        max(iif(e.vouched, e.seq, 0)) OVER (PARTITION BY e.author, e.run) AS top
+        max(CASE WHEN e.vouched = 1 THEN e.seq ELSE 0 END) OVER (PARTITION BY e.author, e.run) AS top
     FROM run r CROSS JOIN entry e ON e.shop = r.shop AND e.author = r.author AND e.run = r.run
     WHERE r.shop = ?1 AND r.whole < r.tip)
 SELECT author, before + 1, seq - 1 FROM inside WHERE seq > before + 1 AND seq <= top
@@ -382,11 +382,13 @@ class Reports:
 
     def day(self, day: str) -> dict[str, Any]:
         """The day report of contract.md (`posline.storage.day`)."""
-        return day_report(self._store, self._shop, day, self.label)
+        with self._store.still():
+            return day_report(self._store, self._shop, day, self.label)
 
     def summary(self, by: str, first: str | None, last: str | None) -> dict[str, Any]:
         """Sums over days, by product, cashier and so on (`posline.storage.summaries`)."""
-        return summary(self._store, self._shop, by, first, last, label=self.label, product=self.product)
+        with self._store.still():
+            return summary(self._store, self._shop, by, first, last, label=self.label, product=self.product)
 
 
 def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:

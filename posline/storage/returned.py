@@ -33,11 +33,12 @@ def taken_of(read: Connection, shop: int | None, sale: Entry, *, but: str = "") 
 def returns_of(read: Connection, shop: int | None, sale: str) -> list[int]:
     """The refunds and voids of a sale's id that count, as places in the ledger's order."""
     rows = read.execute(
-        "SELECT DISTINCT e.n FROM returned r CROSS JOIN entry e ON e.shop = r.shop AND e.hash = r.hash"
+        "SELECT DISTINCT e.n, e.day, e.author, e.run, e.seq, e.hash FROM returned r"
+        " CROSS JOIN entry e ON e.shop = r.shop AND e.hash = r.hash"
         " WHERE r.shop = ? AND r.sale = ? ORDER BY e.day, e.author, e.run, e.seq, e.hash",
         (shop, sale),
     )
-    return [n for (n,) in rows]
+    return [n for n, *_ in rows]
 
 
 def excess(read: Connection, shop: int | None, limit: int) -> list[str]:

@@ -39,6 +39,10 @@ class Runs:
         """The transaction was rolled back: what is in memory may be ahead of the disk."""
         self._kept.clear()
 
+    def forget_shop(self, shop: int) -> None:
+        """Another process wrote in this shop: what is in memory may be behind."""
+        self._kept = {place: run for place, run in self._kept.items() if place[0] != shop}
+
     def get(self, place: RunKey) -> Run:
         """A run as it stands; a fresh one where nothing is known."""
         run = self._kept.get(place)

@@ -6,6 +6,7 @@ released is never edited: a change is a new one below it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from sqlite_utils import Database
@@ -13,11 +14,9 @@ from sqlite_utils.migrations import Migrations
 
 from posline.storage.connection import Connection, Error, altered, connect
 
-__all__ = ["migrate"]
+__all__ = ["STEPS", "migrate"]
 
-migrations = Migrations("posline")
-
-TABLES = (
+_FIRST = (
     # what this file is, and small local settings
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE shop (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)",
@@ -88,128 +87,119 @@ TABLES = (
 )
 
 
-@migrations(name="first")
-def _first(db: Database) -> None:
-    for statement in TABLES:
-        db.execute(statement)
+# of each removed author: the points of its runs behind which its entries count, as its removals name them and as they
+# follow from run to run
+_REMOVALS = (
+    "CREATE TABLE ending (shop INTEGER, author TEXT, run INTEGER, seq INTEGER, hash BLOB,"
+    " PRIMARY KEY (shop, author, run, seq, hash)) WITHOUT ROWID",
+)
+_COUNTER = (
+    # stock on hand in thousandths; `stocked`: how many moves of `stock` entries are in it
+    "CREATE TABLE onhand (shop INTEGER, sku TEXT, quantity INTEGER NOT NULL, stocked INTEGER NOT NULL,"
+    " PRIMARY KEY (shop, sku)) WITHOUT ROWID",
+    # movements of what customers owe (book 'account') and are owed ('credit')
+    """CREATE TABLE statement (
+        shop INTEGER, customer TEXT, book TEXT, hash BLOB, day TEXT NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL,
+        id TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (shop, customer, book, hash)) WITHOUT ROWID""",
+    # what refunds and voids took back of a sale, a row a line; and the sales of which it is more than was sold
+    """CREATE TABLE returned (
+        shop INTEGER, sale TEXT, hash BLOB, line INTEGER, of BLOB NOT NULL, kind TEXT NOT NULL,
+        quantity INTEGER NOT NULL, total INTEGER NOT NULL, tax INTEGER NOT NULL,
+        PRIMARY KEY (shop, sale, hash, line)) WITHOUT ROWID""",
+    "CREATE INDEX entry_back ON entry (shop, n) WHERE kind IN ('refund', 'void')",
+    "CREATE TABLE excess (shop INTEGER, sale TEXT, PRIMARY KEY (shop, sale)) WITHOUT ROWID",
+    # carts that wait, and what ended their waiting
+    """CREATE TABLE cart (
+        shop INTEGER, hold TEXT, hash BLOB, author TEXT NOT NULL, day TEXT NOT NULL, at TEXT NOT NULL,
+        by TEXT NOT NULL, name TEXT NOT NULL, sale TEXT NOT NULL, cart TEXT NOT NULL,
+        PRIMARY KEY (shop, hold, hash)) WITHOUT ROWID""",
+    "CREATE TABLE uncart (shop INTEGER, hold TEXT, hash BLOB, why TEXT NOT NULL, PRIMARY KEY (shop, hold, hash))"
+    " WITHOUT ROWID",
+    # shifts by their till and number, and the closes of each business day
+    """CREATE TABLE shift (
+        shop INTEGER, author TEXT, seq INTEGER, run INTEGER, hash BLOB, kind TEXT NOT NULL, id TEXT NOT NULL,
+        shift TEXT, day TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (shop, author, seq, run, hash))
+        WITHOUT ROWID""",
+    """CREATE TABLE dayclose (
+        shop INTEGER, day TEXT, hash BLOB, author TEXT NOT NULL, run INTEGER NOT NULL, seq INTEGER NOT NULL,
+        at TEXT NOT NULL, vector TEXT NOT NULL, PRIMARY KEY (shop, day, hash)) WITHOUT ROWID""",
+)
+_FILINGS = (
+    # what is to be filed with a fiscal service and where it stands; of a refund or void, `sale` is what it is about
+    """CREATE TABLE fileable (
+        shop INTEGER, hash BLOB, id TEXT NOT NULL, usin TEXT NOT NULL, kind TEXT NOT NULL, sale TEXT NOT NULL,
+        of BLOB, at TEXT NOT NULL, seq INTEGER NOT NULL, named TEXT NOT NULL, state TEXT NOT NULL,
+        adapter TEXT NOT NULL, filer TEXT NOT NULL, tries INTEGER NOT NULL,
+        PRIMARY KEY (shop, hash)) WITHOUT ROWID""",
+    "CREATE INDEX fileable_sale ON fileable (shop, sale)",
+    "CREATE INDEX fileable_usin ON fileable (shop, usin)",
+    "CREATE INDEX fileable_state ON fileable (shop, state, filer, tries, at, seq)",
+    # the steps of filing it, each as its entry has them
+    "CREATE TABLE filing (shop INTEGER, usin TEXT, hash BLOB, sale TEXT NOT NULL, body TEXT NOT NULL,"
+    " PRIMARY KEY (shop, usin, hash)) WITHOUT ROWID",
+)
+# what a search over the current edits of products needs; posline.storage.product_index fills it, for old files too
+_PRODUCTS = (
+    # `n` says shop, document and place: see there
+    """CREATE TABLE product (
+        n INTEGER PRIMARY KEY, shop INTEGER NOT NULL, document INTEGER NOT NULL, sku TEXT NOT NULL,
+        active INTEGER NOT NULL, name TEXT NOT NULL, name_ur TEXT NOT NULL, department TEXT NOT NULL,
+        favourite TEXT NOT NULL, words TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX product_sku ON product (shop, document, sku)",
+    "CREATE INDEX product_name ON product (shop, document, name, sku) WHERE active = 1",
+    "CREATE INDEX product_name_ur ON product (shop, document, name_ur, sku) WHERE active = 1 AND name_ur <> ''",
+    "CREATE INDEX product_department ON product (shop, document, department, sku) WHERE active = 1",
+    "CREATE INDEX product_favourite ON product (shop, document, sku) WHERE active = 1 AND favourite <> ''",
+    """CREATE TABLE barcode (
+        shop INTEGER, document INTEGER, code TEXT, sku TEXT,
+        PRIMARY KEY (shop, document, code, sku)) WITHOUT ROWID""",
+    "CREATE INDEX barcode_sku ON barcode (shop, document, sku)",
+    # one column of words that are split at blanks: which letters a word has is decided in posline.core.words
+    """CREATE VIRTUAL TABLE product_words USING fts5(
+        words, content='product', content_rowid='n', tokenize='ascii', prefix='1 2 3', detail=none)""",
+    # edits that stand beside the current one, because neither had seen the other
+    """CREATE TABLE edit_conflict (
+        shop INTEGER, document INTEGER, name TEXT, hash BLOB,
+        PRIMARY KEY (shop, document, name, hash)) WITHOUT ROWID""",
+)
+# what entries say was in stock when the shop began, in thousandths: of a SKU the least hash counts
+_OPENING = (
+    "CREATE TABLE opening (shop INTEGER, sku TEXT, hash BLOB, quantity INTEGER NOT NULL,"
+    " PRIMARY KEY (shop, sku, hash)) WITHOUT ROWID",
+)
+# by shop, and by `n`, which each index has at its end: a list of sales goes on from any place in it
+_SALES = ("CREATE INDEX entry_sale ON entry (shop) WHERE kind = 'sale'",)
+# what a counted edit or redate (`hash`) had seen and is not here yet (`wanted`)
+_UNSEEN = (
+    "CREATE TABLE unseen (shop INTEGER, wanted BLOB, hash BLOB, PRIMARY KEY (shop, wanted, hash)) WITHOUT ROWID",
+    "CREATE INDEX unseen_by ON unseen (shop, hash)",
+)
+
+# in the order in which they were released; another database than SQLite takes the same ones
+STEPS: dict[str, tuple[str, ...]] = {
+    "first": _FIRST,
+    "removals": _REMOVALS,
+    "the counter": _COUNTER,
+    "fiscal filings": _FILINGS,
+    "products": _PRODUCTS,
+    "opening stock": _OPENING,
+    "sales in order": _SALES,
+    "edits that name what is missing": _UNSEEN,
+}
+
+migrations = Migrations("posline")
 
 
-@migrations(name="removals")
-def _removals(db: Database) -> None:
-    # of each removed author: the points of its runs behind which its entries count, as its removals name them and as
-    # they follow from run to run
-    db.execute(
-        "CREATE TABLE ending (shop INTEGER, author TEXT, run INTEGER, seq INTEGER, hash BLOB,"
-        " PRIMARY KEY (shop, author, run, seq, hash)) WITHOUT ROWID"
-    )
+def _step(statements: tuple[str, ...]) -> Callable[[Database], None]:
+    def step(db: Database) -> None:
+        for statement in statements:
+            db.execute(statement)
+
+    return step
 
 
-@migrations(name="the counter")
-def _counter(db: Database) -> None:
-    for statement in (
-        # stock on hand in thousandths; `stocked`: how many moves of `stock` entries are in it
-        "CREATE TABLE onhand (shop INTEGER, sku TEXT, quantity INTEGER NOT NULL, stocked INTEGER NOT NULL,"
-        " PRIMARY KEY (shop, sku)) WITHOUT ROWID",
-        # movements of what customers owe (book 'account') and are owed ('credit')
-        """CREATE TABLE statement (
-            shop INTEGER, customer TEXT, book TEXT, hash BLOB, day TEXT NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL,
-            id TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (shop, customer, book, hash)) WITHOUT ROWID""",
-        # what refunds and voids took back of a sale, a row a line; and the sales of which it is more than was sold
-        """CREATE TABLE returned (
-            shop INTEGER, sale TEXT, hash BLOB, line INTEGER, of BLOB NOT NULL, kind TEXT NOT NULL,
-            quantity INTEGER NOT NULL, total INTEGER NOT NULL, tax INTEGER NOT NULL,
-            PRIMARY KEY (shop, sale, hash, line)) WITHOUT ROWID""",
-        "CREATE INDEX entry_back ON entry (shop, n) WHERE kind IN ('refund', 'void')",
-        "CREATE TABLE excess (shop INTEGER, sale TEXT, PRIMARY KEY (shop, sale)) WITHOUT ROWID",
-        # carts that wait, and what ended their waiting
-        """CREATE TABLE cart (
-            shop INTEGER, hold TEXT, hash BLOB, author TEXT NOT NULL, day TEXT NOT NULL, at TEXT NOT NULL,
-            by TEXT NOT NULL, name TEXT NOT NULL, sale TEXT NOT NULL, cart TEXT NOT NULL,
-            PRIMARY KEY (shop, hold, hash)) WITHOUT ROWID""",
-        "CREATE TABLE uncart (shop INTEGER, hold TEXT, hash BLOB, why TEXT NOT NULL, PRIMARY KEY (shop, hold, hash))"
-        " WITHOUT ROWID",
-        # shifts by their till and number, and the closes of each business day
-        """CREATE TABLE shift (
-            shop INTEGER, author TEXT, seq INTEGER, run INTEGER, hash BLOB, kind TEXT NOT NULL, id TEXT NOT NULL,
-            shift TEXT, day TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (shop, author, seq, run, hash))
-            WITHOUT ROWID""",
-        """CREATE TABLE dayclose (
-            shop INTEGER, day TEXT, hash BLOB, author TEXT NOT NULL, run INTEGER NOT NULL, seq INTEGER NOT NULL,
-            at TEXT NOT NULL, vector TEXT NOT NULL, PRIMARY KEY (shop, day, hash)) WITHOUT ROWID""",
-    ):
-        db.execute(statement)
-
-
-@migrations(name="fiscal filings")
-def _filings(db: Database) -> None:
-    for statement in (
-        # what is to be filed with a fiscal service and where it stands; of a refund or void, `sale` is what it is about
-        """CREATE TABLE fileable (
-            shop INTEGER, hash BLOB, id TEXT NOT NULL, usin TEXT NOT NULL, kind TEXT NOT NULL, sale TEXT NOT NULL,
-            of BLOB, at TEXT NOT NULL, seq INTEGER NOT NULL, named TEXT NOT NULL, state TEXT NOT NULL,
-            adapter TEXT NOT NULL, filer TEXT NOT NULL, tries INTEGER NOT NULL,
-            PRIMARY KEY (shop, hash)) WITHOUT ROWID""",
-        "CREATE INDEX fileable_sale ON fileable (shop, sale)",
-        "CREATE INDEX fileable_usin ON fileable (shop, usin)",
-        "CREATE INDEX fileable_state ON fileable (shop, state, filer, tries, at, seq)",
-        # the steps of filing it, each as its entry has them
-        "CREATE TABLE filing (shop INTEGER, usin TEXT, hash BLOB, sale TEXT NOT NULL, body TEXT NOT NULL,"
-        " PRIMARY KEY (shop, usin, hash)) WITHOUT ROWID",
-    ):
-        db.execute(statement)
-
-
-@migrations(name="products")
-def _products(db: Database) -> None:
-    # what a search over the current edits of products needs; posline.storage.product_index fills it, for old files too
-    for statement in (
-        # `n` says shop, document and place: see there
-        """CREATE TABLE product (
-            n INTEGER PRIMARY KEY, shop INTEGER NOT NULL, document INTEGER NOT NULL, sku TEXT NOT NULL,
-            active INTEGER NOT NULL, name TEXT NOT NULL, name_ur TEXT NOT NULL, department TEXT NOT NULL,
-            favourite TEXT NOT NULL, words TEXT NOT NULL)""",
-        "CREATE UNIQUE INDEX product_sku ON product (shop, document, sku)",
-        "CREATE INDEX product_name ON product (shop, document, name, sku) WHERE active = 1",
-        "CREATE INDEX product_name_ur ON product (shop, document, name_ur, sku) WHERE active = 1 AND name_ur <> ''",
-        "CREATE INDEX product_department ON product (shop, document, department, sku) WHERE active = 1",
-        "CREATE INDEX product_favourite ON product (shop, document, sku) WHERE active = 1 AND favourite <> ''",
-        """CREATE TABLE barcode (
-            shop INTEGER, document INTEGER, code TEXT, sku TEXT,
-            PRIMARY KEY (shop, document, code, sku)) WITHOUT ROWID""",
-        "CREATE INDEX barcode_sku ON barcode (shop, document, sku)",
-        # one column of words that are split at blanks: which letters a word has is decided in posline.core.words
-        """CREATE VIRTUAL TABLE product_words USING fts5(
-            words, content='product', content_rowid='n', tokenize='ascii', prefix='1 2 3', detail=none)""",
-        # edits that stand beside the current one, because neither had seen the other
-        """CREATE TABLE edit_conflict (
-            shop INTEGER, document INTEGER, name TEXT, hash BLOB,
-            PRIMARY KEY (shop, document, name, hash)) WITHOUT ROWID""",
-    ):
-        db.execute(statement)
-
-
-@migrations(name="opening stock")
-def _opening(db: Database) -> None:
-    # what entries say was in stock when the shop began, in thousandths: of a SKU the least hash counts
-    db.execute(
-        "CREATE TABLE opening (shop INTEGER, sku TEXT, hash BLOB, quantity INTEGER NOT NULL,"
-        " PRIMARY KEY (shop, sku, hash)) WITHOUT ROWID"
-    )
-
-
-@migrations(name="sales in order")
-def _sales(db: Database) -> None:
-    # by shop, and by `n`, which each index has at its end: a list of sales goes on from any place in it
-    db.execute("CREATE INDEX entry_sale ON entry (shop) WHERE kind = 'sale'")
-
-
-@migrations(name="edits that name what is missing")
-def _unseen(db: Database) -> None:
-    # what a counted edit or redate (`hash`) had seen and is not here yet (`wanted`)
-    db.execute(
-        "CREATE TABLE unseen (shop INTEGER, wanted BLOB, hash BLOB, PRIMARY KEY (shop, wanted, hash)) WITHOUT ROWID"
-    )
-    db.execute("CREATE INDEX unseen_by ON unseen (shop, hash)")
+for _name, _statements in STEPS.items():
+    migrations(name=_name)(_step(_statements))
 
 
 def migrate(connection: Connection) -> None:

@@ -29,11 +29,13 @@ INDEX_BYTES = 136  # of the index file: its header twice, and what of the log wa
 QUICK_BYTES = 128 * 1024 * 1024  # up to here the whole file is looked through after an unclean end: half a second
 PROBLEMS_MAX = 5  # in words
 # of what this disk wrote as an author: its last entry in a run, and its highest receipt number
-LAST_WRITTEN = "SELECT seq, hash FROM entry WHERE shop = ? AND author = ? AND run = ? AND own ORDER BY seq DESC LIMIT 1"
+LAST_WRITTEN = (
+    "SELECT seq, hash FROM entry WHERE shop = ? AND author = ? AND run = ? AND own = 1 ORDER BY seq DESC LIMIT 1"
+)
 # (numbers ascend in a run, so its last one is asked for; by number alone, every sale of all other tills would be read)
 LAST_NUMBER = (
     "SELECT max((SELECT number FROM entry INDEXED BY entry_place WHERE shop = r.shop AND author = r.author"
-    " AND run = r.run AND own AND number IS NOT NULL ORDER BY seq DESC LIMIT 1))"
+    " AND run = r.run AND own = 1 AND number IS NOT NULL ORDER BY seq DESC LIMIT 1))"
     " FROM run r WHERE shop = ? AND author = ?"
 )
 STEP_BYTES = 1024 * 1024

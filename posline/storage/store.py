@@ -10,13 +10,13 @@ Knows nothing of links, clocks or sockets.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from posline.core.entry import Entry, decode
-from posline.core.members import Member, Shop, read_shop
+from posline.core.entry import Entry
 from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, Refused
 from posline.storage.connection import (
@@ -30,14 +30,18 @@ from posline.storage.connection import (
     failure,
     is_full,
 )
+from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
-from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, Written, join_rows
+from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, join_rows
 from posline.storage.renewal import renew
 from posline.storage.schema import migrate
+from posline.storage.standing import Standing
 
 __all__ = ["Store"]
 
+K = TypeVar("K")
+V = TypeVar("V")
 MODULUS = 1 << 256
 REMEMBERED = 64  # commits of a document whose state and digest are kept, so that a peer's slightly older one is known
 HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the most
@@ -47,23 +51,26 @@ COMMIT_FRAMES, UPDATE_FRAMES = 14, 3  # pages that a commit and each update in i
 READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
 
 
-class Store:
+class Store(Standing):
     """The open file. Use `Store.open`."""
+
+    remote = False  # whether a commit goes over a network, where it may wait long
+    dialect: Dialect = SQLITE
 
     def __init__(self, path: str, writer: Connection, read: Connection, *, feed: bool) -> None:
         self.path = path
         self._place = Place(path)
         self._db = writer
-        self.read = read
+        super().__init__(read)
         self._heads: dict[tuple[str, str], Head] = {}
         self._digests: dict[tuple[int, int, str], tuple[int, int]] = {}
-        self._authorities: dict[str, tuple[int, Shop]] = {}
         self._sums: dict[str, dict[str, int]] = {}
-        self._ledger = Ledger(writer, feed=feed)
+        self._shops: dict[str, int] = {}
+        self._documents: dict[int, dict[str, int]] = {}  # of the shops that were asked for
+        self._ledger = Ledger(writer, feed=feed, dialect=self.dialect)
+        self._guard, self._age = threading.Lock(), 0  # raised when what is in memory is let go
         self._frames = 0  # of the write-ahead log, about
         self._notes: dict[str, Any] = {}
-        self._haves: dict[tuple[str, str, int, str], Mark] = {}  # shop, author, run, store
-        self._take_names()
 
     @classmethod
     def open(cls, path: Path | str, *, feed: bool = False) -> Store:
@@ -103,6 +110,18 @@ class Store:
         finally:
             connection.close()
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """All that this thread reads inside is as of one moment."""
+        with self.read.still() if isinstance(self.read, Readers) else nullcontext():
+            yield
+
+    def problems(self) -> Iterator[str]:
+        """What the database itself finds wrong with what it keeps, in words."""
+        for (line,) in self.read.execute("PRAGMA integrity_check"):
+            if line != "ok":
+                yield f"the database file is damaged: {line}"
+
     # -- small settings ----------------------------------------------------------------------------
 
     def get_meta(self, name: str) -> Any:
@@ -136,9 +155,9 @@ class Store:
             "INSERT INTO have (shop, author, run, store, seq, hash) VALUES (?,?,?,?,?,?)"
             " ON CONFLICT (shop, author, run, store) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
             [
-                (self._shops[shop], author, run, store, mark.seq, mark.hash)
+                (key, author, run, store, mark.seq, mark.hash)
                 for (shop, author, run, store), mark in haves.items()
-                if shop in self._shops
+                if (key := self.shop_key(shop)) is not None
             ],
         )
 
@@ -146,16 +165,31 @@ class Store:
 
     def shops(self) -> list[str]:
         """The ids of the shops that this file holds."""
-        return sorted(self._shops)
+        return [id for (id,) in self.read.execute("SELECT id FROM shop ORDER BY id").fetchall()]
 
     def shop_key(self, shop: str) -> int | None:
         """The number that stands for a shop in the tables; None when nothing of it was committed yet."""
-        return self._shops.get(shop)
+        key = self._shops.get(shop)
+        if key is None:
+            row = self.read.execute("SELECT key FROM shop WHERE id = ?", (shop,)).fetchone()
+            if row is None:
+                return None
+            key = self._shops.setdefault(shop, int(row[0]))
+        return key
 
     def document_key(self, shop: str, document: str) -> int | None:
         """The number that stands for a document in the tables."""
-        key = self._shops.get(shop)
-        return None if key is None else self._documents.get((key, document))
+        key = self.shop_key(shop)
+        return None if key is None else self._names(key, self.read).get(document)
+
+    def _names(self, shop: int, db: Connection) -> dict[str, int]:
+        """The keys of a shop's documents by their names, as `db` sees them where they are not known yet."""
+        known = self._documents.get(shop)
+        if known is None:
+            age = self._age
+            read = dict(db.execute("SELECT name, key FROM document WHERE shop = ?", (shop,)).fetchall())
+            known = self._take_up(self._documents, shop, read, age)
+        return known
 
     def documents(self, shop: str) -> list[str]:
         """The names of a shop's documents."""
@@ -165,34 +199,44 @@ class Store:
         """The set hash of each of a shop's documents, as a number."""
         found = self._sums.get(shop)
         if found is None:
-            rows = self.read.execute("SELECT name, sum FROM document WHERE shop = ?", (self._shops.get(shop),))
+            age = self._age
+            rows = self.read.execute("SELECT name, sum FROM document WHERE shop = ?", (self.shop_key(shop),))
             read = {name: int.from_bytes(total, "big") for name, total in rows}
-            found = self._sums.setdefault(shop, read)  # a commit in its thread may have been faster, and is newer
+            found = self._take_up(self._sums, shop, read, age)
         return found
 
     def head(self, shop: str, document: str) -> Head:
         """A document's head as of its last commit; an empty one when it is not here."""
         head = self._heads.get((shop, document))
         if head is None:
-            head = self._read_head(shop, document)
+            age = self._age
+            head = self._read_head(shop, document, self.read)
             if head.n == 0:  # peers may ask for any name
                 return self._heads.get((shop, document), head)
             if len(self._heads) >= HEADS_KEPT:
                 self._heads.clear()
-            head = self._heads.setdefault((shop, document), head)  # a commit in its thread may have been faster
+            head = self._take_up(self._heads, (shop, document), head, age)
         return head
 
-    def _read_head(self, shop: str, document: str) -> Head:
-        key = self.document_key(shop, document)
-        place = (self._shops.get(shop), key)
-        row = self.read.execute("SELECT n, count, sum FROM document WHERE shop = ? AND key = ?", place).fetchone()
-        if row is None:
+    def _take_up(self, kept: dict[K, V], key: K, read: V, age: int) -> V:
+        """Keep what was read when memory was `age` old, unless a commit in its thread was faster and knows better, or
+        all that was known before was let go meanwhile: then it may be of before that."""
+        with self._guard:
+            return kept.setdefault(key, read) if self._age == age else read
+
+    def _read_head(self, shop: str, document: str, db: Connection) -> Head:
+        place = (self.shop_key(shop), document)
+        rows = db.execute(  # in one question, so as of one commit
+            "SELECT d.n, d.count, d.sum, c.client, c.clock FROM document d LEFT JOIN clock c ON c.shop = d.shop"
+            " AND c.document = d.key WHERE d.shop = ? AND d.name = ?",
+            place,
+        ).fetchall()
+        if not rows:
             return Head(document, {}, 0, 0, 0, ((encode_state({}), 0, 0),))
-        state = dict(
-            self.read.execute("SELECT client, clock FROM clock WHERE shop = ? AND document = ?", place).fetchall()
-        )
-        total = int.from_bytes(row[2], "big")
-        return Head(document, state, row[1], total, row[0], ((encode_state(state), row[1], total),))
+        n, count, digest, *_ = rows[0]
+        state = {client: clock for *_, client, clock in rows if client is not None}
+        total = int.from_bytes(digest, "big")
+        return Head(document, state, count, total, n, ((encode_state(state), count, total),))
 
     def rows(self, shop: str, document: str, after: int, limit: int) -> list[Row]:
         """Up to `limit` rows and about READ_BYTES behind row `after`, in commit order; neighbours from one origin are
@@ -200,7 +244,7 @@ class Store:
         rows = self.read.execute(
             "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
             " ORDER BY n LIMIT ?",
-            (self._shops.get(shop), self.document_key(shop, document), after, limit),
+            (self.shop_key(shop), self.document_key(shop, document), after, limit),
         )
         found: list[Row] = []
         size = 0
@@ -219,21 +263,13 @@ class Store:
         """The number of the first row that brings something beyond `state`; one past the last when none does."""
         rows = self.read.execute(
             "SELECT n, after FROM log WHERE shop = ? AND document = ? ORDER BY n",
-            (self._shops.get(shop), self.document_key(shop, document)),
+            (self.shop_key(shop), self.document_key(shop, document)),
         )
         for n, after in rows:
             if any(state.get(client, 0) < clock for client, clock in decode_state(after).items()):
                 rows.close()
                 return int(n)
         return self.head(shop, document).n + 1
-
-    def authors(self, shop: str, document: str) -> dict[str, tuple[int, str]]:
-        """Count and set hash of each author's elements in a document."""
-        rows = self.read.execute(
-            "SELECT author, count, sum FROM digest WHERE shop = ? AND document = ?",
-            (self._shops.get(shop), self.document_key(shop, document)),
-        )
-        return {author: (count, total.hex()) for author, count, total in rows}
 
     # -- commit ------------------------------------------------------------------------------------
 
@@ -245,14 +281,17 @@ class Store:
         """
         heads: dict[tuple[str, str], Head] = {}
         made: dict[str, list[Change]] = {}
-
+        before: dict[tuple[str, str], int] = {}
         notes, haves = dict(self._notes), dict(self._haves)
 
         def write() -> None:
+            heads.clear()  # another try begins anew
             by_shop: dict[str, list[Staged]] = {}
             for staged in batch:
                 by_shop.setdefault(staged.shop, []).append(staged)
-            for shop, items in by_shop.items():
+                place = staged.shop, staged.document
+                before.setdefault(place, self.head(*place).n)
+            for shop, items in sorted(by_shop.items()):  # always in one order, so that no two wait for each other
                 made[shop] = self._write_shop(shop, items, heads)
             self._write_notes(notes, haves)
 
@@ -269,7 +308,7 @@ class Store:
         self._heads.update(heads)
         self._checkpoint(len(batch))
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
-        return Commit(list(batch), changes, heads)
+        return Commit(list(batch), changes, heads, {place: n for place, n in before.items() if place in heads})
 
     def _checkpoint(self, updates: int) -> None:
         """Bring the write-ahead log into the database when it has grown. SQLite would do so by itself, and say nothing
@@ -306,12 +345,25 @@ class Store:
         """After a rollback: drop whatever memory may be ahead of the disk."""
         self._ledger.forget()
         self._digests.clear()
-        self._take_names()
+        with self._guard:
+            self._age += 1
+            self._shops.clear()
+            self._documents.clear()
 
-    def _take_names(self) -> None:
-        self._shops = dict(self._db.execute("SELECT id, key FROM shop").fetchall())
-        documents = self._db.execute("SELECT shop, name, key FROM document")
-        self._documents = {(shop, name): key for shop, name, key in documents}
+    def let_go(self, shop: str) -> None:
+        """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
+        key = self._shops.pop(shop, None)
+        with self._guard:
+            self._age += 1
+            for place in [place for place in self._heads if place[0] == shop]:
+                del self._heads[place]
+            self._sums.pop(shop, None)
+            if key is not None:
+                self._documents.pop(key, None)
+        self._authorities.pop(shop, None)
+        if key is not None:
+            self._digests = {place: digest for place, digest in self._digests.items() if place[0] != key}
+            self._ledger.forget_shop(key)
 
     def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
         key = self._shop(shop)
@@ -343,13 +395,16 @@ class Store:
         self._digest(key, shop, fresh, heads)
         for (of, name), head in heads.items():
             if of == shop:
-                self._db.execute(
-                    "UPDATE document SET n = ?, count = ?, sum = ? WHERE shop = ? AND key = ?",
-                    (head.n, head.count, head.sum.to_bytes(32, "big"), key, self._documents[key, name]),
-                )
+                self._write_head(key, self._document(key, name), head)
                 past = (*head.past, (encode_state(head.state), head.count, head.sum))[-REMEMBERED:]
                 heads[of, name] = Head(name, head.state, head.count, head.sum, head.n, past)
         return changes
+
+    def _write_head(self, shop: int, document: int, head: Head) -> None:
+        self._db.execute(
+            "UPDATE document SET n = ?, count = ?, sum = ? WHERE shop = ? AND key = ?",
+            (head.n, head.count, head.sum.to_bytes(32, "big"), shop, document),
+        )
 
     def _mark(self, key: int, fresh: Iterable[Arrival]) -> None:
         """Remember the last entry that this disk wrote, and what others wrote under the same name."""
@@ -369,7 +424,7 @@ class Store:
             self._db.execute(
                 "INSERT INTO mark (shop, author, run, seq, hash, number, foreign_seq, foreign_number)"
                 " VALUES (?,?,?,?,?,?,0,0) ON CONFLICT (shop, author) DO UPDATE SET run = excluded.run,"
-                " seq = excluded.seq, hash = excluded.hash, number = max(number, excluded.number)",
+                " seq = excluded.seq, hash = excluded.hash, number = max(mark.number, excluded.number)",
                 (key, author, entry.run, entry.seq, entry.hash, numbers[author]),
             )
         for author, run in foreign:
@@ -384,7 +439,7 @@ class Store:
     def adopt(self, shop: str, author: str) -> None:
         """What others brought back of the chain of `author`, whose disk lost it, is this disk's own again: go on behind
         it. Must not run beside `commit`."""
-        key = self._shops.get(shop)
+        key = self.shop_key(shop)
 
         def write() -> None:
             self._db.execute(
@@ -401,91 +456,6 @@ class Store:
             )
 
         self._transact(write)
-
-    def haves(self, shop: str, author: str, run: int) -> dict[str, Mark]:
-        """How far each store said it holds a run; only those whose hash is ours at that number, since a light must not
-        lie where two lives of a till used one number."""
-        key = self._shops.get(shop)
-        found = {
-            store: Mark(author, run, seq, hash)
-            for store, seq, hash in self.read.execute(
-                "SELECT store, seq, hash FROM have WHERE shop = ? AND author = ? AND run = ?", (key, author, run)
-            )
-        }
-        found |= {
-            store: mark for (of, a, r, store), mark in list(self._haves.items()) if (of, a, r) == (shop, author, run)
-        }
-        return {
-            store: mark
-            for store, mark in found.items()
-            if self.read.execute(
-                "SELECT 1 FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq = ? AND hash = ?",
-                (key, author, run, mark.seq, mark.hash),
-            ).fetchone()
-        }
-
-    def members(self, shop: str) -> Mapping[str, Member]:
-        """The shop's members by author id, as committed."""
-        return self.authority(shop).members
-
-    def authority(self, shop: str) -> Shop:
-        """The shop's founding and members, as committed."""
-        n = self.head(shop, "shop").n
-        cached = self._authorities.get(shop)
-        if cached is None or cached[0] != n:
-            cached = self._authorities[shop] = n, read_shop(self.acts(shop), shop)
-        return cached[1]
-
-    def acts(self, shop: str) -> list[Entry]:
-        """The entries of the shop's document, which say who is a member, as committed."""
-        rows = self.read.execute(
-            "SELECT raw FROM entry WHERE shop = ? AND document = ? AND day IS NULL",
-            (self._shops.get(shop), self.document_key(shop, "shop")),
-        )
-        return [decode("shop", raw) for (raw,) in rows]
-
-    def written(self, shop: str, author: str) -> Written | None:
-        """What this disk wrote last as `author`; None when nothing."""
-        query = "SELECT run, seq, hash, number, foreign_seq, foreign_number FROM mark WHERE shop = ? AND author = ?"
-        row = self.read.execute(query, (self._shops.get(shop), author)).fetchone()
-        return None if row is None else Written(*row)
-
-    def written_elsewhere(self, shop: str, author: str) -> tuple[int, int]:
-        """The highest number, and the highest of a receipt, that is vouched for under this name and that this disk did
-        not write. A disk that has written nothing keeps no mark of them: it may be an empty one under an old key."""
-        written = self.written(shop, author)
-        if written is not None:
-            return written.foreign_seq, written.foreign_number
-        query = "SELECT coalesce(max(seq), 0), coalesce(max(number), 0) FROM entry WHERE shop = ? AND author = ?"
-        seq, number = self.read.execute(query + " AND vouched = 1", (self._shops.get(shop), author)).fetchone()
-        return seq, number
-
-    def has_run(self, shop: str, author: str, run: int) -> bool:
-        """Whether anything of a run is here."""
-        query = "SELECT 1 FROM run WHERE shop = ? AND author = ? AND run = ?"
-        return self.read.execute(query, (self._shops.get(shop), author, run)).fetchone() is not None
-
-    def marks(self, shop: str, runs: Iterable[tuple[str, int]]) -> list[Mark]:
-        """How far these runs, (author, run), are held here without a gap."""
-        found = []
-        for author, run in runs:
-            row = self.read.execute(
-                "SELECT whole, whole_hash FROM run WHERE shop = ? AND author = ? AND run = ? AND whole > 0",
-                (self._shops.get(shop), author, run),
-            ).fetchone()
-            if row is not None:
-                found.append(Mark(author, run, *row))
-        return found
-
-    def all_marks(self, shop: str, *, unless: str) -> list[Mark]:
-        """How far every run is held here without a gap, but for those that the store `unless` is known to hold so."""
-        rows = self.read.execute(
-            "SELECT author, run, whole, whole_hash FROM run r WHERE shop = ? AND whole > 0 AND NOT EXISTS (SELECT 1"
-            " FROM have h WHERE h.shop = r.shop AND h.author = r.author AND h.run = r.run AND h.store = ?"
-            " AND h.seq = r.whole AND h.hash = r.whole_hash)",
-            (self._shops.get(shop), unless),
-        )
-        return [Mark(*row) for row in rows]
 
     def _head_for_writing(self, shop: str, document: str) -> Head:
         # heads are only ever replaced by commits, and commits run one at a time, so the last one is what is on the disk
@@ -524,14 +494,16 @@ class Store:
             )
 
     def _shop(self, shop: str) -> int:
-        key = self._shops.get(shop)
+        key = self.shop_key(shop)
         if key is None:
-            key = int(self._db.execute("INSERT INTO shop (id) VALUES (?) RETURNING key", (shop,)).fetchone()[0])
+            self._db.execute("INSERT INTO shop (id) VALUES (?) ON CONFLICT (id) DO NOTHING", (shop,))
+            key = int(self._db.execute("SELECT key FROM shop WHERE id = ?", (shop,)).fetchone()[0])
             self._shops[shop] = key
         return key
 
     def _document(self, shop: int, name: str) -> int:
-        key = self._documents.get((shop, name))
+        names = self._names(shop, self._db)
+        key = names.get(name)
         if key is None:
             next_key = "SELECT coalesce(max(key), 0) + 1 FROM document WHERE shop = ?"
             key = self._db.execute(next_key, (shop,)).fetchone()[0]
@@ -539,7 +511,7 @@ class Store:
                 "INSERT INTO document (shop, key, name, n, count, sum) VALUES (?,?,?,0,0,?)",
                 (shop, key, name, bytes(32)),
             )
-            self._documents[shop, name] = key
+            names[name] = int(key)
         return int(key)
 
     # -- upkeep ------------------------------------------------------------------------------------
@@ -547,53 +519,33 @@ class Store:
     def squash(self, shop: str, document: str, *, after: int = 0) -> int:
         """Join rows of a document behind row `after` into full segments, in one transaction; returns the number of the
         last row looked at (pass it as `after` to go on), or 0 when there was none. Must not run beside `commit`."""
+        old, new = self._joined(shop, document, after)
+        if len(new) < len(old):
+            self._transact(lambda: self._replace(shop, document, old, new))
+        return old[-1].n if old else 0
+
+    def _joined(self, shop: str, document: str, after: int) -> tuple[list[Row], list[Row]]:
+        """The next rows behind row `after`, and the same as few."""
         rows = self._db.execute(
             "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
             " ORDER BY n LIMIT ?",
-            (key := self._shops.get(shop), name := self.document_key(shop, document), after, SQUASH_ROWS),
+            (self.shop_key(shop), self.document_key(shop, document), after, SQUASH_ROWS),
         ).fetchall()
-        if not rows:
-            return 0
         old = [Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in rows]
-        new = join_rows(old, keep_origin=False)
-        if len(new) < len(old):
+        return old, join_rows(old, keep_origin=False)
 
-            def replace() -> None:
-                self._db.execute(
-                    "DELETE FROM log WHERE shop = ? AND document = ? AND n BETWEEN ? AND ?",
-                    (key, name, old[0].n, old[-1].n),
-                )
-                self._db.executemany(
-                    "INSERT INTO log (shop, document, n, before, after, origin, data) VALUES (?,?,?,?,?,?,?)",
-                    [(key, name, r.n, encode_state(r.before), encode_state(r.after), r.origin, r.update) for r in new],
-                )
-
-            self._transact(replace)
-        return old[-1].n
+    def _replace(self, shop: str, document: str, old: list[Row], new: list[Row]) -> None:
+        key, name = self.shop_key(shop), self.document_key(shop, document)
+        self._db.execute(
+            "DELETE FROM log WHERE shop = ? AND document = ? AND n BETWEEN ? AND ?", (key, name, old[0].n, old[-1].n)
+        )
+        self._db.executemany(
+            "INSERT INTO log (shop, document, n, before, after, origin, data) VALUES (?,?,?,?,?,?,?)",
+            [(key, name, r.n, encode_state(r.before), encode_state(r.after), r.origin, r.update) for r in new],
+        )
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy of the file to `target`, which must not exist, while others go on writing."""
         with closing(self._place.reader()) as source:
             source.execute("PRAGMA query_only=OFF")  # it still opens the original for reading only
             source.execute("VACUUM INTO ?", (str(target),))
-
-    def entries_by_hash(self, shop: str, document: str, prefixes: Sequence[bytes]) -> list[bytes]:
-        """The bytes of the elements whose hashes begin with these prefixes."""
-        key, name = self._shops.get(shop), self.document_key(shop, document)
-        found: list[bytes] = []
-        for prefix in prefixes:
-            upper = prefix + b"\xff" * (32 - len(prefix))
-            rows = self.read.execute(
-                "SELECT raw FROM entry WHERE shop = ? AND hash BETWEEN ? AND ? AND document = ?",
-                (key, prefix, upper, name),
-            )
-            found += [raw for (raw,) in rows]
-        return found
-
-    def prefixes(self, shop: str, document: str, author: str, size: int) -> list[bytes]:
-        """The first `size` bytes of the hash of each element of an author in a document, sorted."""
-        rows = self.read.execute(
-            "SELECT substr(hash, 1, ?) FROM entry WHERE shop = ? AND document = ? AND author = ? ORDER BY 1",
-            (size, self._shops.get(shop), self.document_key(shop, document), author),
-        )
-        return [prefix for (prefix,) in rows]

@@ -153,8 +153,7 @@ class _Gathering:
 
     def gather(self, first: str | None, last: str | None) -> None:
         """Add up the entries of these days."""
-        # not fetched: as long as it is under way, this thread reads as of its beginning
-        days = self._read.execute(DAYS, (self._key, first or "0", last or "9"))
+        days = self._read.execute(DAYS, (self._key, first or "0", last or "9")).fetchall()
         for (day,) in days:
             for kind, author, raw in self._read.execute(
                 "SELECT kind, author, raw FROM entry INDEXED BY entry_day WHERE shop = ? AND day = ? AND status = ?"

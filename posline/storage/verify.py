@@ -50,16 +50,14 @@ def _problems(store: Store, shop: str) -> Iterator[str]:
     warning = sqlite_warning()
     if warning:
         yield warning
-    for (line,) in store.read.execute("PRAGMA integrity_check"):
-        if line != "ok":
-            yield Harm(f"the database file is damaged: {line}")
+    yield from map(Harm, store.problems())
     elements: dict[tuple[str, bytes], Entry] = {}
     if store.shops() and store.shop_key(shop) is None:
         yield Harm(f"the database does not hold the shop {shop}")
     for document in store.documents(shop):
         yield from _document(store, shop, document, elements)
     yield from _ledger(store, shop, judge(elements.values(), shop), elements)
-    for table in differing_tables(store.read):
+    for table in differing_tables(store.read, store.shop_key(shop)):
         yield Harm(f"the table {table} is not what the entries make it")
     key = store.shop_key(shop)
     for document in store.documents(shop):
@@ -161,7 +159,7 @@ def _written(store: Store, shop: str) -> Iterator[str]:
         (given,) = store.read.execute(LAST_NUMBER, (key, author)).fetchone()
         if given is not None and given > number:  # it would be given again; what is noted beyond may be lost here
             yield Harm(f"the last receipt number of {author} is noted as {number} and is {given}")
-    for (author,) in store.read.execute("SELECT DISTINCT author FROM entry WHERE shop = ? AND own", (key,)):
+    for (author,) in store.read.execute("SELECT DISTINCT author FROM entry WHERE shop = ? AND own = 1", (key,)):
         if author not in named:
             yield Harm(f"this disk has no note of what it wrote last as {author}")
 

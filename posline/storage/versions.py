@@ -29,10 +29,9 @@ _VERSION = re.compile(r"(catalog/[0-9]{1,9})\.([0-9]{1,18})\.([0-9a-f]{64})\.([0
 # the index holds all that is asked of the many; only what is not counted is looked at itself
 STATE = """
 SELECT d.sum, (SELECT coalesce(max(n), 0) FROM entry INDEXED BY entry_standing
-        WHERE shop = ?1 AND document = ?2 AND day IS NULL),
-    (SELECT json_group_array(json_array(n, status)) FROM entry INDEXED BY entry_odd
-        WHERE shop = ?1 AND status <> 0 AND document = ?2)
-FROM document d WHERE d.shop = ?1 AND d.key = ?2"""
+        WHERE shop = ?1 AND document = ?2 AND day IS NULL), -1
+FROM document d WHERE d.shop = ?1 AND d.key = ?2
+UNION ALL SELECT NULL, n, status FROM entry INDEXED BY entry_odd WHERE shop = ?1 AND status <> 0 AND document = ?2"""
 SINCE = """
 SELECT n, hash, status, raw FROM entry INDEXED BY entry_standing
 WHERE shop = ? AND document = ? AND day IS NULL AND n > ?"""
@@ -91,9 +90,12 @@ def changed_since(store: Store, shop: str, have: Version) -> tuple[Version, set[
 
 def _state(store: Store, shop: str, catalogue: str) -> tuple[Version, list[tuple[int, int]]]:
     place = store.shop_key(shop), store.document_key(shop, catalogue)
-    row = store.read.execute(STATE, place).fetchone()
-    total, last, text = row if row is not None else (bytes(32), 0, "[]")
-    odd = [(int(n), int(status)) for n, status in json.loads(text)]
+    total, last, odd = bytes(32), 0, []
+    for digest, n, status in store.read.execute(STATE, place):  # in one question, so as of one commit
+        if digest is not None:
+            total, last = digest, n
+        else:
+            odd.append((int(n), int(status)))
     roles = hashlib.sha256(json.dumps(_roles(store.authority(shop))).encode()).hexdigest()[:HEX]
     return Version(catalogue, last, bytes(total).hex(), _odd_digest(odd), roles), odd
 

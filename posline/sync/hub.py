@@ -251,14 +251,11 @@ class Hub:
             shop = self._shops.get(name)
             if shop is None:
                 continue
-            rows: dict[str, int] = {}
-            for staged in items:
-                rows[staged.document] = rows.get(staged.document, 0) + 1
-            before = {document: commit.documents[name, document].n - count for document, count in rows.items()}
+            before = {document: n for (of, document), n in commit.before.items() if of == name}
             marks = shop.replica.durable()
             brought = {staged.origin for staged in items}
             for link in list(shop.links):
-                if "shop" in rows:
+                if "shop" in before:
                     link.members_changed()
                 link.released(done)
                 link.committed(before)

@@ -1,0 +1,377 @@
+"""The store over PostgreSQL, which several processes write at once.
+
+A commit first locks the rows of the shops that it writes in, in one order. Where another process wrote there since,
+what this one has in memory of the shop is let go, and what was staged is clipped to what is new by now: the log's truth
+is the rows, and a process only ever remembers them. So an update that reached two processes is written once, and
+nothing depends on what one process knows of another.
+
+A connection that is lost in the middle of a commit leaves a question. PostgreSQL answers it later by the number of the
+transaction, so a commit is never guessed at: it stands, or it is made again, or it failed and its peers send it once
+more.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from posline.core.update import StateVector, clip, read_update
+from posline.errors import CommitFailed, PoslineError, Unavailable
+from posline.storage.connection import Connection
+from posline.storage.dialect import Dialect, WordIndex
+from posline.storage.ledger import Change
+from posline.storage.product_index import INDEX_VERSION
+from posline.storage.records import Commit, Head, Staged
+from posline.storage.renewal import RULES, project_shop_again
+from posline.storage.store import HEADS_KEPT, Store
+from relay.postgres.connection import Database, Readers, Writer
+from relay.postgres.schema import WORDS, bring_up_to_date
+
+__all__ = ["CHANNEL", "PostgresStore"]
+
+log = logging.getLogger("posline.relay")
+
+CHANNEL = "posline"  # on which processes tell each other of commits
+PATIENCE_S = 30.0  # that a commit is tried for: a database starts again in less, and links wait meanwhile
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # between tries
+RULED = f"{RULES}/{INDEX_VERSION}"  # what a shop's ledger was judged by
+# what another try may not meet: it was in another transaction's way, or the server is going down or coming up
+AGAIN = (
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+    errors.LockNotAvailable,
+    errors.QueryCanceled,
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.TooManyConnections,
+    errors.IdleInTransactionSessionTimeout,
+    errors.ReadOnlySqlTransaction,  # a standby that is about to be the primary
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
+FULL = (errors.DiskFull, errors.OutOfMemory)
+
+
+class _Words(WordIndex):
+    """PostgreSQL's: an index over the column itself."""
+
+    def change(self, db: Connection, n: int, before: str, after: str) -> None:
+        """There is nothing beside `product`."""
+
+    def clear(self, db: Connection) -> None:
+        """There is nothing beside `product`."""
+
+    def found(
+        self, read: Connection, shop: int, numbers: tuple[int, int], words: Sequence[str], whole: str, limit: int
+    ) -> list[str]:
+        """As SQLite's."""
+        asked = " & ".join([*(_lexeme(word) + ":*" for word in words), *([_lexeme(whole)] if whole else [])])
+        rows = read.execute(
+            "SELECT sku FROM (SELECT name, sku FROM product WHERE shop = ? AND n BETWEEN ? AND ?"
+            f" AND {WORDS} @@ CAST(? AS tsquery) ORDER BY n LIMIT ?) p ORDER BY name < ? OR name > ?, name, sku",
+            (shop, *numbers, asked, limit, words[0], words[0] + "\U0010ffff"),
+        )
+        return [sku for (sku,) in rows]
+
+
+def _lexeme(word: str) -> str:
+    return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+class PostgresStore(Store):
+    """One process's store. Use `PostgresStore.connect`."""
+
+    remote = True
+    dialect = Dialect(_Words(), feed="feed_waiting", numbers_by_shop=True)
+
+    def __init__(self, database: Database, writer: Any, read: Any, *, feed: bool) -> None:
+        super().__init__(database.shown, writer, read, feed=feed)
+        self.database = database
+        self.patience_s = PATIENCE_S
+        self.on_commit: Callable[[dict[str, int]], None] = lambda versions: None  # in the commits' thread
+        self._versions: dict[str, int] = {}  # of shops, as of which what is in memory stands
+        self._held: dict[str, int] = {}  # of the shops that this transaction holds, before it
+        self._lasts: dict[str, dict[str, int]] = {}  # of each document of a shop, the last row that is known here
+        self._batch: dict[tuple[str, str], list[StateVector]] = {}
+        self._sure: dict[tuple[str, str], Head] = {}  # heads that commits left: no reader's thread had a part in them
+        self._transaction = ""
+        self._closed = False
+
+    @classmethod
+    def connect(cls, database: Database, *, feed: bool = True, readers: int | None = None) -> PostgresStore:
+        """Open the database and bring its tables up to date. Raises Unavailable."""
+        bring_up_to_date(database)
+        try:
+            reads = Readers(database) if readers is None else Readers(database, readers)
+            return cls(database, Writer(database), reads, feed=feed)
+        except psycopg.Error as error:
+            raise Unavailable(f"the database at {database.shown} does not answer: {error}") from error
+
+    def close(self) -> None:
+        """Close all connections; what was committed stays."""
+        self._closed = True
+        self.read.close()
+        self._db.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[PostgresStore]:
+        """As of one moment, for the thread that asks."""
+        with self.read.still():
+            yield PostgresStore(self.database, None, self.read, feed=False)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """All that this thread reads inside is as of one moment."""
+        with self.read.still():
+            yield
+
+    def problems(self) -> Iterator[str]:
+        """PostgreSQL looks after its own pages (`data_checksums`, `pg_amcheck`)."""
+        yield from ()
+
+    # -- what other processes did ------------------------------------------------------------------------------------
+
+    def version(self, shop: str) -> int:
+        """How many commits were made in a shop, as far as is known here."""
+        return self._versions.get(shop, 0)
+
+    def refresh(self, shop: str) -> dict[str, int]:
+        """Take note of what other processes committed in a shop: the last row that was known here of each document that
+        they wrote to. Must not run beside `commit`."""
+        row = self.read.execute("SELECT version FROM shop WHERE id = ?", (shop,)).fetchone()
+        if row is None or row[0] == self._versions.get(shop):
+            return {}
+        lasts = self._lasts.get(shop)
+        self.let_go(shop)
+        self._versions[shop] = row[0]
+        if lasts is None:  # no link was told anything yet
+            return {}
+        self.sums(shop)
+        now = self._lasts.get(shop, {})
+        return {name: lasts.get(name, 0) for name, n in now.items() if n > lasts.get(name, 0)}
+
+    def sums(self, shop: str) -> dict[str, int]:
+        """The set hash of each of a shop's documents, as a number."""
+        found = self._sums.get(shop)
+        if found is None:
+            age = self._age
+            rows = self.read.execute(
+                "SELECT d.name, d.sum, d.n FROM document d JOIN shop s ON s.key = d.shop WHERE s.id = ?", (shop,)
+            ).fetchall()
+            lasts = {name: n for name, _, n in rows}
+            found = {name: int.from_bytes(total, "big") for name, total, _ in rows}
+            with self._guard:
+                if self._age == age:
+                    self._lasts[shop] = lasts
+                    found = self._sums.setdefault(shop, found)
+        return found
+
+    def let_go(self, shop: str) -> None:
+        """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
+        super().let_go(shop)
+        self._versions.pop(shop, None)
+        self._lasts.pop(shop, None)
+        self._sure = {place: head for place, head in self._sure.items() if place[0] != shop}
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._sure.clear()
+
+    # -- commit ------------------------------------------------------------------------------------------------------
+
+    def _hold(self, shop: str) -> int:
+        """Lock a shop until the transaction ends; let go of what is known of it where another process wrote there."""
+        key = self._shop(shop)
+        if shop in self._held:
+            return key
+        version, rules, self._transaction = self._db.execute(
+            "SELECT version, rules, pg_current_xact_id()::text FROM shop WHERE key = ? FOR UPDATE", (key,)
+        ).fetchone()
+        if version != self._versions.get(shop):
+            self.let_go(shop)
+            self._shops[shop] = key
+        if rules != RULED:
+            self._rule(shop, key, rules)
+        self._held[shop] = version
+        return key
+
+    def _rule(self, shop: str, key: int, rules: str) -> None:
+        """Judge a shop's entries by this version's rules, if others judged them."""
+        if rules and _newer(rules):
+            raise CommitFailed("a newer version of this program writes here: upgrade this one, too")
+        if self._db.execute("SELECT 1 FROM entry WHERE shop = ? LIMIT 1", (key,)).fetchone() is not None:
+            log.warning("judging the entries of shop %s by newer rules", shop)
+            project_shop_again(self._db, key, feed=True, dialect=self.dialect)
+            self.let_go(shop)
+            self._shops[shop] = key
+        self._db.execute("UPDATE shop SET rules = ? WHERE key = ?", (RULED, key))
+
+    def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
+        key = self._hold(shop)
+        fresh = [new for staged in items if (new := self._clipped(shop, staged, heads)) is not None]
+        if not fresh:
+            return []
+        self._db.execute("UPDATE shop SET version = version + 1 WHERE key = ?", (key,))
+        return super()._write_shop(shop, fresh, heads)
+
+    def _clipped(self, shop: str, staged: Staged, heads: dict[tuple[str, str], Head]) -> Staged | None:
+        """What is new of a staged update, now that nobody else can write; None when that is nothing. Whatever of it is
+        not there yet follows on what is, since nothing ever goes away."""
+        place = shop, staged.document
+        state = dict((heads.get(place) or self._head_for_writing(*place)).state)
+        for earlier in self._batch.get(place, ()):
+            state.update(earlier)
+        if all(state.get(client, 0) >= clock for client, clock in staged.after.items()):
+            return None
+        self._batch.setdefault(place, []).append(staged.after)
+        if all(state.get(client, 0) == clock for client, clock in staged.before.items()):
+            return staged
+        read = read_update(staged.update, state)
+        kept = set(read.elements)
+        entries = [entry for entry in staged.entries if entry.raw in kept]
+        return replace(staged, update=clip(staged.update, state), before=read.before, after=read.after, entries=entries)
+
+    def _head_for_writing(self, shop: str, document: str) -> Head:
+        """A head that was read by this thread, behind the shop's lock."""
+        head = self._sure.get((shop, document))
+        if head is None:
+            if len(self._sure) >= HEADS_KEPT:
+                self._sure.clear()
+            head = self._sure[shop, document] = self._read_head(shop, document, self._db)
+        return head
+
+    def commit(self, batch: Sequence[Staged]) -> Commit:
+        """As SQLite's; raises CommitFailed alone, since the database is sound whatever a connection met."""
+        commit = super().commit(batch)
+        self._sure.update(commit.documents)
+        for (shop, name), head in commit.documents.items():
+            if shop in self._lasts:
+                self._lasts[shop][name] = head.n
+        return commit
+
+    def _write_head(self, shop: int, document: int, head: Head) -> None:
+        self._db.execute(
+            "UPDATE document SET n = ?, count = ?, sum = ?, version = (SELECT version FROM shop s WHERE s.key = ?)"
+            " WHERE shop = ? AND key = ?",
+            (head.n, head.count, head.sum.to_bytes(32, "big"), shop, shop, document),
+        )
+
+    def squash(self, shop: str, document: str, *, after: int = 0) -> int:
+        """As SQLite's; behind the shop's lock, since others may join the same rows."""
+        last = 0
+
+        def work() -> None:
+            nonlocal last
+            self._hold(shop)
+            old, new = self._joined(shop, document, after)
+            if len(new) < len(old):
+                self._replace(shop, document, old, new)
+            last = old[-1].n if old else 0
+
+        self._transact(work)
+        return last
+
+    def adopt(self, shop: str, author: str) -> None:
+        raise NotImplementedError("a head office has no disk of its own that could have been lost")
+
+    def _checkpoint(self, updates: int) -> None:
+        """PostgreSQL's business."""
+
+    def _transact(self, work: Any) -> None:
+        """Run `work` in one transaction, again while another try may do. Raises CommitFailed, after which nothing of it
+        stands."""
+        until_s, pause_s = time.monotonic() + self.patience_s, FIRST_PAUSE_S
+        while True:
+            try:
+                self._try(work)
+                return
+            except _Lost as lost:
+                if self._stands(lost.transaction, until_s):
+                    return
+                error: Exception = lost
+            except FULL as full:
+                raise CommitFailed(f"the database has no room: {_first(full)}") from full
+            except AGAIN as again:
+                error = again
+            except CommitFailed:
+                raise
+            except PoslineError as other:  # what was staged does not fit what is there: a copy was put back
+                raise CommitFailed(f"the database is not what it was: {other}") from other
+            except psycopg.Error as other:
+                log.exception("the database refused a commit")
+                raise CommitFailed(f"the database refused it: {_first(other)}") from other
+            if self._closed or time.monotonic() >= until_s:
+                raise CommitFailed(f"the database does not answer: {_first(error)}") from error
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+    def _try(self, work: Any) -> None:
+        self._held, self._batch, self._transaction = {}, {}, ""
+        try:
+            self._db.execute("BEGIN")
+            work()
+        except BaseException as error:
+            self._roll_back(error)
+            raise
+        try:
+            self._db.execute("COMMIT")
+        except psycopg.Error as error:
+            self._roll_back(error)
+            raise _Lost(self._transaction) from error
+        written = {shop: version + 1 for shop, version in self._held.items() if any(p[0] == shop for p in self._batch)}
+        self._versions |= self._held | written
+        if written:
+            self.on_commit(written)
+
+    def _roll_back(self, error: BaseException) -> None:
+        with suppress(psycopg.Error):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            self._db.drop()
+        self._forget()
+
+    def _stands(self, transaction: str, until_s: float) -> bool:
+        """Whether a transaction whose answer was lost stands. Raises CommitFailed where that cannot be found out."""
+        pause_s = FIRST_PAUSE_S
+        while transaction:
+            try:
+                (status,) = self._db.execute("SELECT pg_xact_status(CAST(? AS xid8))", (transaction,)).fetchone()
+                if status != "in progress":  # its server has not noticed yet that nobody listens
+                    return bool(status == "committed")
+            except AGAIN:
+                self._db.drop()
+            if self._closed or time.monotonic() >= until_s:
+                raise CommitFailed("the database does not answer, so it is not known whether it took it")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+        return False
+
+    def backup(self, target: Any) -> None:
+        raise Unavailable("a PostgreSQL database is copied with pg_dump or pg_basebackup (docs/postgresql.md)")
+
+
+class _Lost(Exception):
+    """The answer to a COMMIT did not come."""
+
+    def __init__(self, transaction: str) -> None:
+        super().__init__("the connection was lost in the middle of a commit")
+        self.transaction = transaction
+
+
+def _newer(rules: str) -> bool:
+    """Whether a version behind ours wrote them."""
+    number = rules.partition("/")[0]
+    return number.isdigit() and int(number) > RULES
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
