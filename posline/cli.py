@@ -16,6 +16,7 @@ from posline.till.commands import COMMANDS, READING
 from posline.till.counter_commands import add_counter_commands
 from posline.till.export_commands import add_export_commands
 from posline.till.fiscal.cli import fiscal_app
+from posline.till.hosting.commands import host_app
 from posline.till.invitation import Invitation, parse_duration
 from posline.till.linking import sync_url
 from posline.till.local import ask
@@ -85,6 +86,7 @@ def _ask(context: typer.Context, name: str, arguments: Mapping[str, Any] | None 
 
 
 app.add_typer(fiscal_app(_ask), name="fiscal")
+app.add_typer(host_app(_ask), name="host")
 
 
 def checked(parse: Any, value: Any, *more: Any) -> Any:

@@ -21,9 +21,9 @@ from posline.core.base64url import base64url
 from posline.core.numbers import AUTHOR
 from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
 from posline.till.admitting import text_field
-from posline.till.api import list_answer, several
 from posline.till.api_reports import report_answer
 from posline.till.asking import answering
+from posline.till.calls import list_answer, several
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
 from posline.till.problems import exception_handlers, json_answer
 from posline.till.query import day_of, limit_of

@@ -21,11 +21,12 @@ MAY_IMPORT = {
     "core": (),
     "storage": ("core",),
     "trust": ("core", "storage"),
-    "replica": ("core", "storage"),
-    "sync": ("core", "storage", "trust", "replica"),
-    "till": ("core", "storage", "trust", "replica", "sync"),
-    "cli": ("core", "storage", "trust", "replica", "sync", "till"),
-    "relay": ("core", "storage", "trust", "replica", "sync", "till", "cli"),
+    "writer": ("core", "storage"),
+    "replica": ("core", "storage", "writer"),
+    "sync": ("core", "storage", "trust", "writer", "replica"),
+    "till": ("core", "storage", "trust", "writer", "replica", "sync"),
+    "cli": ("core", "storage", "trust", "writer", "replica", "sync", "till"),
+    "relay": ("core", "storage", "trust", "writer", "replica", "sync", "till", "cli"),
 }
 IMPURE = {
     "asyncio", "httpx", "os", "pathlib", "random", "secrets", "select", "shutil", "signal", "socket", "sqlite3",
@@ -35,7 +36,13 @@ IMPURE = {
 PURE = {
     f"posline/sync/{name}.py"
     for name in ("frames", "hub", "link", "liveness", "messages", "places", "repair", "sending")
-} | {"posline/replica.py", "posline/storage/committed.py", "relay/accounting.py", "relay/tables.py"}
+} | {
+    "posline/replica.py",
+    "posline/writer.py",
+    "posline/storage/committed.py",
+    "relay/accounting.py",
+    "relay/tables.py",
+}
 LINES_MAX = 600  # 500 is the aim: a longer module is probably two ideas
 NAMES_BARRED = re.compile(r"(?i)manager|helper|utils?$|process|(^|_)data$")
 

@@ -59,12 +59,14 @@ _BY_ROLE = (Role.MANAGER, Role.TILL)  # what a `role` act may change
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One admitted author. `key` is the public key (32 bytes) that counts now."""
+    """One admitted author. `key` is the public key (32 bytes) that counts now; `host` whose disk has what it writes,
+    where that is another one's."""
 
     author: str
     key: bytes
     label: str
     role: Role
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,7 +435,9 @@ class _Acts:
             if who != self._recovery.author:
                 keys[who], good = self._keys(who, sure_bits, taken_bits, late)
                 stand |= good
-            everyone[who] = Member(who, keys[who][-1][1], self._label(who, sure), self._role(who, sure, taken))
+            said = self._admission(who, sure).body
+            label, host = str(said.get("label", "")), str(said.get("hosted_by") or "")
+            everyone[who] = Member(who, keys[who][-1][1], label, self._role(who, sure, taken), host)
             standing = self._unseen([a for a in self._about.get(who, ()) if a in taken and a.role is None], who, sure)
             if standing:
                 points = frozenset(point for a in standing if a in sure for point in _points(a.entry))
@@ -486,13 +490,11 @@ class _Acts:
                 late[change.hash] = LATE
         return _rotated(self._first[who], changes)
 
-    def _label(self, who: str, sure: set[_Act]) -> str:
-        """The label of the last admission; of several at once, that of the lowest hash."""
+    def _admission(self, who: str, sure: set[_Act]) -> Entry:
+        """The last admission, the founder's founding; of several at once, that of the lowest hash."""
         admissions = [a for a in self._about.get(who, ()) if a in sure and a.entry.kind == "member"]
         last = [a for a in admissions if not any(other.saw(a) for other in admissions)]
-        if not last:
-            return str(self._founding.body.get("label", ""))
-        return str(min(last, key=lambda a: a.entry.hash).entry.body["label"])
+        return min((a.entry for a in last), key=lambda entry: entry.hash, default=self._founding)
 
     def _role(self, who: str, sure: set[_Act], taken: set[_Act]) -> Role:
         """The least of the roles that stand; of one who was removed, the one it had."""

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from starlette.routing import BaseRoute
 
 from posline.errors import CommitFailed, OutcomeUnknown
-from posline.replica import Random, Replica
+from posline.replica import Replica
 from posline.storage.connection import is_failure
 from posline.storage.records import Commit, Staged
 from posline.storage.store import Store
@@ -31,6 +31,7 @@ from posline.sync.dial import Dialler
 from posline.sync.hub import Hub
 from posline.sync.places import Places
 from posline.trust.gate import Doorkeeper
+from posline.writer import Random
 
 __all__ = ["Engine", "PeerState"]
 
@@ -117,7 +118,7 @@ class Engine:
         """Seal and commit what is there, end the links, stop."""
         self.stopping = True
         for replica in self.hub.replicas:
-            if replica.author is not None:
+            if replica.author is not None or replica.writers:
                 replica.tick(self.now())  # a till that opened a moment ago has not ticked yet
                 replica.seal_soon()
                 replica.tick(self.now())

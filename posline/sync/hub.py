@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from posline.core.entry import verify_bytes
-from posline.replica import Random, Replica
+from posline.replica import Replica
 from posline.storage.records import Commit, Mark, Staged
 from posline.sync.link import LINKED, MYSELF, Link
 from posline.sync.liveness import Pace
@@ -18,6 +18,7 @@ from posline.sync.messages import Have, Where
 from posline.sync.moods import Mood
 from posline.sync.places import Places, Source
 from posline.trust.gate import Gate
+from posline.writer import Random
 
 __all__ = ["Hub", "Seen"]
 

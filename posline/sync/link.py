@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from posline.core.update import EMPTY, StateVector, decode_state, encode_state
 from posline.errors import Hole, PoslineError, Refused
-from posline.replica import Random, Replica, is_document
+from posline.replica import Replica, is_document
 from posline.storage.records import Mark
 from posline.sync.comparing import Comparing
 from posline.sync.frames import (
@@ -66,6 +66,7 @@ from posline.sync.moods import MOVES, Answer, Mood, Patience, Peer
 from posline.sync.repair import Repair
 from posline.sync.sending import Sender, covers
 from posline.trust.gate import Gate, Grant, Scope
+from posline.writer import Random
 
 __all__ = ["LINKED", "MYSELF", "SILENT", "VERSION", "Link"]
 

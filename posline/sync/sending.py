@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from posline.core.update import StateVector, clip
 from posline.errors import Refused
-from posline.replica import Random, Replica
+from posline.replica import Replica
 from posline.storage.records import Mark, Row
 from posline.sync.comparing import first_things_first
 from posline.sync.messages import RefusedUpdate
+from posline.writer import Random
 
 __all__ = ["WINDOW_BYTES", "WINDOW_UPDATES", "InFlight", "Sender", "Sending", "Window", "covers"]
 

@@ -23,6 +23,7 @@ from posline.till.counter_commands import COUNTER_COMMANDS, COUNTER_READING
 from posline.till.dating import redate, set_time
 from posline.till.export_commands import EXPORT_COMMANDS
 from posline.till.fiscal.commands import FISCAL_COMMANDS, FISCAL_READING
+from posline.till.hosting.commands import HOST_COMMANDS, HOST_READING
 from posline.till.importing import import_catalogue
 from posline.till.invitation import TOKEN_BYTES, Invitation
 from posline.till.inviting import invitation
@@ -207,11 +208,12 @@ COMMANDS: dict[str, Command] = {
     **RECEIPT_COMMANDS,
     **COUNTER_COMMANDS,
     **FISCAL_COMMANDS,
+    **HOST_COMMANDS,
     **REPORT_COMMANDS,
     **EXPORT_COMMANDS,
 }
 # those that write no entry: where no till runs they open the folder for reading, and found no shop in an empty one
 READING = frozenset({
     "status", "damage", "report_shift", "verify", "catalogue_export", "backup", "receipt", "printer_show",
-    *COUNTER_READING, *FISCAL_READING, *REPORT_COMMANDS, *EXPORT_COMMANDS,
+    *COUNTER_READING, *FISCAL_READING, *HOST_READING, *REPORT_COMMANDS, *EXPORT_COMMANDS,
 })  # fmt: skip

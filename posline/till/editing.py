@@ -14,11 +14,11 @@ from posline.core.entry import Entry
 from posline.core.members import Role
 from posline.core.products import barcodes_of, edited, is_active
 from posline.errors import BadRequest, NotAllowed
-from posline.replica import Replica
 from posline.storage.records import Staged
 from posline.storage.reports import Reports
 from posline.till.people import approval
 from posline.till.recording import Draft
+from posline.writer import Writer
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -30,7 +30,7 @@ ASKING = frozenset({"id", "by", "pin", "approve"})  # of a request: who asks for
 EDITORS = (Role.MANAGER, Role.HEAD_OFFICE)
 
 
-def may_edit(replica: Replica) -> None:
+def may_edit(replica: Writer) -> None:
     """Raises NotAllowed unless this device may edit products: a manager, or the head office."""
     author = replica.author
     member = None if author is None else replica.store.members(replica.shop).get(author.id)
@@ -39,7 +39,7 @@ def may_edit(replica: Replica) -> None:
 
 
 def edit_product(
-    replica: Replica,
+    replica: Writer,
     reports: Reports,
     sku: str,
     fields: Mapping[str, Any],

@@ -10,6 +10,7 @@ turns up, and is not taken for a forger's.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ async def begin(till: Till) -> None:
 
 async def hear_others(till: Till, patience_s: float = PATIENCE_S) -> None:
     """Where this till does not know what it wrote last, wait for somebody who may, and go on behind that."""
-    replica = till.replica
+    replica = till.whole
     if not replica.unsure:
         return
     log.warning("what this till recorded last may be lost here: asking the others for it, for %d s", patience_s)
@@ -68,11 +69,14 @@ async def hear_others(till: Till, patience_s: float = PATIENCE_S) -> None:
     while not others <= replica.in_step and time.monotonic() < deadline and not till.broken.is_set():
         await till.engine.wait_for_room()
     if replica.in_step and not replica.staged:
-        await till.engine.between_commits(lambda: till.store.adopt(till.shop_id, till.id))
+        everyone = till.store.authority(till.shop_id).everyone.values()
+        for author in (till.id, *(member.author for member in everyone if member.host == till.id)):
+            await till.engine.between_commits(functools.partial(till.store.adopt, till.shop_id, author))
         replica.reset()
         replica.unsure = not others <= replica.in_step
     if replica.unsure:
         log.warning("not all of them answered: selling without")
+        replica.writers_unsure = True
     await _begin(till)
 
 
@@ -116,4 +120,4 @@ def anchor_of(till: Till) -> Anchor:
 def _others(till: Till) -> set[str]:
     """The store ids of the shop's devices that may hold what this one wrote."""
     members = till.store.members(till.shop_id).values()
-    return {m.author for m in members if m.author != till.id and m.role is not Role.READER}
+    return {m.author for m in members if m.author != till.id and m.role is not Role.READER and not m.host}

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocketClose
 
 from posline.till.problems import Forbidden, problem_of
 
-__all__ = ["PAGE_HEADERS", "LoopbackGuard", "is_loopback", "why_refused"]
+__all__ = ["PAGE_HEADERS", "LoopbackGuard", "hostname_of", "is_loopback", "why_refused"]
 
 UNUSED = (  # what a browser could give a page, and none of ours asks for
     "accelerometer", "camera", "display-capture", "encrypted-media", "geolocation", "gyroscope", "hid",
@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
 def why_refused(headers: Mapping[str, str]) -> str | None:
     """The reason to refuse a request with these headers, or None."""
     host = headers.get("host", "")
-    name = _hostname(f"//{host}")
+    name = hostname_of(f"//{host}")
     if name is None or not is_loopback(name):
         return (
             f"the till answers only to this machine's own address, not to {host[:100]!r}: open it as http://127.0.0.1"
@@ -83,7 +83,8 @@ def why_refused(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-def _hostname(url: str) -> str | None:
+def hostname_of(url: str) -> str | None:
+    """The host in a URL; None where there is none that can be read."""
     try:
         return urlsplit(url).hostname
     except ValueError:

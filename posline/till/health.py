@@ -218,19 +218,26 @@ class Watch:
         gone = till.store.authority(till.shop_id).everyone.keys() - members.keys()
         found = []
         for member in sorted(members.values(), key=lambda m: (m.label, m.author)):
-            if member.author != till.id and member.role is not Role.READER:
-                found.append(self._member(member.author, member.role, linked.pop(member.author, None)))
+            if member.author == till.id or member.role is Role.READER:
+                continue
+            disk = member.host or member.author
+            shown = self._member(member.author, member.role, linked.get(disk), disk)
+            found.append(shown | {"kind": "hosted", "host": self.label(disk)} if member.host else shown)
+        for member in members.values():
+            linked.pop(member.author, None)
         return found + [self._stranger(state) for state in linked.values() if state.store not in gone]
 
-    def _member(self, author: str, role: Role, state: PeerState | None) -> dict[str, Any]:
-        connected = state is not None and state.connected
+    def _member(self, author: str, role: Role, state: PeerState | None, disk: str) -> dict[str, Any]:
+        """How a member is linked whose entries are on the `disk`: its own, or that of the till which hosts it."""
+        here = disk == self._till.whole.store_id
+        connected = here or (state is not None and state.connected)
         seen = state.last_seen if state is not None else None
         return {
             "name": self.label(author),
             "kind": "head office" if role is Role.HEAD_OFFICE else "till",
             "connected": connected,
-            "last_seen": max(filter(None, (seen, self._seen.get(author))), default=None),
-            "behind": state.behind if state is not None and connected else self._behind_of(author),
+            "last_seen": max(filter(None, (seen, self._seen.get(disk))), default=None),
+            "behind": 0 if here else state.behind if state is not None and connected else self._behind_of(disk),
             "url": state.url if state is not None else None,
             "why": "" if connected or state is None else state.why,
             "id": author,
@@ -286,6 +293,9 @@ class Watch:
         """What a person should look at, the most urgent first: {kind, detail, do, ...}."""
         till = self._till
         found = [{"kind": alarm.kind, "detail": alarm.detail} for alarm in till.replica.alarms.values()]
+        for writer in [] if till.hosted else till.whole.writers.values():
+            whose = f"of till {writer.label}, which is hosted here: "
+            found += [{"kind": alarm.kind, "detail": whose + alarm.detail} for alarm in writer.alarms.values()]
         found += self._clocks()
         if (removed := alarm_of_removal(till) or self.shut_out()) is not None:
             found.append(removed)

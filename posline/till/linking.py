@@ -115,7 +115,7 @@ class Links:
         tls = self.certificate().tls
 
         def find(shop: str | None) -> Any:
-            return (till.replica, self.doors) if shop in (None, till.shop_id, till.shop) else None
+            return (till.whole, self.doors) if shop in (None, till.shop_id, till.shop) else None
 
         routes = [
             *engine.routes(find, tls=tls.fingerprint),

@@ -149,6 +149,7 @@ class Listener:
         self._app, self._websocket, self._message_bytes_max = app, websocket, message_bytes_max
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._context: ssl.SSLContext | None = None
 
     @property
     def address(self) -> str:
@@ -199,6 +200,7 @@ class Listener:
                 "name another port"
             ) from error
         self.port = bound.getsockname()[1]
+        self._context = config.ssl
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[bound]), name=f"listen {self.address}")
         while not self._server.started:
@@ -216,6 +218,11 @@ class Listener:
                     ("", self.port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
                 )
         return socket.create_server(("", self.port), backlog=BACKLOG)
+
+    def renew(self, tls: Tls) -> None:
+        """Show another certificate from the next connection on."""
+        if self._context is not None:
+            self._context.load_cert_chain(tls.certificate, tls.key)
 
     def refuse(self) -> None:
         """Accept no more connections; those that are open go on."""

@@ -175,7 +175,7 @@ async def recover(till: Till, code: str) -> dict[str, Any]:
     if unbelieved:  # it had not heard yet that it was removed; what it signs is worth nothing without them
         writer.write("accept", {"entries": unbelieved}, document="shop")
     for made in writer.staged:  # it travels and is judged like anybody's
-        staged = till.replica.integrate(made.document, made.update, origin=recovery.id)
+        staged = till.whole.integrate(made.document, made.update, origin=recovery.id)
         if staged is not None:
             await till.engine.durable(staged)
     return {"till": till.id, "label": till.label, "role": Role.MANAGER.value}

@@ -18,7 +18,7 @@ from posline.core.base64url import base64url, from_base64url
 from posline.core.build import BUILD_MS
 from posline.core.clock import Clock, parse_iso
 from posline.errors import FolderDamaged, FolderError
-from posline.replica import Random, Replica, found
+from posline.replica import Replica, found
 from posline.storage.connection import failure, is_altered, is_damage, is_failure, sqlite_warning
 from posline.storage.files import sync_folder, write_atomically
 from posline.storage.folder import Folder
@@ -29,6 +29,7 @@ from posline.till.machine import kernel_synchronised, monotonic_ms, wall_ms
 from posline.till.salvaging import PLACES, Mishap, check_database, set_aside
 from posline.till.settings import Settings
 from posline.trust.keys import Key
+from posline.writer import Random
 
 __all__ = [
     "Clockwork",

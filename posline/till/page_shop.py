@@ -55,6 +55,7 @@ def kept_shop(till: Till, departments: list[dict[str, Any]]) -> dict[str, Any]:
         "raast": settings[RAAST] is not None,
         "fiscal": {"on": till.fiscal.naming() is not None},
         "version": installed_version(),
+        "host": till.watch.label(till.whole.store_id) if till.hosted else None,
     }
 
 

@@ -38,18 +38,18 @@ WORKER_PATH, WORKER_HEADERS = "/sw.js", {"service-worker-allowed": "/"}
 VERSION_MARK, VERSION_DIGITS, FILES_MARK = b"__VERSION__", 16, b"__FILES__"
 
 
-def page_routes(package: str, folder: str) -> list[Route]:
+def page_routes(package: str, folder: str, but: Callable[[str], bool] = lambda name: False) -> list[Route]:
     """As `folder_routes`, for a folder of a package."""
-    return folder_routes(files(package).joinpath(folder))
+    return folder_routes(files(package).joinpath(folder), but)
 
 
-def folder_routes(folder: Traversable) -> list[Route]:
+def folder_routes(folder: Traversable, but: Callable[[str], bool] = lambda name: False) -> list[Route]:
     """`/` is the folder's index.html, `/owner` its owner.html, `/manifest.webmanifest` and `/sw.js` lie at the root
-    too; all other files, with those of its subfolders, under `/page/`.
+    too; all other files, with those of its subfolders, under `/page/`. Files for which `but` holds are not served.
 
     In sw.js `__VERSION__` stands for a digest of all files, and `__FILES__` for a list of all their addresses but its
     own, as JSON."""
-    found = dict(sorted(_read(folder)))
+    found = dict(sorted(item for item in _read(folder) if not but(item[0])))
     paths = {name: ROOTS.get(name, f"/page/{name}") for name in found if name != WORKER}
     routes = [_route(path, found[name], TYPES[_suffix(name)]) for name, path in paths.items()]
     if WORKER in found:

@@ -109,7 +109,7 @@ class Restoring:
             found, new = self._held(proof), False
             if found is None:
                 entry = proof.entry
-                await till.engine.durable(*till.replica.append_again(entry.document, [entry.raw.decode()]))
+                await till.engine.durable(*till.whole.append_again(entry.document, [entry.raw.decode()]))
                 found, new = self._held(proof), True
                 if found is None:
                     raise OutcomeUnknown("the sale was written and cannot be read back; run 'posline verify'")

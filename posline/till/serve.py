@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from posline.errors import DiskFailed
+from posline.errors import DiskFailed, PoslineError
 from posline.storage.folder import Folder
 from posline.till.api import build_app
 from posline.till.commands import COMMANDS
 from posline.till.going_on import hear_others
+from posline.till.hosting.at_till import hosting_of
 from posline.till.listener import Listener
 from posline.till.local import Local
 from posline.till.opening import RECOVERY_FILE
 from posline.till.service import LABEL
-from posline.till.till import open_till
+from posline.till.till import Till, open_till
 
 __all__ = ["LOOPBACK", "TillOptions", "heed_signals", "run", "run_till", "until_stopped"]
 
@@ -98,6 +99,16 @@ def _log_is_kept() -> bool:
     return journal or os.environ.get("XPC_SERVICE_NAME", "").startswith(LABEL)
 
 
+async def _host(till: Till) -> None:
+    """Let phones and tablets in where that is switched on; whatever hinders it keeps no till from selling."""
+    try:
+        hosting = hosting_of(till)
+        if hosting.devices.on:
+            await hosting.start()
+    except PoslineError as error:
+        log.error("phones and tablets cannot connect: %s", error)
+
+
 async def run_till(options: TillOptions) -> None:
     """Run a till. Raises PoslineError where it cannot start."""
     with Folder(options.data) as folder:
@@ -126,6 +137,7 @@ async def run_till(options: TillOptions) -> None:
                     await hear_others(till)
                     await page.start()
                 till.fiscal.start()
+                await _host(till)
                 folder.announce_local(page.url, local.secret)
                 stopped = heed_signals()
                 print(f"ready page={page.url} sync={sync.removesuffix('/sync')}", flush=True)

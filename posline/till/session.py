@@ -100,8 +100,9 @@ class Sessions:
         """The answer with the session in a cookie: for no script, and for no request that another site's page makes.
         With "" the cookie is taken away."""
         answer.set_cookie(
-            self.cookie, token, max_age=None if token else 0, path="/", httponly=True, samesite="strict"
-        )
+            self.cookie, token, max_age=None if token else 0, path="/", httponly=True, samesite="strict",
+            secure=self._till.hosted,
+        )  # fmt: skip
         return answer
 
     def _now(self) -> int:

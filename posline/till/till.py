@@ -10,18 +10,16 @@ first result. Reading never waits for writing.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from posline.core.clock import Reading, iso
 from posline.core.numbers import valid_label
 from posline.core.pricing import Product
-from posline.core.status import Status
 from posline.errors import Ambiguous, BadRequest, FolderError, NotFound, OutcomeUnknown
 from posline.replica import Replica
 from posline.storage.folder import Folder
@@ -39,7 +37,6 @@ from posline.till.holding import Holding
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import Clockwork, Founding, Opened, close_store, note_times, open_folder
-from posline.till.page_catalogue import news_of
 from posline.till.people import People
 from posline.till.printing import Printing
 from posline.till.recording import Recording
@@ -52,8 +49,13 @@ from posline.till.salvaging import PLACES
 from posline.till.settings import Settings
 from posline.till.shifts import Shifts
 from posline.till.stock import Stock
+from posline.till.telling import news_of_commit, tell_news
 from posline.till.terms import TermsNow, product_of
 from posline.trust.keys import Key
+from posline.writer import Writer
+
+if TYPE_CHECKING:
+    from posline.till.hosting.hosting import Hosting
 
 __all__ = ["Till", "open_till"]
 
@@ -61,7 +63,6 @@ log = logging.getLogger("posline.till")
 
 LOOK_TURNS = 10  # ... what is missing is looked for
 MOVED_TURNS = 5  # after how many such looks the addresses of this machine are looked at
-NEWS_S = 1.0  # how often lights and peers are looked at for those who listen
 LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
 PRODUCTS_KEPT = 20_000  # in memory, about 5 MB: those that sell today
 
@@ -94,6 +95,9 @@ def open_till(
 
 class Till:
     """An open till. Made by `open_till`."""
+
+    hosted = False  # whether its disk is another till's, and its page on a phone or tablet
+    hosting: Hosting | None = None  # of other devices, once somebody asked for it (posline.till.hosting)
 
     def __init__(
         self,
@@ -132,8 +136,14 @@ class Till:
         return self
 
     async def _start(self, folder: Folder) -> None:
-        self._opened = open_folder(folder, self.clockwork, self._founding, mend=not self.read_only)
-        self._reports = Reports(self.store, self.shop_id, here=self.id)
+        self._compose(open_folder(folder, self.clockwork, self._founding, mend=not self.read_only))
+        if not self.read_only:
+            await self._begin()
+
+    def _compose(self, opened: Opened) -> None:
+        """Put together what a till consists of, over what is open."""
+        self._opened = opened
+        self._reports = Reports(self.store, self.shop_id, here=opened.replica.store_id)
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
@@ -143,13 +153,11 @@ class Till:
         self.people = People(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
-        if not self.read_only:
-            await self._begin()
 
     async def reopen(self) -> None:
         """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
         folder, bound, looking = self.folder, self.links.bound(), self.links.looking
-        filing = self.fiscal.outbox.running
+        filing, hosting = self.fiscal.outbox.running, self.hosting is not None and self.hosting.listening
         self._wanted_label = None  # asked for in the shop that is left; the one that is joined gave another
         await self._end()
         self._news = News()
@@ -160,6 +168,8 @@ class Till:
             await self.discover()
         if filing:
             self.fiscal.start()
+        if hosting and self.hosting is not None:
+            await self.hosting.start()
 
     async def _begin(self) -> None:
         self._engine = Engine(
@@ -168,14 +178,14 @@ class Till:
             wall=lambda: self.clockwork.wall_ms() / 1000,
             on_fatal=lambda error: give_up(self, error),
         )
-        self._engine.add(self.replica, Places.from_json(self.id, str(self.store.get_meta(PLACES) or "")))
+        self._engine.add(self.whole, Places.from_json(self.id, str(self.store.get_meta(PLACES) or "")))
         self._engine.hub.on_places = self.links.places_changed
         self._engine.on_commit(self._committed)
         await self._engine.start()
         await begin(self)
         if self._wanted_label is not None and self._wanted_label != self.label:
             await self.rename(self._wanted_label)
-        self._telling = asyncio.create_task(self._tell_news(), name="news")
+        self._telling = asyncio.create_task(tell_news(self, self._news), name="news")
         self.links.dial_known()
 
     async def __aexit__(
@@ -201,6 +211,8 @@ class Till:
         if self._opened is None:
             return
         self.links.refuse()
+        if self.hosting is not None:
+            await self.hosting.stop()
         await self.fiscal.stop()
         if self._engine is not None:
             engine, self._engine = self._engine, None
@@ -259,8 +271,13 @@ class Till:
         return self._reports
 
     @property
-    def replica(self) -> Replica:
-        """Its replica."""
+    def replica(self) -> Writer:
+        """Whoever writes its entries: its replica, where it has one of its own."""
+        return self._open.replica
+
+    @property
+    def whole(self) -> Replica:
+        """The replica of its shop on this device."""
         return self._open.replica
 
     @property
@@ -537,50 +554,29 @@ class Till:
         clock = self.replica.clock
         assert clock is not None
         note_times(self.store, clock, self._noted_ms)
-        self.recording.committed(commit)
         self.fiscal.committed(commit)
         self.printing.committed(commit)
-        documents = {document for _, document in commit.documents}
+        if (self.shop_id, "shop") in commit.documents:
+            self.links.dial_known()
+        self._heard(commit)
+
+    def _heard(self, commit: Commit) -> None:
+        """Something was committed here, whoever wrote it: take note of it, and tell those who listen."""
+        self.recording.committed(commit)
+        documents = {document for shop, document in commit.documents if shop == self.shop_id}
         if any(not document.startswith("journal/") for document in documents):
             self._products.clear()
             self.terms.forget()
-        if "shop" in documents:
-            self.links.dial_known()
         if self._news.heard:
-            self._news.tell(*news_of(self, documents, {found.change.kind for found in commit.changes}))
-            for found in commit.changes:
-                if found.shop != self.shop_id or found.change.kind not in ("sale", "refund", "void"):
-                    continue
-                recorded = self.reports.entry_at(found.change.n)
-                if recorded is not None and found.change.kind == "sale":
-                    self._news.tell(Change("sale", self.show(recorded).to_dict()))
-                elif recorded is not None and recorded.status in (Status.COUNTED, Status.DUPLICATE):
-                    self._news.tell(Change("refund", show_refund(self, recorded).to_dict()))
+            self._news.tell(*news_of_commit(self, commit))
 
-    async def _tell_news(self) -> None:
-        """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""
-        told: dict[str, Any] = {}
-        for turn in itertools.count():
-            await asyncio.sleep(NEWS_S)
-            try:
-                if turn % MOVED_TURNS == 0:
-                    self.links.moved()
-                if turn % LOOK_TURNS == 0:
-                    self.watch.look()
-                    self.watch.keep()
-                status = self.status() if self._news.heard else told
-            except Exception as error:
-                if not self.suspect(error):
-                    log.exception("looking after the till failed; the next look goes on")
-                continue
-            if status is told:
-                continue
-            if status != told:
-                self._news.tell(Change("status", status))
-            for alarm in status["alarms"]:
-                if alarm not in told.get("alarms", ()):
-                    self._news.tell(Change("alarm", alarm))
-            told = status
+    def look_after(self, turn: int) -> None:
+        """What is to be looked at now and then; `turn` counts seconds."""
+        if turn % MOVED_TURNS == 0:
+            self.links.moved()
+        if turn % LOOK_TURNS == 0:
+            self.watch.look()
+            self.watch.keep()
 
 
 def place(reports: Reports, after: str | int | None) -> int:

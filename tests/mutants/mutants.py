@@ -6,9 +6,10 @@ from tests.mutants.plant import Mutant
 
 __all__ = ["MUTANTS"]
 
-ENGINE, REPLICA, STORE, UPDATE = (
+ENGINE, REPLICA, WRITER, STORE, UPDATE = (
     "posline/sync/engine.py",
     "posline/replica.py",
+    "posline/writer.py",
     "posline/storage/store.py",
     "posline/core/update.py",
 )
@@ -30,21 +31,21 @@ MUTANTS = [
         "tests/sync/test_engine.py::test_what_is_rung_while_a_commit_runs_goes_into_the_next",
     ),
     Mutant(
-        "told-before-commit", "nothing leaves before the commit", REPLICA,
+        "told-before-commit", "nothing leaves before the commit", WRITER,
         "        ahead.update(staged.after)\n        self.staged.append(staged)\n",
         "        ahead.update(staged.after)\n        self.staged.append(staged)\n        self._touched.update({(e.till, e.run): None for e in staged.entries})\n        head = self.store.head(self.shop, staged.document)\n        head.state.update(staged.after)\n",
         "tests/test_replica.py::test_a_failed_commit_leaves_nothing_and_the_next_sale_is_whole",
     ),
     Mutant(
-        "client-id-reused", "two lives of a till write under different client ids", REPLICA,
-        "        document = Document(self._random.getrandbits(CLIENT_BITS) or 1)\n",
-        "        document = Document(int.from_bytes(self.store_id.encode()[:6]))\n",
+        "client-id-reused", "two lives of a till write under different client ids", WRITER,
+        "        return Document(self._random.getrandbits(CLIENT_BITS) or 1)\n",
+        "        return Document(int.from_bytes(self.store_id.encode()[:6]))\n",
         "tests/test_replica.py::test_an_element_that_leaked_before_a_failed_commit_hides_no_later_sale",
     ),
     Mutant(
-        "failed-commit-goes-on", "what is staged behind a failed commit fails too", REPLICA,
-        "        self.staged.clear()\n        self._ahead.clear()\n        self._open.clear()\n",
-        "        self.staged.clear()\n        self._ahead.clear()\n",
+        "failed-commit-goes-on", "what is staged behind a failed commit fails too", WRITER,
+        "        self._open.clear()\n        self._seen.clear()\n",
+        "        self._seen.clear()\n",
         "tests/test_replica.py::test_a_failed_commit_leaves_nothing_and_the_next_sale_is_whole",
     ),
     Mutant(
@@ -118,13 +119,12 @@ MUTANTS = [
     ),
     Mutant(
         "clone-unnoticed", "two machines with one memory part at once", REPLICA,
-        "        if live is not None and live.client_id in read.after:\n            self._cloned()\n            live = None\n", "",
+        "        self.clone_suspected(document, read.after)\n", "",
         "tests/test_replica.py::test_another_tills_live_client_id_hides_no_sale",
     ),
     Mutant(
-        "no-new-run-for-foreign-entries", "a till that went back signs where it stands", REPLICA,
-        "            self._new_run, self._open = True, {}  # another life may have our live client ids: on under fresh ones\n",
-        "            self._open = {}\n",
+        "no-new-run-for-foreign-entries", "a till that went back signs where it stands", WRITER,
+        "            self._new_run = True\n", "",
         "tests/test_replica.py::test_a_till_restored_from_an_older_copy_counts_on_from_what_is_vouched_for",
     ),
     Mutant(

@@ -12,10 +12,10 @@ from typing import Any
 
 from posline.core.document import lone_update
 from posline.core.entry import Entry, decode, sign
-from posline.replica import CLIENT_BITS
 from posline.storage.records import Mark
 from posline.sync.frames import Stateless, Update, encode
 from posline.sync.messages import Announce, Authors, Have, Message, Missing, Prefixes, Tree, write
+from posline.writer import CLIENT_BITS
 from tests.kit import DAY, text_key
 from tests.simulation.actions import action, fresh_id, line_of, pick
 from tests.simulation.world import Machine, World, key_of

@@ -39,7 +39,7 @@ async def tell(source: Till, target: Till) -> None:
     """Bring over what one has and the other lacks, as a third till would that still talks to both."""
     for document in source.replica.documents():
         for row in source.replica.rows(document, 0, 10_000):
-            staged = target.replica.integrate(document, row.update, origin=source.id)
+            staged = target.whole.integrate(document, row.update, origin=source.id)
             if staged is not None:
                 await target.engine.durable(staged)
     await until(lambda: entries(source) <= entries(target))

@@ -257,7 +257,7 @@ async def test_what_other_tills_sell_is_not_printed_here(tmp_path: Path, printer
         mine = await a.sell([TEA])
         a.printing.set_printer({"target": printer.target})
         raw = a.printing.papers.find(mine.id).entry.raw.decode()
-        await a.engine.durable(*a.replica.append_again(f"journal/{mine.day}", [raw]))
+        await a.engine.durable(*a.whole.append_again(f"journal/{mine.day}", [raw]))
         await printed(a)
         assert printer.jobs == []
 

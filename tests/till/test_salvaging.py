@@ -449,7 +449,7 @@ async def test_one_that_answers_may_lack_what_another_holds(tmp_path: Path) -> N
     (tmp_path / "old" / "local.json").write_text("{}")
     async with open_till(tmp_path / "b") as b, open_till(tmp_path / "old") as old:
         await old.connect(await b.listen())
-        await until(lambda: bool(old.replica.in_step))
+        await until(lambda: bool(old.whole.in_step))
         await hear_others(old, patience_s=0)
         assert (await old.sell(LINES)).number == 2
         async with open_till(tmp_path / "c") as c:

@@ -296,7 +296,7 @@ async def test_a_sale_that_counts_at_another_till_is_noted_in_the_drawer(tmp_pat
         other.sale(100, id=id)
         other.seal()
         for client, entry in enumerate(other.entries, 5):
-            till.replica.integrate(entry.document, lone_update(client, other.id, [entry.raw.decode()]), origin="b")
+            till.whole.integrate(entry.document, lone_update(client, other.id, [entry.raw.decode()]), origin="b")
         await till.engine.durable(*till.replica.staged)
         twin = {"id": id, "kind": "sale", "amount": 100, "kept_by": other.id}
         assert till.shifts.current()["duplicates"] == [twin]
@@ -310,7 +310,7 @@ async def test_a_sale_that_counts_at_another_till_is_noted_in_the_drawer(tmp_pat
         fields = TillShifts(till.store, till.shop_id, other.id).closing((), {"cash": 90})
         assert fields is not None
         closed = other.write("shift closed", fields, id=new())
-        till.replica.integrate(closed.document, lone_update(99, other.id, [closed.raw.decode()]), origin="b")
+        till.whole.integrate(closed.document, lone_update(99, other.id, [closed.raw.decode()]), origin="b")
         await till.engine.durable(*till.replica.staged)
         there = till.shifts.find(closed.id)
         assert (there["till"], there["label"], there["over_short"]) == (other.id, "B", {"cash": -10})
@@ -427,7 +427,7 @@ async def test_a_duplicate_that_came_out_overnight_is_noted_the_next_day(tmp_pat
         other.sale(100, id=id)
         other.seal()
         for client, entry in enumerate(other.entries, 5):
-            till.replica.integrate(entry.document, lone_update(client, other.id, [entry.raw.decode()]), origin="b")
+            till.whole.integrate(entry.document, lone_update(client, other.id, [entry.raw.decode()]), origin="b")
         await till.engine.durable(*till.replica.staged)
         await till.sell([{"sku": "1", "quantity": 1, "price": 40}])
         (alarm,) = [alarm for alarm in till.alarms() if alarm["kind"] == "duplicate"]

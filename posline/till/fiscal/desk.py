@@ -13,10 +13,10 @@ from typing import Any
 from posline.core.fiscal import Contact, FiscalSetting, read_setting
 from posline.core.fiscal_invoice import address_of
 from posline.errors import BadRequest, PoslineError
-from posline.replica import Random
 from posline.storage.filed import Filed, FiledReports
 from posline.storage.store import Store
 from posline.till.fiscal.token import origin_of
+from posline.writer import Random
 
 __all__ = ["SETTING", "Desk", "filing_fields", "setting_of"]
 

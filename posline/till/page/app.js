@@ -9,9 +9,10 @@ import { listen, look, on, tell } from "./live.js";
 import { Store, openStore } from "./store.js";
 import { Outbox } from "./outbox.js";
 import { beginWaiting } from "./waiting.js";
+import { beginHosted } from "./hosted.js";
 import { followSession, openPeople, stayProven } from "./people.js";
 import { catalogue, followCatalogue, followCustomers, followShop, hear, openShop } from "./shop.js";
-import { cart, dialog, digits, elsewhere, last, paying, reached, say, shop, waits } from "./state.js";
+import { cart, dialog, digits, elsewhere, last, paying, reached, say, shop, unpaired, waits } from "./state.js";
 import { play } from "./sound.js";
 import { html, render } from "./ui.js";
 import { t } from "./texts.js";
@@ -39,11 +40,13 @@ async function begin() {
       say("bad", problem.status === 403 ? t("approve_later") : problem.detail || problem.title, 10_000);
     },
     elsewhere: (found) => (elsewhere.value = found),
+    unpaired: () => (unpaired.value = true),
     proved: (proof) => tell("proof", proof),
   });
   await openPeople(store);
   beginActs(store, outbox);
   beginWaiting(store, outbox);
+  beginHosted(store, outbox);
   const shopOpen = openShop(store);
   const { tab, opened } = await myTab(store);
   beginSelling(store, outbox, tab, opened);

@@ -1,7 +1,7 @@
 // One way to ask the till, and to have it record what is no sale. Sales go by outbox.js, which never asks first.
 
 import { t } from "./texts.js";
-import { elsewhere, reached, say, shop } from "./state.js";
+import { elsewhere, reached, say, shop, unpaired, waits } from "./state.js";
 
 const ASK_MS = 5000;
 
@@ -24,7 +24,7 @@ export async function ask(path, { method = "GET", body, ms = ASK_MS, anyone = fa
   try {
     response = await fetch(path, {
       method,
-      headers: { ...(body ? { "content-type": "application/json" } : {}), ...(meant ? { "posline-till": meant } : {}) },
+      headers: { ...(body ? { "content-type": "application/json" } : {}), ...(meant ? { "posline-till": meant } : {}), ...(shop.value?.host ? { "posline-waiting": String(waits.value) } : {}) },
       body: body && JSON.stringify(body),
       cache: "no-store",
       signal: AbortSignal.timeout(ms),
@@ -38,11 +38,16 @@ export async function ask(path, { method = "GET", body, ms = ASK_MS, anyone = fa
     elsewhere.value = answer;
     throw new Unreached(answer.detail);
   }
+  if (response.status === 401) {
+    unpaired.value = true;
+    throw new Unreached(answer.detail);
+  }
   if (meant && response.headers.get("posline-till") !== meant) {
     reached.value = false; // some other program answers here
     throw new Unreached(t("unreached"));
   }
   reached.value = true;
+  unpaired.value = false;
   if (response.status >= 500) throw new Unreached(answer?.detail ?? t("unreached"));
   if (!response.ok) throw new Refused(response.status, answer);
   return answer;

@@ -31,7 +31,7 @@ export class Outbox {
   #acknowledged = new Map(); // seq -> answer, until this browser's disk has taken note
 
   /** `told` is {changed(), reached(up), answered(record, answer), refused(record, problem), elsewhere(problem),
-   * proved(proof)}, the last to be passed on to `know` of the other tabs. */
+   * unpaired(), proved(proof)}, the last to be passed on to `know` of the other tabs. */
   constructor(store, told) {
     this.#store = store;
     this.#told = told;
@@ -189,6 +189,10 @@ export class Outbox {
     }
     if (response.status === 421) {
       this.#told.elsewhere(answer);
+      return {};
+    }
+    if (response.status === 401) {
+      this.#told.unpaired(); // this device was removed, and may be paired again: nothing was recorded
       return {};
     }
     if (response.status === 500) return { problem: { broken: true } }; // a fault, which bears no name

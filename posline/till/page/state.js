@@ -11,6 +11,7 @@ export const customers = signal([]);
 export const reached = signal(null); // whether the till process answers; null before it was asked
 export const status = signal(null); // GET /api/status
 export const elsewhere = signal(null); // another till answers at this address: {label, shop}
+export const unpaired = signal(false); // this device's till does not know it any more
 export const day = signal(null); // the day report of today, for the owner's page
 export const fiscal = signal(null); // GET /api/fiscal, where sales are filed
 export const printer = signal(null); // GET /api/print, where there is one

@@ -132,6 +132,12 @@ export class Store {
     await this.#run(["outbox"], "readwrite", (outbox) => outbox.put({ ...record, ...changed }), "strict");
   }
 
+  /** Everything that waits is for another till from now on. */
+  async readdress(till) {
+    const all = await this.everything();
+    await this.#run(["outbox"], "readwrite", (outbox) => all.forEach((record) => outbox.put({ ...record, till })), "strict");
+  }
+
   /** A person gives a refused record up; it is kept among those given up, and never sent. */
   async giveUp(seq) {
     const record = await this.#run(["outbox"], "readonly", (outbox) => outbox.get(seq));

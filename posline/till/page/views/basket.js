@@ -7,6 +7,7 @@ import { catalogue } from "../shop.js";
 import { money, named, number, plain, quantity, t } from "../texts.js";
 import { html, signal, useEffect, useLayoutEffect, useRef } from "../ui.js";
 import { play } from "../sound.js";
+import { touched } from "./parts.js";
 
 const FOUND_MS = 90; // after the last letter: what a scanner types is over by then, and is looked up as a whole
 const FOUND_MAX = 12;
@@ -94,14 +95,17 @@ function keys(event) {
   }
 }
 
+/** A phone's own keyboard covers half the screen: it comes up for who taps the field, and not whenever that has the focus. */
+const tapped = signal(false);
+
 export function Entry() {
-  const coarse = matchMedia("(pointer: coarse)").matches;
   const list = found.value.products;
   const open = list.length > 0 && entry.value !== "";
   return html`<div class="entry">
     <input id="entry" type="text" value=${entry.value} onInput=${(event) => write(event.target.value)} onKeyDown=${keys} placeholder=${t("entry_hint")}
       aria-label=${t("entry_label")} role="combobox" aria-expanded=${open} aria-controls="found" aria-activedescendant=${picked.value >= 0 ? `found-${picked.value}` : undefined}
-      autocomplete="off" autocapitalize="off" spellcheck=${false} dir="auto" inputmode=${coarse ? "search" : undefined} enterkeyhint="done" />
+      autocomplete="off" autocapitalize="off" spellcheck=${false} dir="auto" inputmode=${touched ? (tapped.value ? "search" : "none") : undefined} enterkeyhint="done"
+      onPointerDown=${() => (tapped.value = true)} onBlur=${() => (tapped.value = false)} />
     ${open && html`<ul id="found" class="found" role="listbox" aria-label=${t("found")}>${list.map(
       (product, index) => html`<li key=${product.sku} id=${`found-${index}`} role="option" aria-selected=${index === picked.value} class=${index === picked.value ? "on" : ""}
         onPointerDown=${(event) => { event.preventDefault(); take(product); }}><bdi class="grow">${named(product)}</bdi><span class="code">${product.barcode ?? product.sku}</span><b>${plain(product.price)}</b></li>`,
@@ -138,7 +142,7 @@ function Empty() {
   const { size, complete } = shelf.value;
   return html`<div class="lines empty"><p class="big">${t("ready")}</p>
     <p class="quiet">${complete ? t("products_here", { n: size, count: number(size) }) : t("products_coming")}</p>
-    <p class="quiet">${t("ready_hint")}</p></div>`;
+    ${!touched && html`<p class="quiet">${t("ready_hint")}</p>`}</div>`;
 }
 
 /** The sums below the lines. */

@@ -2,10 +2,11 @@
 
 import { act, drop, followHolds, followOffice, followSales, places, recall, settleJob } from "../acts.js";
 import { approval } from "../people.js";
-import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, waiting, waits } from "../state.js";
+import { dialog, elsewhere, fiscal, held, printer, reached, refused, sales, say, shop, status, unpaired, waiting, waits } from "../state.js";
 import { lineNamed } from "../shop.js";
 import { money, moment, number, t, time } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
+import { handOver, mayHandOver, saveWaiting, takeOver } from "../hosted.js";
 import { Places, Standing } from "./places.js";
 import { onPaper } from "./paper.js";
 import { resend, giveUp } from "../waiting.js";
@@ -61,22 +62,41 @@ export function Standings() {
   useEffect(() => void followOffice(), []);
   return html`<${Sheet} title=${t("state")} wide>
     ${elsewhere.value && html`<p class="alarm bad" role="alert">${t("elsewhere", { label: elsewhere.value.label ?? "", shop: elsewhere.value.shop ?? "" })}</p>`}
+    ${unpaired.value && html`<p class="alarm bad" role="alert">${t("unpaired")} <a href="/pair">${t("pair_again")}</a></p>`}
+    ${shop.value.host && html`<${HandOver} />`}
     ${refused.value.map((record) => html`<${RefusedRecord} key=${record.seq} record=${record} />`)}
     <dl class="facts">
       <div><dt>${t("in_this_browser")}</dt><dd>${number(here)}</dd></div>
-      <div><dt>${t("on_this_till_only")}</dt><dd>${reached.value === false ? "–" : number(till)}</dd></div>
-      <div><dt>${t("till_program")}</dt><dd>${reached.value === false ? t("not_running") : t("runs")}</dd></div>
+      <div><dt>${shop.value.host ? t("on_host_only", { label: shop.value.host }) : t("on_this_till_only")}</dt><dd>${reached.value === false ? "–" : number(till)}</dd></div>
+      <div><dt>${shop.value.host ? `${t("till")} ${shop.value.host}` : t("till_program")}</dt><dd>${shop.value.host ? t(reached.value === false || unpaired.value ? "out_of_reach" : "answers") : reached.value === false ? t("not_running") : t("runs")}</dd></div>
       ${fiscal.value?.on && html`<div><dt>${t("fiscal_waiting")}</dt><dd>${number(fiscal.value.counts.queued + fiscal.value.counts.sending)}</dd></div>
         <div><dt>${t("fiscal_look")}</dt><dd>${number(fiscal.value.counts.unknown + fiscal.value.counts.rejected)}</dd></div>
         ${fiscal.value.due && html`<div><dt>${t("fiscal_due")}</dt><dd class=${fiscal.value.overdue ? "bad" : ""}>${moment(fiscal.value.due)}</dd></div>`}`}
     </dl>
     <h3>${t("linked_with")}</h3>
-    <ul class="peers">${peers.length ? peers.map((peer) => html`<li key=${peer.name}><span class=${peer.connected ? "dot on" : "dot"} aria-hidden="true"></span><bdi class="grow">${peer.name}</bdi><span class="quiet">${peer.connected ? (peer.behind ? t("to_send", { n: peer.behind, count: number(peer.behind) }) : t("up_to_date")) : peer.last_seen ? t("last_seen", { at: moment(peer.last_seen) }) : t("never_seen")}</span></li>`) : html`<li class="quiet">${t("no_peers")}</li>`}</ul>
+    <ul class="peers">${peers.length ? peers.map((peer) => html`<li key=${peer.name}><span class=${peer.connected && reached.value !== false ? "dot on" : "dot"} aria-hidden="true"></span><bdi class="grow">${peer.name}</bdi><span class="quiet">${peer.connected && reached.value !== false ? (peer.behind ? t("to_send", { n: peer.behind, count: number(peer.behind) }) : t("up_to_date")) : peer.last_seen ? t("last_seen", { at: moment(peer.last_seen) }) : t("never_seen")}</span></li>`) : html`<li class="quiet">${t("no_peers")}</li>`}</ul>
     ${[...(printer.value?.unsure ?? []), ...(printer.value?.lapsed ?? [])].map((job) => html`<div class="alarm" key=${job.id}><b>${t("unsure_job", { name: job.name })}</b><p>${t("unsure_do")}</p>
       <div class="row-actions"><button type="button" class="small-key" onClick=${() => settleJob(job.id, "again")}>${t("print_again")}</button><button type="button" class="small-key" onClick=${() => settleJob(job.id, "drop")}>${t("it_came_out")}</button></div></div>`)}
     ${alarms.length > 0 && html`<h3>${t("alarms")}</h3>${alarms.map((alarm, index) => html`<div class="alarm" key=${index}><b>${alarmText(alarm).title}</b><p>${alarmText(alarm).todo}</p><small class="quiet" dir="ltr">${alarm.detail}</small></div>`)}`}
     <div class="two"><${Key} hint="F2" onPress=${() => (dialog.value = { kind: "sales" })}>${t("last_sales")}<//></div>
+    ${shop.value.host && html`<${Lost} />`}
   <//>`;
+}
+
+/** Another till of the shop answers, since this phone or tablet was paired again: it may have what waits here. */
+function HandOver() {
+  const sure = useSignal(false);
+  if (!mayHandOver()) return null;
+  return html`<div class="alarm"><p>${t("hand_over_why", { label: elsewhere.value.label, old: shop.value.label })}</p>
+      <div class="row-actions">${sure.value ? html`<button type="button" class="small-key" onClick=${handOver}>${t("hand_over_sure", { n: waits.value, count: number(waits.value), label: elsewhere.value.label })}</button>` : html`<button type="button" class="small-key" onClick=${() => (sure.value = true)}>${t("hand_over")}</button>`}</div></div>`;
+}
+
+/** What to do where the till that hosts this phone or tablet is gone for good. */
+function Lost() {
+  const file = (event) => event.target.files[0] && takeOver(event.target.files[0]);
+  return html`<details><summary>${t("host_lost")}</summary><p>${t("host_lost_why")}</p>
+      <div class="row-actions">${waits.value > 0 && html`<button type="button" class="small-key" onClick=${saveWaiting}>${t("save_waiting")}</button>`}
+      <label class="small-key file">${t("take_over")}<input type="file" accept=".json,application/json" onChange=${file} /></label></div></details>`;
 }
 
 /** Something that the till did not take: nothing is lost, and a person decides. */

@@ -44,7 +44,7 @@ export function Sheet({ title, children, onClose = close, wide = false }) {
   };
   return html`<div class="veil" onPointerDown=${(event) => event.target === event.currentTarget && onClose()}>
     <section class=${wide ? "sheet wide" : "sheet"} role="dialog" aria-modal="true" aria-label=${title} ref=${box} tabindex="-1" onKeyDown=${keys}>
-      <header><h2>${title}</h2><button type="button" class="close" onClick=${onClose}><span class="unseen">${t("close")}</span><kbd>Esc</kbd></button></header>
+      <header><h2>${title}</h2><button type="button" class="close" onClick=${onClose}><span class="unseen">${t("close")}</span><kbd>Esc</kbd><span class="cross" aria-hidden="true">×</span></button></header>
       <div class="sheet-body">${children}</div>
     </section>
   </div>`;

@@ -1,6 +1,7 @@
 // Where a sale is known to be: this browser, this till, other tills, the head office. A light is on only for a disk that
 // has said so.
 
+import { shop } from "../state.js";
 import { number, t } from "../texts.js";
 import { html } from "../ui.js";
 
@@ -14,7 +15,7 @@ export function Places({ sale, here, small = false }) {
     ["place_office", durable.head_office === true],
   ];
   return html`<ul class=${small ? "places small" : "places"} aria-label=${t("safe_on")}>${lights.map(
-    ([key, on, n]) => html`<li key=${key} class=${on ? "on" : ""}><span class="dot" aria-hidden="true"></span><span>${key === "place_tills" ? t(key, { n: n ?? 0, count: number(n ?? 0) }) : t(key)}</span><span class="unseen">${on ? t("yes") : t("not_yet")}</span></li>`,
+    ([key, on, n]) => html`<li key=${key} class=${on ? "on" : ""}><span class="dot" aria-hidden="true"></span><span>${key === "place_tills" ? t(key, { n: n ?? 0, count: number(n ?? 0) }) : key === "place_till" && shop.value?.host ? `${t("till")} ${shop.value.host}` : t(key)}</span><span class="unseen">${on ? t("yes") : t("not_yet")}</span></li>`,
   )}</ul>`;
 }
 

@@ -4,7 +4,7 @@
 import { hold, places, reprint, set } from "../acts.js";
 import { addProduct, pay, sums } from "../selling.js";
 import { catalogue } from "../shop.js";
-import { cart, cashier, dialog, elsewhere, fiscal, held, last, notice, paying, products as shelf, reached, refused, selected, shop, status } from "../state.js";
+import { cart, cashier, dialog, elsewhere, fiscal, held, last, notice, paying, products as shelf, reached, refused, selected, shop, status, unpaired } from "../state.js";
 import { LANGUAGES, currency, language, money, named, number, plain, t } from "../texts.js";
 import { speak } from "../people.js";
 import { computed, html, signal, useLayoutEffect } from "../ui.js";
@@ -72,7 +72,7 @@ export function Till() {
   useLayoutEffect(() => {
     if (!dialog.value && !paying.value) entryField()?.focus();
   }, [dialog.value, paying.value, Boolean(shop.value)]);
-  if (!shop.value) return html`<main class="wait"><p>${reached.value === false ? t("never_reached") : ""}</p></main>`;
+  if (!shop.value) return html`<main class="wait"><p>${unpaired.value ? html`${t("unpaired")} <a href="/pair">${t("pair_again")}</a>` : reached.value === false ? t("never_reached") : ""}</p></main>`;
   return html`<div class="till">
     <${Bar} />
     <main>
@@ -102,11 +102,11 @@ function Bar() {
   const other = LANGUAGES.find((each) => each !== language.value);
   const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: currency.value.zone }).format(clock.value);
   return html`<header class="bar">
-    <span class="brand"><span class="mark" aria-hidden="true"></span><h1><bdi>${shop.value.shop}</bdi></h1><span class="tag">${t("till")} ${shop.value.label}</span></span>
+    <span class="brand"><span class="mark" aria-hidden="true"></span><h1 dir="auto">${shop.value.shop}</h1><span class="tag">${t("till")} ${shop.value.label}</span></span>
     <${Chip} />
     <span class="grow"></span>
     <button type="button" class="quiet-key" onClick=${() => open("signin")}>${cashier.value ? html`<bdi>${cashier.value.name}</bdi>` : t("no_cashier")}</button>
-    <a class="quiet-key" href="/owner">${t("owner_page")}</a>
+    ${!shop.value.host && html`<a class="quiet-key" href="/owner">${t("owner_page")}</a>`}
     <button type="button" class="quiet-key" lang=${other} onClick=${() => speak(other)}>${t("other_language")}</button>
     <time class="clock">${time}</time>
   </header>`;
@@ -128,6 +128,10 @@ function Chip() {
   const filing = fiscal.value?.on ? fiscal.value.counts : null;
   const unfiled = filing ? filing.queued + filing.sending + filing.unknown + filing.rejected : 0;
   if (unfiled) words.push(t("chip_fiscal", { n: unfiled, count: number(unfiled) }) + age(fiscal.value.oldest));
+  if (unpaired.value) {
+    words.unshift(t("chip_unpaired"));
+    tone = "bad";
+  }
   if (refused.value.length || elsewhere.value) {
     words.unshift(t("chip_refused", { n: refused.value.length, count: number(refused.value.length) }));
     tone = "bad";
@@ -148,7 +152,7 @@ function age(since) {
 /** What the shop has not settled yet, or the till cannot know by itself: asked for quietly, beside the cart. */
 function Offers() {
   if (reached.value !== true || cart.value.lines.length || last.value) return null;
-  if (status.value?.clock === "suspect") {
+  if (status.value?.clock === "suspect" && !shop.value.host) {
     return html`<div class="offer warn" role="status"><span>${t("clock_suspect")}</span><${Key} onPress=${() => open("clock")}>${t("which_day")}<//></div>`;
   }
   const { currency: code, settings, manager } = shop.value;

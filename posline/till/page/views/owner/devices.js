@@ -4,13 +4,14 @@ import { useAnswer } from "../../following.js";
 import { dialog, shop, status } from "../../state.js";
 import { moment, number, t } from "../../texts.js";
 import { html } from "../../ui.js";
+import { Hosting } from "./hosting.js";
 import { Card, Waiting } from "./table.js";
 import { Alarms, Tills } from "./today.js";
 import { today } from "./where.js";
 
 export function Devices() {
   const report = useAnswer(`/api/reports/day/${today.value}`, { sale: 2000, refund: 2000, status: 15_000 });
-  const others = status.value?.peers.filter((peer) => peer.kind !== "till" && peer.kind !== "head office") ?? [];
+  const others = status.value?.peers.filter((peer) => !["till", "head office", "hosted"].includes(peer.kind)) ?? [];
   const refused = status.value?.refused ?? [];
   const waits = status.value?.waiting ?? 0;
   return html`<div class="o-grid">
@@ -24,6 +25,7 @@ export function Devices() {
       <p>${t("invite_why")}</p>
       <button type="button" class="key go" onClick=${() => (dialog.value = { kind: "invite" })}><span class="key-text">${t("invite_till")}</span></button>
     <//>
+    <${Hosting} />
     <${Card} name="safe" title=${t("safe_title")}>
       <p class=${waits ? "warn" : "good"}>${waits ? t("waits_here", { n: waits, count: number(waits), till: shop.value.label }) : t("all_elsewhere")}</p>
       <p class="quiet">${t("version_is", { version: shop.value.version ?? "" })}</p>

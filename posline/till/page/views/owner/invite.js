@@ -42,7 +42,7 @@ export function Invite() {
 
 /** The code, as the till draws it. It is put in as a picture's elements: the link in it is nobody else's business, so it
  * stands in no address. */
-function Picture({ svg }) {
+export function Picture({ svg }) {
   const box = useRef(null);
   useLayoutEffect(() => {
     const drawn = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;

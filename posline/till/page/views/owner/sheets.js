@@ -10,11 +10,12 @@ import { Sheet, close, closer } from "../parts.js";
 import { kindName } from "../pay.js";
 import { Standing } from "../places.js";
 import { Goods, Moves, Product } from "./goods.js";
+import { Pair, Unpair } from "./hosting.js";
 import { Invite } from "./invite.js";
 import { record, useId } from "./record.js";
 import { Waiting } from "./table.js";
 
-const SHEETS = { approve: Approve, receipt: Receipt, shift: Shift, closeday: CloseDay, statement: Statement, goods: Goods, moves: Moves, product: Product, invite: Invite };
+const SHEETS = { approve: Approve, receipt: Receipt, shift: Shift, closeday: CloseDay, statement: Statement, goods: Goods, moves: Moves, product: Product, invite: Invite, pair: Pair, unpair: Unpair };
 
 export function Dialog() {
   const asked = dialog.value;
