@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from posline.errors import FolderDamaged, PoslineError
-from posline.storage.connection import Connection, Error, Readers, connect, failure, is_damage
+from posline.errors import DiskFull, FolderDamaged, PoslineError
+from posline.storage.connection import Connection, Error, Readers, connect, failure, is_damage, is_full
 
 __all__ = ["Cursor", "Database", "SqliteDatabase", "Step", "Transaction", "transact", "up_to_date"]
 
@@ -146,9 +146,11 @@ class SqliteDatabase:
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
+                if isinstance(error, Error) and is_full(error):
+                    raise DiskFull("there is no room on the head office's disk") from error
                 raise
 
     def passing(self, error: Exception) -> bool:

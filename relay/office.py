@@ -12,11 +12,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from posline.errors import BadRequest, FolderDamaged, NotFound, PoslineError
+from posline.errors import BadRequest, CommitFailed, FolderDamaged, NotFound, PoslineError
 from posline.storage.files import sync_folder
 from posline.storage.folder import Folder
 from posline.till.invitation import TOKEN_BYTES
@@ -292,7 +293,8 @@ class Office:
         at_ms = self.now_ms()
         if at_ms - used_ms > USED_EVERY_MS:
             asked = "UPDATE office_token SET used_ms = ? WHERE id = ?"
-            transact(self.database, lambda tx: tx.execute(asked, (at_ms, id)))
+            with suppress(CommitFailed):  # a full disk keeps nobody from looking
+                transact(self.database, lambda tx: tx.execute(asked, (at_ms, id)))
         return viewer
 
     def decide(self, shop: str, token: str) -> Grant | None:

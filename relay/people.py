@@ -11,9 +11,10 @@ import asyncio
 import secrets
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from posline.errors import BadRequest, NotFound, NotPossible, PoslineError
+from posline.errors import BadRequest, CommitFailed, NotFound, NotPossible, PoslineError
 from posline.till.invitation import TOKEN_BYTES
 from posline.trust.gate import token_hash
 from relay.attempts import Attempts, Counted, by_address, by_device, by_name
@@ -127,6 +128,10 @@ class People:
             shops.setdefault(person, set()).add(shop)
         rows = self._database.execute(f"SELECT {PERSON} FROM office_person ORDER BY folded")
         return [_person(row, shops.get(row[0], ())) for row in rows]
+
+    def anybody(self) -> bool:
+        """Whether there is somebody yet."""
+        return self._database.execute("SELECT id FROM office_person LIMIT 1").fetchone() is not None
 
     def person(self, id: str) -> Person:
         """Somebody by id. Raises NotFound."""
@@ -410,7 +415,8 @@ class People:
             return None
         if at_ms - row[0] > SEEN_EVERY_MS:
             asked = "UPDATE office_session SET seen_ms = ? WHERE hash = ?"
-            transact(self._database, lambda tx: tx.execute(asked, (at_ms, token_hash(token))))
+            with suppress(CommitFailed):  # a full disk keeps nobody from looking
+                transact(self._database, lambda tx: tx.execute(asked, (at_ms, token_hash(token))))
         return self.office.viewer(*row[1:])
 
     def seats(self, person: str, token: str) -> list[Seat]:

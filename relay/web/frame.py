@@ -57,6 +57,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": ", ".join(f"{feature}=()" for feature in UNUSED),
     "cache-control": "no-store",
+    "x-robots-tag": "noindex, nofollow",
 }
 off = asyncio.to_thread  # what asks a database, away from the event loop
 

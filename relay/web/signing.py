@@ -32,7 +32,8 @@ async def sign_in(visit: Visit, error: PoslineError | None = None) -> Response:
     where = local_path(visit.form.get("next", "") or visit.request.query_params.get("next", ""))
     if visit.signed_in and error is None:
         return visit.go(where)
-    return visit.show("sign_in.html", error=error, next=where, name=visit.form.get("name", ""))
+    anybody = await off(visit.relay.people.anybody)
+    return visit.show("sign_in.html", error=error, next=where, name=visit.form.get("name", ""), anybody=anybody)
 
 
 async def signed(visit: Visit) -> Response:

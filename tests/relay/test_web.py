@@ -105,8 +105,10 @@ def said(answer: httpx.Response) -> str:
 
 async def test_somebody_signs_in_looks_and_signs_out(tmp_path: Path) -> None:
     async with web(tmp_path) as office:
-        token = office.relay.people.add("Asma", Role.OWNER, None, by=CONSOLE)
         client = office.browser()
+        assert "posline-relay user add NAME" in (await client.get("/sign-in")).text
+        token = office.relay.people.add("Asma", Role.OWNER, None, by=CONSOLE)
+        assert "posline-relay user add NAME" not in (await client.get("/sign-in")).text
         sent = await client.get("/office/people?x=1")
         assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in?next=/office/people%3Fx%3D1")
         assert (await client.get("/")).headers["location"] == "/sign-in"
@@ -321,7 +323,7 @@ async def test_a_page_that_is_added_is_given_who_asks_and_what_is_theirs(tmp_pat
 
     async def silent(visit: Visit) -> Response:
         branch = visit.branch(visit.request.path_params["shop"])
-        return visit.show("sign_in.html", next="/", name=f"{visit.viewer.name} at {branch.name}")
+        return visit.show("sign_in.html", next="/", anybody=True, name=f"{visit.viewer.name} at {branch.name}")
 
     async with web(tmp_path) as office:
         frame = Frame(office.relay, WebOptions())

@@ -30,6 +30,7 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     # signing in
     "sign_in": "Sign in",
     "sign_in_hint": "See every shop of yours, wherever you are.",
+    "nobody_yet": "Nobody may sign in here yet. On the machine that runs this head office, type:",
     "name": "Name",
     "password": "Password",
     "first_time": "First time here?",
