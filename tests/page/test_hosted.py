@@ -117,7 +117,7 @@ async def test_a_phone_is_paired_sells_with_its_host_dead_and_all_of_it_stands_e
             async with asyncio.timeout(30):
                 while len(await other.sales()) < len(sold):  # noqa: ASYNC110  # it happens in other programs
                     await asyncio.sleep(0.1)
-            assert [sale["receipt"] for sale in await other.sales()] == [sale["receipt"] for sale in sold]
+            assert sorted(sale["receipt"] for sale in await other.sales()) == [sale["receipt"] for sale in sold]
         finally:
             await other.till.kill()
 
@@ -137,6 +137,13 @@ async def test_a_removed_phone_keeps_what_it_sold_and_hands_it_over_once_it_is_a
         await phone.sell(TEA)
         await phone.shows(".chip", "Not paired")
         assert len(await phone.kept()) == 1
+        await phone.page.click(".chip")
+        await phone.page.click("text=If that till is lost for good")
+        async with phone.page.expect_download() as saving:
+            await phone.page.click("text=Save what waits as a file")
+        saved = tmp_path / (await saving.value).suggested_filename
+        await (await saving.value).save_as(saved)
+        assert saved.name == "posline-ONE-1.json"
         await phone.page.goto((await command(host, "host", "invite", "--label", "TWO")).strip().splitlines()[-1])
         await phone.shows("#said", "wait in this browser")
         await phone.page.click("#pair")
@@ -146,6 +153,12 @@ async def test_a_removed_phone_keeps_what_it_sold_and_hands_it_over_once_it_is_a
         await phone.page.click("text=Hand over what waits")
         await phone.page.click("text=Yes: 1 record goes to till TWO")
         await phone.drained()
-        assert [(sale["label"], sale["number"]) for sale in await phone.sales()] == [("ONE", 1), ("ONE", 2), ("TWO", 1)]
+        handed = [("ONE", 1), ("ONE", 2), ("TWO", 1)]
+        assert [(sale["label"], sale["number"]) for sale in await phone.sales()] == handed
+        await phone.page.click("text=If that till is lost for good")
+        await phone.page.set_input_files(".file input", saved)  # and the same once more, from the file
+        await phone.shows(".notice", "1 record taken over")
+        await phone.drained()
+        assert [(sale["label"], sale["number"]) for sale in await phone.sales()] == handed
         await phone.press("Escape")
         await phone.shows(".bar .tag", "TWO")
