@@ -92,17 +92,19 @@ class Bookkeeping:
     # -- Z reports -------------------------------------------------------------------------------------------------
 
     def _shifts_of(self, day: str) -> list[ShiftBook]:
-        spans: dict[str, list[Span]] = {}
-        for author, run, first, last in self._read.execute(
-            "SELECT author, run, min(seq), max(seq) FROM entry WHERE shop = ? AND day = ? AND status <= ?"
-            " GROUP BY author, run ORDER BY author, run",
+        spans: dict[str, dict[int, Span]] = {}
+        # summed up here: asked to group them, SQLite would walk through all that the shop ever wrote
+        for author, run, seq in self._read.execute(
+            "SELECT author, run, seq FROM entry WHERE shop = ? AND day = ? AND status <= ?",
             (self._key, day, DUPLICATE),
-        ).fetchall():
-            spans.setdefault(author, []).append((run, first, last))
+        ):
+            of_run = spans.setdefault(author, {})
+            _, first, last = of_run.get(run, (run, seq, seq))
+            of_run[run] = run, min(first, seq), max(last, seq)
         used: dict[bytes, ShiftBook] = {}
-        for author, own in spans.items():
+        for author, own in sorted(spans.items()):
             closes = self._closes_of(author)
-            for place in closes.touching(day, own):
+            for place in closes.touching(day, list(own.values())):
                 hash = closes.found[place][0]
                 used[hash] = self._shifts.get(hash) or self._shift(author, closes, place)
         self._shifts = used
