@@ -16,7 +16,7 @@ from posline.cli import checked, day_or_none
 from posline.core.numbers import AUTHOR
 from posline.till import terminal, text
 from posline.till.invitation import parse_duration
-from posline.till.local import ask
+from posline.till.local import ask, run_here
 from posline.till.machine import default_folder
 from posline.till.report_commands import add_report_commands
 from posline.till.serve import run
@@ -27,14 +27,15 @@ from relay.export_commands import add_export_commands
 from relay.number_cli import add_accounting_commands, add_webhook_commands
 from relay.relay import Relay
 from relay.rights import Role
-from relay.serve import RelayOptions, run_relay
+from relay.serve import RelayOptions, database_home, run_relay
 from relay.web.caller import network
 from relay.web.frame import WebOptions
 
 __all__ = ["app", "main"]
 
 PROGRAM = "posline-relay"
-DATA_VARIABLE = "POSLINE_RELAY_DATA"
+DATA_VARIABLE, DATABASE_VARIABLE = "POSLINE_RELAY_DATA", "POSLINE_RELAY_DATABASE"
+DATABASE = "database"
 
 Shop = Annotated[str, typer.Option("--shop", help="The shop's id or name.")]
 
@@ -58,7 +59,7 @@ for name, group in (
 
 def main() -> None:
     """The entry point of `posline-relay`."""
-    terminal.main(app, PROGRAM)
+    terminal.main(app, PROGRAM, places=("--data", "--database"))
 
 
 @app.callback()
@@ -67,20 +68,30 @@ def _root(
     data: Annotated[
         Path | None, typer.Option(envvar=DATA_VARIABLE, help="The data folder; may stand anywhere on the line.")
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(envvar=DATABASE_VARIABLE, help="postgresql://...: keep everything there, in place of a folder."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON; may stand anywhere on the line.")] = False,
     version: Version = False,
 ) -> None:
+    if data is not None and database is not None:
+        raise typer.BadParameter("--data or --database: a head office is kept in one of the two")
     context.obj = Options(data if data is not None else default_folder(PROGRAM), json)
+    context.meta[DATABASE] = database
+
+
+def _place(context: typer.Context) -> Path | str:
+    """Where this head office is kept: a folder, or a database's address."""
+    database: str | None = context.meta.get(DATABASE)
+    return database if database is not None else context.obj.data
 
 
 def _ask(context: typer.Context, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
-    return ask(
-        context.obj.data,
-        name,
-        {**(arguments or {}), "operator": _operator()},
-        command=COMMANDS[name],
-        open_here=lambda folder: Relay(folder, serving=False),
-    )
+    place, said = _place(context), {**(arguments or {}), "operator": _operator()}
+    if isinstance(place, str):  # which any process may open beside others
+        return run_here(lambda: Relay(database_home(place), serving=False), said, COMMANDS[name])
+    return ask(place, name, said, command=COMMANDS[name], open_here=lambda folder: Relay(folder, serving=False))
 
 
 def _operator() -> str:
@@ -116,7 +127,7 @@ def serve(
         raise typer.BadParameter("--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
     terminal.log_to_stderr()
-    options = RelayOptions(context.obj.data, host, port, tls, own_certificate, address, WebOptions(trusted))
+    options = RelayOptions(_place(context), host, port, tls, own_certificate, address, WebOptions(trusted))
     run(lambda: run_relay(options))
 
 

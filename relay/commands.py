@@ -10,7 +10,6 @@ from posline.errors import NotFound, NotPossible
 from posline.storage.verify import verify
 from posline.till.local import Command
 from posline.till.report_commands import sheet_of
-from posline.trust.certificate import ROOT_FILE
 from relay.number_commands import NUMBER_COMMANDS, actor_of
 from relay.office import PAGE, iso_ms
 from relay.relay import Relay
@@ -125,7 +124,7 @@ async def token_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
         by=actor_of(arguments),
     )
     _, _, pin = relay.office.address.partition(" ")
-    certificate = str(relay.folder.path / ROOT_FILE) if pin and (relay.folder.path / ROOT_FILE).exists() else None
+    certificate = str(relay.home.root) if pin and relay.home.root is not None else None
     return {"shop": shop.id, "role": arguments["role"], "certificate": certificate, "token": token}
 
 

@@ -13,30 +13,27 @@ import asyncio
 import binascii
 import logging
 import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from posline.core.base64url import from_base64url
-from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, NotFound, OutcomeUnknown, Refused
+from posline.errors import BadRequest, Hole, NotFound, OutcomeUnknown, Refused
 from posline.replica import Replica
 from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
-from posline.storage.soundness import examine
 from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.till.health import Refusals
-from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
-from posline.trust.keys import Key
 from relay.accounting import Chart
 from relay.database import up_to_date
 from relay.feeding import Arrivals, Feed
+from relay.home import FolderHome, Home, Telling
 from relay.invitations import OfficeInvitations
-from relay.office import CONSOLE, RegisteredShop, ShopNameTwice, open_office
+from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
 from relay.people import People
 from relay.postings import STEPS as POSTINGS
 from relay.postings import Postings
@@ -49,6 +46,7 @@ __all__ = ["Branch", "Relay"]
 log = logging.getLogger("posline.relay")
 
 DOORS_S = 1.0  # until a revoked token's links end
+GLANCE_S, GLANCES_KEPT = 1.0, 10_000
 REMOVED = "this shop was removed from the head office: ask there for an invitation, and attach it again"
 BEGAN = "began"  # when the process that serves began, by this machine's clock
 
@@ -92,13 +90,11 @@ class Branch:
 class Relay:
     """An open head office. Use it with `async with`."""
 
-    def __init__(self, folder: Folder, *, serving: bool = True) -> None:
-        """`folder` stays the caller's to close. Without `serving` nothing links: one command looks at it and goes."""
-        self.folder, self.serving = folder, serving
-        if "shop" in folder.settings:
-            raise FolderError(f"{folder.path} is a till's folder: name another with --data")
-        self.key = self._own_key()
-        self.office = open_office(folder)
+    def __init__(self, home: Home | Folder, *, serving: bool = True) -> None:
+        """A folder stays the caller's to close. Without `serving` nothing links: one command looks at it and goes."""
+        self.home = FolderHome(home) if isinstance(home, Folder) else home
+        self.serving = serving
+        self.key, self.office = self.home.key, self.home.office
         self.people = People(self.office)
         self.invitations = OfficeInvitations(self.office)
         self.refusals = Refusals()  # of shops that wanted to attach
@@ -110,39 +106,36 @@ class Relay:
         self._branches: dict[str, Branch] = {}
         self._removed: set[str] = set()  # shops that were, as of `_looked_s` less a second
         self._looked_s = 0.0
+        self._glanced_s: dict[str, float] = {}  # when what other processes did in a shop was last looked at
         self._engine: Engine | None = None
         self._store: Store | None = None
         self._watching: asyncio.Task[None] | None = None
-
-    def _own_key(self) -> Key:
-        if not self.folder.key.exists():
-            if self.folder.database.exists():
-                raise FolderDamaged(
-                    f"{self.folder.path} holds shops but not this head office's key: put the file 'key' back"
-                )
-            Key(secrets.token_bytes(KEY_SEED_BYTES)).save(self.folder.key)
-        return Key.load(self.folder.key)
+        self._telling: Telling | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the store and its shops. Raises FolderDamaged, DiskFailed, CommitFailed."""
+        """Open the store and its shops. Raises FolderDamaged, DiskFailed, CommitFailed, Unavailable."""
         try:
-            self._check_database()
-            self._store = open_store(self.folder, feed=True)
-        except FolderDamaged as error:
-            self.office.database.close()
-            raise self._damaged(error.__cause__ or error) from error
+            self._store = self.home.open_store()
+        except BaseException:
+            self.home.close()
+            raise
         if self.serving:
-            self._store.set_meta(BEGAN, time.time_ns() // 1_000_000)
-            Feed(self._store).begin()
-            self._store.commit([])  # so that the log is in use before local.json says so: see `examine`
-            self._engine = Engine(self._store, kind="head office", on_fatal=self._give_up)
-            self._engine.on_commit(lambda commit: self.arrivals.tell())
-        for shop in self.office.shops(removed=True):
-            self._open(shop)
-        if self._engine is not None:
-            await self._engine.start()
-            self._watching = asyncio.create_task(self._watch_doors(), name="doors")
+            await self._serve(self._store)
         return self
+
+    async def _serve(self, store: Store) -> None:
+        with self.home.alone("feed lives"):
+            store.set_meta(BEGAN, time.time_ns() // 1_000_000)
+            Feed(store).begin()
+            store.commit([])  # so that the log is in use before local.json says so: see `examine`
+        self._engine = Engine(store, kind="head office", on_fatal=self._give_up)
+        told = self.home.telling(store, self._engine.hub.linked_shops, self._changed_elsewhere, self.arrivals.tell)
+        self._telling = told
+        self._engine.on_commit(lambda commit: self.arrivals.tell() if told is None else told.committed())
+        await self._engine.start()
+        if self._telling is not None:
+            self._telling.start()
+        self._watching = asyncio.create_task(self._watch_doors(), name="doors")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
@@ -155,11 +148,13 @@ class Relay:
             await self._engine.stop()
             self._engine = None
             self.arrivals.tell()  # whoever waits hears that it is over
+        if self._telling is not None:
+            await self._telling.stop()
         if self._store is not None and not self.broken.is_set():  # else nothing touches that file any more
-            close_store(self._store)
+            self.home.close_store(self._store)
             self._store = None
         self.people.passwords.close()
-        self.office.database.close()
+        self.home.close()
 
     async def _watch_doors(self) -> None:
         """A token that was revoked, or a shop that was removed, by whichever process, ends links that are up."""
@@ -176,27 +171,23 @@ class Relay:
                 seen, self._looked_s = found, 0.0
                 self._engine.doors_changed()
 
-    def _check_database(self) -> None:
-        """A head office does not go on with a file that is not what it wrote: what integrators were given has numbers,
-        and would be given others, or be left out."""
-        doubted, held = self.folder.doubted(), bool(self.office.shops(removed=True))
-        ran = self.folder.left_running()
-        damage = examine(self.folder.database, held=held, ran=ran, doubted=doubted is not None)
-        if damage is not None:
-            raise FolderDamaged(damage.why)
-        if doubted is not None:
-            self.folder.trust()
-        self.folder.forget_local()  # a command that closes the file takes its log away, which is no damage
+    def _changed_elsewhere(self, shop: str) -> None:
+        """Another process may have committed in a shop: what is new goes to its links here."""
+        before = self.home.refresh(self.store, shop)
+        if before:
+            self.engine.hub.elsewhere(shop, before)
 
-    def _damaged(self, why: object) -> FolderDamaged:
-        return FolderDamaged(
-            f"the head office's database {self.folder.database} is damaged ({why}). Put a copy of the whole folder "
-            "back. Or begin anew: keep this folder, name an empty one with --data, and attach each shop again. Either "
-            "way its tills bring all that they hold, and whoever reads the feed reads it from the beginning"
-        )
+    def _glance(self, shop: str) -> None:
+        """Whoever asks about a shop hears what every process committed there until a moment ago."""
+        if self.home.shared and time.monotonic() - self._glanced_s.get(shop, -GLANCE_S) >= GLANCE_S:
+            if len(self._glanced_s) > GLANCES_KEPT:
+                self._glanced_s.clear()
+            self._glanced_s[shop] = time.monotonic()
+            if self._engine is not None:
+                self._changed_elsewhere(shop)
 
     def _give_up(self, error: BaseException) -> None:
-        self.folder.doubt(str(error))
+        self.home.failed(error)
         self.broken.set()
 
     def suspect(self, error: BaseException) -> bool:
@@ -225,8 +216,6 @@ class Relay:
             closed=lambda: self._closed(shop.id),
         )
         branch = self._branches[shop.id] = Branch(shop, replica, doors, refusals)
-        if self._engine is not None:
-            self._engine.add(replica)
         return branch
 
     def _closed(self, shop: str) -> str | None:
@@ -271,8 +260,9 @@ class Relay:
         return self._branch(self.office.find(wanted) if viewer is None else self.office.find(wanted, viewer.covers))
 
     def _branch(self, shop: RegisteredShop) -> Branch:
-        branch = self._branches.get(shop.id) or self._open(shop)  # another process may have attached it
+        branch = self._branches.get(shop.id) or self._open(shop)
         branch.registered = shop
+        self._glance(shop.id)
         return branch
 
     def access(self, token: str) -> Viewer | None:
@@ -323,5 +313,7 @@ class Relay:
             except (Refused, binascii.Error, ValueError) as error:
                 raise BadRequest.of("updates", str(error)) from error
             if staged is not None:
+                if self.engine.hub.replica(shop) is None:
+                    self.engine.add(branch.replica)
                 await self.engine.durable(staged)
         return branch
