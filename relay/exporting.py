@@ -12,6 +12,7 @@ import binascii
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -307,15 +308,17 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> int:
 
 
 async def one_by_one(pieces: Iterator[T]) -> AsyncIterator[T]:
-    """Pieces that read the disk, each made in another thread, so that nobody waits meanwhile; whoever stops reading
-    ends the reading of the disk, too."""
+    """Pieces that read the disk, all of them in one other thread: what stands still for a reader does so for a thread.
+    Nobody waits meanwhile, and whoever stops reading ends the reading of the disk, too."""
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="export")
     try:
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
             yield piece
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:
-            await asyncio.to_thread(close)
+            thread.submit(close)
+        thread.shutdown(wait=False)
 
 
 def as_text(pieces: Iterable[bytes]) -> Iterator[str]:
