@@ -19,7 +19,7 @@ from posline.storage.reports import Reports
 from posline.storage.store import Store
 from relay.accounting import Chart, DayBook, ShiftBook, ZReport, added_up, lines_of
 
-__all__ = ["Bookkeeping", "books_of", "range_of"]
+__all__ = ["Bookkeeping", "Together", "books_of", "range_of"]
 
 CLOSED = "shift closed"
 KINDS = tuple(sorted(MONEY_KINDS))
@@ -163,22 +163,43 @@ def books_of(store: Store, shop: str, chart: Chart) -> Iterator[Bookkeeping]:
         yield Bookkeeping(still, shop, chart)
 
 
+class Together:
+    """What several days come to, of one shop or of several that reckon in one currency."""
+
+    def __init__(self, chart: Chart) -> None:
+        self._chart, self._currencies, self._ties = chart, set[str](), True
+        self._provisional: list[dict[str, Any]] = []
+        self._figures: dict[str, int] = {}
+        self._posted: dict[str, int] = {}
+
+    def add(self, day: dict[str, Any]) -> None:
+        """One day more."""
+        self._ties = self._ties and bool(day["ties"])
+        self._currencies |= {day["currency"]} - {""}
+        if day["state"] == "provisional":
+            self._provisional.append({name: day[name] for name in ("shop", "day", "waiting_for")})
+        for name, amount in day["figures"].items():
+            self._figures[name] = self._figures.get(name, 0) + amount
+        for what, amount in added_up([day["journal"]]).items():
+            self._posted[what] = self._posted.get(what, 0) + amount
+
+    def summed(self) -> dict[str, Any]:
+        """{currency, ties, provisional, figures, journal}; of several currencies, whose amounts make no sum, no figures
+        and no journal."""
+        one = len(self._currencies) < 2
+        found: dict[str, Any] = {
+            "currency": next(iter(self._currencies), None) if one else None, "ties": self._ties,
+            "provisional": self._provisional,
+        }  # fmt: skip
+        if one:
+            journal = lines_of(added_up([lines_of(self._posted, self._chart)]), self._chart)
+            found |= {"figures": self._figures, "journal": journal}
+        return found
+
+
 def range_of(days: Sequence[dict[str, Any]], chart: Chart) -> dict[str, Any]:
-    """Several days, of one shop or of several that reckon in one currency, and what they come to together."""
-    currencies = {day["currency"] for day in days if day["currency"]}
-    whole: dict[str, Any] = {
-        "currency": min(currencies) if len(currencies) == 1 else None,
-        "ties": all(day["ties"] for day in days),
-        "provisional": [
-            {"shop": day["shop"], "day": day["day"], "waiting_for": day["waiting_for"]}
-            for day in days
-            if day["state"] == "provisional"
-        ],
-    }
-    if len(currencies) < 2:  # amounts of two currencies make no sum
-        figures: dict[str, int] = {}
-        for day in days:
-            for name, amount in day["figures"].items():
-                figures[name] = figures.get(name, 0) + amount
-        whole |= {"figures": figures, "journal": lines_of(added_up(day["journal"] for day in days), chart)}
-    return whole | {"days": list(days)}
+    """Several days, and what they come to together."""
+    together = Together(chart)
+    for day in days:
+        together.add(day)
+    return together.summed() | {"days": list(days)}
