@@ -31,7 +31,7 @@ from posline.till.sale import Sale
 from posline.till.till import place
 from relay.api_feed import feed_routes
 from relay.api_numbers import number_routes
-from relay.api_webhooks import webhook_routes
+from relay.api_webhooks import webhook_metrics, webhook_routes
 from relay.asker import Asker
 from relay.office import SHOP_ACTOR
 from relay.relay import Branch, Relay
@@ -157,4 +157,5 @@ class _Api(Asker):
             ("posline_relay_shops", "gauge", "Shops that are attached", [({}, len(relay.branches()))]),
             ("posline_relay_links", "gauge", "Links that are up", [({}, links)]),
         ]
+        figures += await asyncio.to_thread(webhook_metrics, relay)
         return Response(exposition(figures), media_type=METRICS_TYPE)

@@ -49,10 +49,10 @@ async def _feed(relay: Relay, request: Request, shops: Sequence[str] | None) -> 
     while True:
         feed, arrival = relay.feed, relay.arrivals.next  # OutcomeUnknown once the head office goes down
         page = await asyncio.to_thread(feed.page, shops=shops, kinds=kinds, after=after, limit=limit)
-        after, left = page.reached, deadline - time.monotonic()
+        looked, after, left = page.reached > after, page.reached, deadline - time.monotonic()
         if page.items or left <= 0 or relay.arrivals.waiting >= WAITING_MAX:
             return await asyncio.to_thread(_answer, feed, page, form)
-        if kinds is None or page.reached == page.end:  # else more of it is there, and has not been looked at
+        if not looked or after == page.end:  # else more is there, and has not been looked at
             await relay.arrivals.wait(arrival, min(left, POLL_S))
             if await request.is_disconnected():
                 return Response(status_code=204)

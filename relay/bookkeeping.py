@@ -19,7 +19,7 @@ from posline.storage.reports import Reports
 from posline.storage.store import Store
 from relay.accounting import Chart, DayBook, ShiftBook, ZReport, added_up, lines_of
 
-__all__ = ["Bookkeeping", "books_of", "range_of"]
+__all__ = ["Bookkeeping", "Together", "books_of", "range_of"]
 
 CLOSED = "shift closed"
 KINDS = tuple(sorted(MONEY_KINDS))
@@ -92,17 +92,19 @@ class Bookkeeping:
     # -- Z reports -------------------------------------------------------------------------------------------------
 
     def _shifts_of(self, day: str) -> list[ShiftBook]:
-        spans: dict[str, list[Span]] = {}
-        for author, run, first, last in self._read.execute(
-            "SELECT author, run, min(seq), max(seq) FROM entry WHERE shop = ? AND day = ? AND status <= ?"
-            " GROUP BY author, run ORDER BY author, run",
+        spans: dict[str, dict[int, Span]] = {}
+        # summed up here: asked to group them, SQLite would walk through all that the shop ever wrote
+        for author, run, seq in self._read.execute(
+            "SELECT author, run, seq FROM entry WHERE shop = ? AND day = ? AND status <= ?",
             (self._key, day, DUPLICATE),
-        ).fetchall():
-            spans.setdefault(author, []).append((run, first, last))
+        ):
+            of_run = spans.setdefault(author, {})
+            _, first, last = of_run.get(run, (run, seq, seq))
+            of_run[run] = run, min(first, seq), max(last, seq)
         used: dict[bytes, ShiftBook] = {}
-        for author, own in spans.items():
+        for author, own in sorted(spans.items()):
             closes = self._closes_of(author)
-            for place in closes.touching(day, own):
+            for place in closes.touching(day, list(own.values())):
                 hash = closes.found[place][0]
                 used[hash] = self._shifts.get(hash) or self._shift(author, closes, place)
         self._shifts = used
@@ -161,22 +163,43 @@ def books_of(store: Store, shop: str, chart: Chart) -> Iterator[Bookkeeping]:
         yield Bookkeeping(still, shop, chart)
 
 
+class Together:
+    """What several days come to, of one shop or of several that reckon in one currency."""
+
+    def __init__(self, chart: Chart) -> None:
+        self._chart, self._currencies, self._ties = chart, set[str](), True
+        self._provisional: list[dict[str, Any]] = []
+        self._figures: dict[str, int] = {}
+        self._posted: dict[str, int] = {}
+
+    def add(self, day: dict[str, Any]) -> None:
+        """One day more."""
+        self._ties = self._ties and bool(day["ties"])
+        self._currencies |= {day["currency"]} - {""}
+        if day["state"] == "provisional":
+            self._provisional.append({name: day[name] for name in ("shop", "day", "waiting_for")})
+        for name, amount in day["figures"].items():
+            self._figures[name] = self._figures.get(name, 0) + amount
+        for what, amount in added_up([day["journal"]]).items():
+            self._posted[what] = self._posted.get(what, 0) + amount
+
+    def summed(self) -> dict[str, Any]:
+        """{currency, ties, provisional, figures, journal}; of several currencies, whose amounts make no sum, no figures
+        and no journal."""
+        one = len(self._currencies) < 2
+        found: dict[str, Any] = {
+            "currency": next(iter(self._currencies), None) if one else None, "ties": self._ties,
+            "provisional": self._provisional,
+        }  # fmt: skip
+        if one:
+            journal = lines_of(added_up([lines_of(self._posted, self._chart)]), self._chart)
+            found |= {"figures": self._figures, "journal": journal}
+        return found
+
+
 def range_of(days: Sequence[dict[str, Any]], chart: Chart) -> dict[str, Any]:
-    """Several days, of one shop or of several that reckon in one currency, and what they come to together."""
-    currencies = {day["currency"] for day in days if day["currency"]}
-    whole: dict[str, Any] = {
-        "currency": min(currencies) if len(currencies) == 1 else None,
-        "ties": all(day["ties"] for day in days),
-        "provisional": [
-            {"shop": day["shop"], "day": day["day"], "waiting_for": day["waiting_for"]}
-            for day in days
-            if day["state"] == "provisional"
-        ],
-    }
-    if len(currencies) < 2:  # amounts of two currencies make no sum
-        figures: dict[str, int] = {}
-        for day in days:
-            for name, amount in day["figures"].items():
-                figures[name] = figures.get(name, 0) + amount
-        whole |= {"figures": figures, "journal": lines_of(added_up(day["journal"] for day in days), chart)}
-    return whole | {"days": list(days)}
+    """Several days, and what they come to together."""
+    together = Together(chart)
+    for day in days:
+        together.add(day)
+    return together.summed() | {"days": list(days)}

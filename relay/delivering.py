@@ -100,7 +100,8 @@ class HttpSender:
         self._clock, self._addresses = clock, addresses
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE),
+            # no connection is used twice: one to the address of two names would have been checked for one of them
+            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),
             trust_env=False, follow_redirects=False, transport=transport,
         )  # fmt: skip
 

@@ -11,14 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from posline.till.local import CommandFailed
-from relay.exporting import EXPORTS, FORMATS, from_text, write_file
+from relay.exporting import ACCOUNTING, EXPORTS, FORMATS, WHOLE, from_text, write_file
 
 __all__ = ["add_export_commands"]
 
 Shops = Annotated[
     list[str] | None, typer.Option("--shop", help="A shop's id or name; may stand several times [every shop]")
 ]
-Format = Annotated[str, typer.Option(help="csv: a row a line; jsonl: an object a row; parquet: typed columns.")]
+Format = Annotated[
+    str, typer.Option(help="csv: a row a line; jsonl: an object a row; parquet: typed columns; accounting also: json.")
+]
 From = Annotated[str | None, typer.Option("--from", help="First day.")]
 To = Annotated[str | None, typer.Option(help="Last day.")]
 Out = Annotated[
@@ -40,8 +42,9 @@ def _add(export: typer.Typer, what: str, help: str, ask: Ask, day_of: DayOf) -> 
         context: typer.Context, shop: Shops = None, format: Format = "csv", from_: From = None, to: To = None,
         out: Out = None,
     ) -> None:  # fmt: skip
-        if format not in FORMATS:
-            raise typer.BadParameter(f"the format is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        forms = (*FORMATS, WHOLE) if what == ACCOUNTING else FORMATS
+        if format not in forms:
+            raise typer.BadParameter(f"the format is {', '.join(forms[:-1])} or {forms[-1]}")
         if format == "parquet" and out is None and sys.stdout.isatty():
             raise typer.BadParameter("Parquet is nothing to read on a screen: name a file with --out")
         asked = {"what": what, "shops": shop or [], "format": format, "from": day_of(from_), "to": day_of(to)}

@@ -12,6 +12,7 @@ import binascii
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -25,21 +26,34 @@ from posline.storage.store import Store
 from posline.till.cells import csv_line, inert
 from posline.till.export_commands import EXPORTED, exported_lines
 from relay.accounting import Chart
-from relay.bookkeeping import Bookkeeping
+from relay.bookkeeping import Bookkeeping, Together
 from relay.relay import Branch
 from relay.tables import TABLES, Column, Source, Table, text_of
 
 __all__ = [
-    "ACCOUNTING", "EXPORTS", "FORMATS", "MEDIA", "Asked", "NoParquet", "as_text", "export", "from_text",
-    "one_by_one", "require", "write_file",
+    "ACCOUNTING",
+    "EXPORTS",
+    "FORMATS",
+    "MEDIA",
+    "WHOLE",
+    "Asked",
+    "NoParquet",
+    "as_text",
+    "export",
+    "from_text",
+    "one_by_one",
+    "require",
+    "write_file",
 ]  # fmt: skip
 
 T = TypeVar("T")
 FORMATS = ("csv", "jsonl", "parquet")
+WHOLE = "json"  # of accounting alone: days with all that is known of them, and what they come to
 MEDIA = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
+    "json": "application/json",
 }
 ROWS_AT_ONCE = 500  # of text in one piece
 GROUP_ROWS = 20_000  # of a Parquet row group, which is in memory as a whole: some 10 MB
@@ -78,8 +92,8 @@ def require(asked: Asked) -> None:
     """Raise what stands in the way of an export before any of it is written: NotFound, BadRequest, NoParquet."""
     if asked.what not in EXPORTS:
         raise NotFound(f"there is no export {asked.what[:40]!r}: ask for {', '.join(EXPORTS)}")
-    if asked.format not in FORMATS:
-        raise BadRequest.of("format", f"is one of {', '.join(FORMATS)}")
+    if asked.format not in FORMATS and (asked.what, asked.format) != (ACCOUNTING, WHOLE):
+        raise BadRequest.of("format", f"is one of {', '.join(FORMATS)}; of accounting also {WHOLE}")
     if asked.first and asked.last and asked.first > asked.last:
         raise BadRequest.of("from", f"{asked.first} is behind the last day, {asked.last}")
     if asked.format == "parquet":
@@ -103,6 +117,9 @@ def export(store: Store, branches: Sequence[Branch], asked: Asked, chart: Chart)
     with store.snapshot() as still:
         if asked.format != "parquet" and asked.what in EXPORTED:
             yield from _text_of_tills(still, branches, asked)
+            return
+        if asked.format == WHOLE:
+            yield from _accounting(still, branches, asked, chart)
             return
         write, zone = _WRITERS[asked.format], _zone(branches)
         if asked.what == ACCOUNTING:
@@ -159,6 +176,22 @@ def _journals(still: Store, branches: Sequence[Branch], asked: Asked, chart: Cha
                 yield [*head, *(line[name] for name in ("account", "name", "what", "debit", "credit"))]
 
 
+def _accounting(still: Store, branches: Sequence[Branch], asked: Asked, chart: Chart) -> Iterator[bytes]:
+    """As GET /api/accounting answers it, day by day."""
+    together, between = Together(chart), ""
+    yield f'{{"from":{json.dumps(asked.first)},"to":{json.dumps(asked.last)},"days":['.encode()
+    for branch in branches:
+        for day in Bookkeeping(still, branch.id, chart).days(asked.first, asked.last):
+            together.add(day)
+            yield (between + _compact(day)).encode()
+            between = ","
+    yield f"],{_compact(together.summed())[1:]}".encode()
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 # -- writers -----------------------------------------------------------------------------------------------------------
 
 
@@ -192,7 +225,7 @@ def _jsonl(columns: Sequence[Column], rows: Iterable[Sequence[Any]], zone: str) 
     def lines() -> Iterator[str]:
         for row in rows:
             said = {name: plain(value) for name, value in zip(names, row, strict=True)}
-            yield json.dumps(said, ensure_ascii=False, separators=(",", ":")) + "\n"
+            yield _compact(said) + "\n"
 
     return _pieces(lines())
 
@@ -307,15 +340,17 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> int:
 
 
 async def one_by_one(pieces: Iterator[T]) -> AsyncIterator[T]:
-    """Pieces that read the disk, each made in another thread, so that nobody waits meanwhile; whoever stops reading
-    ends the reading of the disk, too."""
+    """Pieces that read the disk, all of them in one other thread: what stands still for a reader does so for a thread.
+    Nobody waits meanwhile, and whoever stops reading ends the reading of the disk, too."""
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="export")
     try:
-        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        while (piece := await loop.run_in_executor(thread, next, pieces, None)) is not None:
             yield piece
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:
-            await asyncio.to_thread(close)
+            thread.submit(close)
+        thread.shutdown(wait=False)
 
 
 def as_text(pieces: Iterable[bytes]) -> Iterator[str]:

@@ -73,8 +73,9 @@ class Feed:
             )
 
     def page(self, *, shops: Sequence[str] | None, kinds: Sequence[str] | None, after: int, limit: int) -> FeedPage:
-        """Events behind a cursor. Without `kinds` the cursor stays at the last event that was given."""
-        if kinds is not None:
+        """Events behind a cursor. Of one shop or of all, and without `kinds`, the cursor stays at the last event that
+        was given; else it goes on behind what was looked at."""
+        if kinds is not None or (shops is not None and len(shops) > 1):
             return scan_feed(self._store, shops=shops, kinds=kinds, after=after, limit=limit)
         items = read_feed(self._store, shops=shops, after=after, limit=limit)
         return FeedPage(items, items[-1].n if items else after, feed_end(self._store))

@@ -23,7 +23,7 @@ OF_NO_STORE = {
 # what is asked of a store, whichever database is under it
 ON_BOTH = [
     path
-    for pattern in ("storage/test_*.py", "sync/test_*.py", "test_replica.py", "test_clocks.py")
+    for pattern in ("storage/test_*.py", "sync/test_*.py", "test_replica.py", "test_clocks.py", "relay/test_acc*.py")
     for path in sorted(HERE.glob(pattern))
     if path.stem not in OF_FILES | OF_NO_STORE
 ]

@@ -60,7 +60,8 @@ def read_feed(
         keys = [key for shop in shops if (key := store.shop_key(shop)) is not None]
         if not keys:
             return []
-        where, values = f" AND f.shop IN ({_marks(keys)})", [*values, *keys]
+        # of several shops by the feed's own numbers (+): each shop's by its index would all be sorted for each page
+        where, values = f" AND {'+' * (len(keys) > 1)}f.shop IN ({_marks(keys)})", [*values, *keys]
     if kinds is not None:
         where, values = f"{where} AND e.kind IN ({_marks(kinds)})", [*values, *kinds]
     if up_to is not None:

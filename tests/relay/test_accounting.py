@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,8 +80,8 @@ class Trade:
     def act(self) -> None:
         chance, till = self.chance, self.chance.choice(self.tills)
         match chance.choices(
-            ("ring", "again", "back", "cash", "payment", "open", "shut", "day", "meet", "commit", "night"),
-            (9, 3, 3, 1, 1, 1, 2, 1, 3, 4, 1),
+            ("ring", "again", "back", "cash", "payment", "open", "shut", "day", "meet", "commit", "night", "redate"),
+            (9, 3, 3, 1, 1, 1, 2, 1, 3, 4, 1, 1),
         )[0]:
             case "ring":
                 id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
@@ -119,6 +120,12 @@ class Trade:
                 if other is not till:
                     commit(other)
                     send(till, other)
+            case "redate":
+                held = [r.entry for r in self.books(till).sales()]
+                if held:
+                    moved = chance.choice(held)
+                    place = {"author": moved.till, "of": moved.run, "first": moved.seq, "last": moved.seq + 3}
+                    till.write("redate", place | {"to": chance.choice((DAY, "2026-11-20", "2026-11-25"))})
             case "night":
                 self.time.pass_ms(DAY_MS)
             case _:
@@ -153,7 +160,8 @@ def broken(days: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [check for day in days for check in day["checks"] if not check["ties"]]
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.many
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**9), st.integers(5, 70))
 def test_whatever_is_rung_every_equation_of_every_day_ties_on_every_till(seed: int, acts: int) -> None:
     shop = trade(seed, acts)
@@ -182,7 +190,8 @@ def test_whatever_is_rung_every_equation_of_every_day_ties_on_every_till(seed: i
     assert whole["figures"]["net"] == sum(reports.day(day)["net"] for day in reports.days())
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.many
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10**9), st.integers(5, 60))
 def test_cash_in_the_books_is_what_was_counted_in_all_drawers(seed: int, acts: int) -> None:
     """Once all is covered: each drawer's count less its float, duplicates or not, is what the journals say of cash."""
@@ -201,7 +210,8 @@ def test_cash_in_the_books_is_what_was_counted_in_all_drawers(seed: int, acts: i
     assert net - twins == sum(day["figures"]["net"] for day in days), "Z reports less duplicates are the days"
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.many
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**9), st.integers(5, 40))
 def test_postings_come_to_the_day_however_late_it_changes(seed: int, acts: int) -> None:
     """A head office posts whenever it likes while entries come in; what it posted in all is what the days are."""
@@ -370,6 +380,7 @@ def test_a_chain_says_which_accounts() -> None:
     assert {line["account"] for line in chart.listed()} >= {"4018", "6100", "1000"}
 
 
+@pytest.mark.many
 def test_entries_that_come_in_any_order_give_the_same_books() -> None:
     shop = trade(7, 60)
     shop.meet()

@@ -110,6 +110,9 @@ async def test_a_table_has_types_and_each_sale_once(tmp_path: Path) -> None:
         journal = table(await get("accounting")).to_pylist()
         assert sum(row["debit"] - row["credit"] for row in journal) == 0 and all(row["ties"] for row in journal)
         assert table(await get("sales", to="2020-01-01")).num_rows == 0, "a table of nothing has its columns"
+        whole_days = json.loads(await get("accounting", "json"))
+        answered = (await found.http.get(f"/api/shops/{north.id}/accounting", headers=reader)).json()
+        assert whole_days == answered and whole_days["days"][0]["ties"]
         for what in EXPORTS:  # each in each form, and the same number of rows in all of them
             if what in ("sales", "customers", "filings"):
                 continue
@@ -156,6 +159,7 @@ async def test_several_shops_stand_behind_one_another_and_a_token_opens_its_own(
             (f"/api/shops/{found.tills[0].shop_id}/export/sales", one, 403),
             ("/api/export/colours", every, 404),
             ("/api/export/sales?format=xls", every, 422),
+            ("/api/export/sales?format=json", every, 422),
             ("/api/export/sales?from=2026-02-02&to=2026-02-01", every, 422),
             ("/api/export/sales?shop=West", every, 404),
         ):

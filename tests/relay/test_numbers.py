@@ -185,6 +185,9 @@ async def test_webhooks_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             await until(lambda: len(receiver.got) == 2 and not found.relay.webhooks.dead(made["id"]))
         finally:
             await deliverer.stop()
+        metrics = (await found.http.get("/metrics")).text
+        assert f'posline_relay_webhook_active{{webhook="{made["id"]}"}} 1\n' in metrics
+        assert f'posline_relay_webhook_given_up{{webhook="{made["id"]}"}} 0\n' in metrics
         assert (await call("POST", f"{path}/dead/discard", {})).json() == {"discarded": 0}
         changed = (await call("PATCH", path, {"active": False, "shops": [], "kinds": ["sale", "void"]})).json()
         assert (changed["active"], changed["shops"], changed["kinds"]) == (False, [], ["sale", "void"])
