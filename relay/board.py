@@ -242,7 +242,8 @@ class _Maker:
         key = self._store.shop_key(shop)
         rows = self._store.read.execute(
             f"SELECT DISTINCT e.day {of_run} AND e.author = ? AND e.run = ? AND e.day IS NOT NULL"
-            f" UNION SELECT DISTINCT substr(d.name, 9, 10) {of_run} AND e.author = ? AND e.run = ? AND e.day IS NOT NULL"
+            f" UNION SELECT DISTINCT substr(d.name, 9, 10) {of_run} AND e.author = ? AND e.run = ?"
+            " AND e.day IS NOT NULL"
             " UNION SELECT day FROM redate WHERE shop = ? AND author = ? AND run = ?",
             (key, author, run) * 3,
         )

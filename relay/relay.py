@@ -41,6 +41,7 @@ from relay.feeding import Arrivals, Feed
 from relay.home import FolderHome, Home, Telling
 from relay.invitations import OfficeInvitations
 from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
+from relay.overview import Overview
 from relay.people import People
 from relay.postings import STEPS as POSTINGS
 from relay.postings import Postings
@@ -78,6 +79,11 @@ class Branch:
     def day(self) -> str:
         """The shop's business day now, by this machine's clock."""
         return self.replica.day(time.time_ns() // 1_000_000)
+
+    @property
+    def called(self) -> str:
+        """What people here call it."""
+        return self.registered.alias or self.name
 
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
@@ -119,6 +125,8 @@ class Relay:
         self.board = Board(database, lambda: self.store)
         self.sums = Sums(database, self.board, self.reports, now_ms)
         self.alarms = Alarms(database, now_ms, self.office.audit)
+        self.overview = Overview(self)
+        self.over = False  # it goes down: whoever waits for news goes home
         self._watcher: Watcher | None = None
         self._founded: dict[str, Founded] = {}
         self._branches: dict[str, Branch] = {}
@@ -161,6 +169,7 @@ class Relay:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         """Close links and store; what was committed stays."""
+        self.over = True
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])

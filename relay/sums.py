@@ -20,7 +20,7 @@ from posline.storage.reports import Reports
 from relay.board import Board, earlier
 from relay.database import Database, Transaction, transact
 
-__all__ = ["DAYS_KEPT", "PLACES_MAX", "SORTS", "Summed", "Sums", "TooMuch"]
+__all__ = ["COUNTS", "DAYS_KEPT", "PLACES_MAX", "QUANTITIES", "SORTS", "Summed", "Sums", "TooMuch"]
 
 # what each is by, and the figures of its rows
 SORTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -35,7 +35,7 @@ PLACES_MAX = 3000  # shops times days in one page
 REMADE_MAX = 40  # of those that a page makes anew
 DAYS_KEPT = 62
 STORED = ("product", "cashier", "tender", "tax")  # departments are made of products
-QUANTITIES = ("sold", "returned")
+QUANTITIES, COUNTS = ("sold", "returned"), ("count", "refund_count", "void_count")
 PIECE = 400
 _decode = msgspec.json.Decoder(list[list[Any]]).decode
 _encode = msgspec.json.Encoder().encode
@@ -192,5 +192,5 @@ class _Added:
         return {
             name: sum(sums[n] for sums in self._sums.values())
             for n, name in enumerate(self._figures)
-            if name not in QUANTITIES and not name.endswith("count")
+            if name not in (*QUANTITIES, *COUNTS)
         }

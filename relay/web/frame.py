@@ -48,8 +48,8 @@ ZONE_S = 60.0
 SIGN_IN = "/sign-in"
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",  # with none at all, browsers would not say where a form comes from
@@ -73,6 +73,9 @@ class Item:
 
 MENU: tuple[Item, ...] = (
     Item("/", "menu_start", Right.SEE),
+    Item("/reports", "menu_reports", Right.SEE),
+    Item("/alarms", "menu_alarms", Right.SEE),
+    Item("/search", "menu_search", Right.SEE),
     Item("/office/shops", "menu_shops", Right.ADMINISTER),
     Item("/office/people", "menu_people", Right.ADMINISTER),
     Item("/office/tokens", "menu_tokens", Right.ADMINISTER),
@@ -202,7 +205,9 @@ class Frame:
             loader=PackageLoader("relay.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
-        self._templates.filters |= {"drawing": Markup, "browser": browser_of}
+        self._templates.filters |= {
+            "drawing": Markup, "browser": browser_of, "call_label": lambda author, label: label(author),
+        }  # fmt: skip
 
     def render(self, template: str, /, **values: Any) -> str:
         """A template, filled in; every value is escaped."""

@@ -103,13 +103,15 @@ def equal(row: DayRow | None, report: dict[str, Any]) -> None:
     assert (row.net, row.tax) == (report["net"], report["tax"])
     assert row.odd == sum(len(report[name]) for name in ("duplicates", "held", "disputed", "invalid"))
     assert row.waiting == report["waiting_for"]
-    assert sorted(row.closed) == sorted({close["till"] for close in report["closes"]})
+    if row.upto:  # else everything of the day was moved to another one, and it is none of the shop's days
+        assert sorted(row.closed) == sorted({close["till"] for close in report["closes"]})
     tills = {till["till"]: till["count"] for till in report["tills"]}
     assert {who: count for who, (count, _, _) in row.tills.items() if count} == {w: c for w, c in tills.items() if c}
     assert sum(net for _, net in row.slots.values()) == sum(net for _, net, _ in row.tills.values()) == row.net
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
+@example(151)
 @example(1234)  # entries that were held under another name than the row's, and moved
 @given(st.integers(0, 2**32))
 def test_a_row_is_its_day_report_after_each_commit(seed: int) -> None:

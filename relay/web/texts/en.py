@@ -204,11 +204,6 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "act_account_set": "chose an account",
     "act_account_reset": "took back an account",
     "act_day_posted": "posted a day",
-    # the first page
-    "today": "Today",
-    "look_at": "Look at",
-    "odd_count": {"one": "{n} entry", "other": "{n} entries"},
-    "sales_count": {"one": "{n} sale", "other": "{n} sales"},
     # what was done
     "said_password_chosen": "Your password is chosen. Welcome.",
     "said_password_changed": "Your password is changed; all other sessions have ended.",
