@@ -56,7 +56,8 @@ async def reports(visit: Visit) -> Response:
     rtl = visit.words.direction == "rtl"
     return visit.show(
         "reports.html", query=query, by=by, sorts=tuple(SORTS), first=first, last=last, summed=summed, names=names,
-        figures=figures, quantities=QUANTITIES, counts=COUNTS, currency=currency, currencies=kinds, shops=mine, chosen=chosen,
+        figures=figures, quantities=QUANTITIES, counts=COUNTS, currency=currency, currencies=kinds, shops=mine,
+        chosen=chosen,
         rows=summed.rows[start : start + ROWS_SHOWN], start=start, size=ROWS_SHOWN, whole=not chosen,
         bars=[(row, bar(row["net"], top, rtl)) for row in summed.rows[:BARS] if row["net"] > 0],
         can_export=visit.viewer.may(Right.EXPORT), title_of=_title, today=today,
