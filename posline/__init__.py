@@ -26,6 +26,7 @@ from posline.errors import (
     OutcomeUnknown,
     PoslineError,
     Refused,
+    Unavailable,
     Unloadable,
 )
 from posline.till.changes import Change
@@ -63,6 +64,7 @@ __all__ = [
     "Sale",
     "Tender",
     "Till",
+    "Unavailable",
     "Unloadable",
     "open_till",
 ]
