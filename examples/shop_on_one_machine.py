@@ -24,6 +24,7 @@ class OneMachine:
 
     def __init__(self, data: Path, *, port: int, sync_port: int, relay_port: int) -> None:
         self._attached = data / "attached"  # an empty file: the till was attached at an earlier start
+        self.token = ""  # with which a password for the relay's page is chosen, at the first start
         ports = ["--port", str(port), "--sync-port", str(sync_port)]
         self.relay = Program(
             "the relay",
@@ -45,6 +46,7 @@ class OneMachine:
             link = await run("posline-relay", "invite", "--data", str(self.relay.data), "--shop", SHOP)
             await run("posline", "attach", last_line(link), "--data", str(self.till.data))
             await run("posline", "catalog", "import", str(GOODS), "--data", str(self.till.data))
+            self.token = last_line(await run("posline-relay", "user", "add", "Owner", "--data", str(self.relay.data)))
             self._attached.touch()
 
     async def stop(self) -> None:
@@ -62,6 +64,8 @@ async def main(shop: OneMachine) -> int:
         await shop.start()
         print(f"till   {shop.till.urls['page']}")
         print(f"relay  {shop.relay.urls['page']}")
+        if shop.token:
+            print(f"choose a password for the relay's page at {shop.relay.urls['page']}/first with {shop.token}")
         print("Ctrl-C stops both; the data stays.", flush=True)
         ends = [asyncio.ensure_future(end) for end in (stopped.wait(), shop.till.ended(), shop.relay.ended())]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -223,6 +223,13 @@ class Replica(Writer):
 
     # -- what others hold --------------------------------------------------------------------------
 
+    def touched(self, document: str, after: int) -> None:
+        """Rows of a document behind this one were committed by another process of ours."""
+        while rows := self.rows(document, after, 256):
+            for row in rows:
+                self._touched.update(dict.fromkeys((mark.author, mark.run) for mark in self.marks_of(row.update)))
+            after = rows[-1].n
+
     def durable(self) -> list[Mark]:
         """How far the runs that commits touched since the last call are held here."""
         touched, self._touched = self._touched, {}

@@ -1,7 +1,7 @@
 """The head office's HTTP API: the shops' answers in the tills' own shapes, behind bearer tokens, and the feed.
 
-Whoever presents a token sees the shops that it opens. The dashboard at `/` is static, and asks this API with a token
-that a person types in.
+Whoever presents a token sees the shops that it opens, with the rights that it gives; pages of ours ask with the session
+of whoever is signed in. The pages themselves are in relay/web.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -19,94 +20,93 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from posline.core.base64url import base64url
 from posline.core.numbers import AUTHOR
 from posline.errors import Ambiguous, BadRequest, NotFound, PoslineError
-from posline.storage.feed import FeedItem
 from posline.till.admitting import text_field
 from posline.till.api_reports import report_answer
 from posline.till.asking import answering
 from posline.till.calls import list_answer, several
 from posline.till.metrics import METRICS_TYPE, Metric, exposition
-from posline.till.pages import page_routes
-from posline.till.problems import Forbidden, Unauthorised, exception_handlers, json_answer
+from posline.till.problems import exception_handlers, json_answer
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
-from posline.till.till import cursor, place
-from relay.register import Access
+from posline.till.till import place
+from relay.api_feed import feed_routes
+from relay.api_numbers import number_routes
+from relay.api_webhooks import webhook_metrics, webhook_routes
+from relay.asker import Asker
+from relay.office import SHOP_ACTOR
 from relay.relay import Branch, Relay
+from relay.rights import Actor, Right
+from relay.web.frame import Frame, WebOptions
+from relay.web.pages import web_routes
 
 __all__ = ["build_app"]
 
 UPDATES_MAX = 2000  # of a shop's document, in the request that attaches it
 
 
-def build_app(relay: Relay, sync: list[BaseRoute]) -> Starlette:
+def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = None) -> Starlette:
     """The application on the head office's port; `sync` are the routes that links come in by."""
-    api = _Api(relay)
+    frame = Frame(relay, options or WebOptions())
+    api = _Api(relay, frame)
     routes = [
         *sync,
-        *page_routes("relay", "page"),
+        *web_routes(frame),
         WebSocketRoute("/attach", answering(api.attach)),
         Route("/api/shops", api.shops, methods=["GET"]),
         Route("/api/shops/{shop}/reports/day/{day}", api.day, methods=["GET"]),
         Route("/api/shops/{shop}/reports/{kind}", api.report, methods=["GET"]),
         Route("/api/shops/{shop}/sales", api.sales, methods=["GET"]),
         Route("/api/shops/{shop}/sales/{wanted}", api.sale, methods=["GET"]),
-        Route("/api/feed", api.feed, methods=["GET"]),
+        *number_routes(relay, api),
+        *webhook_routes(relay, api),
+        *feed_routes(relay, api),
         Route("/healthz", api.healthz, methods=["GET"]),
         Route("/metrics", api.metrics, methods=["GET"]),
     ]
-    return Starlette(routes=routes, exception_handlers=exception_handlers(relay.suspect))
+    handlers = exception_handlers(relay.suspect)
+    handlers[HTTPException] = frame.not_found(handlers[HTTPException])
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
-class _Api:
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
+class _Api(Asker):
+    def __init__(self, relay: Relay, frame: Frame) -> None:
+        super().__init__(relay, frame)
         self._one_at_a_time = asyncio.Lock()  # attaching
 
-    def _access(self, request: Request) -> Access:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        access = self._relay.access(token.strip()) if scheme.lower() == "bearer" else None
-        if access is None:
-            raise Unauthorised(
-                "present a token of 'posline-relay token add' or 'user add': Authorization: Bearer TOKEN"
-            )
-        return access
-
-    def _branch(self, request: Request) -> Branch:
-        access = self._access(request)
-        branch = self._relay.branch(request.path_params["shop"], access)
-        if not access.covers(branch.id):
-            raise Forbidden("this token does not open that shop")
-        return branch
+    async def _branch(self, request: Request) -> Branch:
+        """The shop that is asked for; a CSV file of it is an export."""
+        return await self.branch(request, Right.EXPORT if request.query_params.get("format") == "csv" else Right.SEE)
 
     async def shops(self, request: Request) -> Response:
-        access = self._access(request)
+        viewer = await self.viewer(request)
         return json_answer({
             "shops": [
                 {
                     "shop": branch.id,
                     "name": branch.name,
+                    "alias": branch.registered.alias,
                     "day": branch.day,
                     "attached": branch.registered.attached,
                     "peers": self._relay.peers(branch),
                     "refused": branch.refusals.listed(),
                 }
                 for branch in self._relay.branches()
-                if access.covers(branch.id)
+                if viewer.covers(branch.id)
             ]
         })  # fmt: skip
 
     async def day(self, request: Request) -> Response:
-        branch, day = self._branch(request), day_of(request.path_params["day"])
+        branch, day = await self._branch(request), day_of(request.path_params["day"])
         if request.query_params.get("format", "json") == "json":
             return json_answer(await asyncio.to_thread(branch.reports.day, day))
         return await report_answer(request, "day", branch.reports, shop=branch.name, today=day)
 
     async def report(self, request: Request) -> Response:
-        branch, kind = self._branch(request), request.path_params["kind"]
+        branch, kind = await self._branch(request), request.path_params["kind"]
         return await report_answer(request, kind, branch.reports, shop=branch.name, today=branch.day)
 
     async def sales(self, request: Request) -> Response:
-        branch, query = self._branch(request), request.query_params
+        branch, query = await self._branch(request), request.query_params
         asked: dict[str, Any] = {
             "day": day_of(query["day"]) if query.get("day") else None,
             "till": query.get("till") or None,
@@ -121,19 +121,13 @@ class _Api:
         return list_answer(await asyncio.to_thread(work))
 
     async def sale(self, request: Request) -> Response:
-        branch, wanted = self._branch(request), request.path_params["wanted"]
+        branch, wanted = await self._branch(request), request.path_params["wanted"]
         found = [branch.show(r) for r in branch.reports.sale(wanted)]
         if not found:
             raise NotFound(f"no sale has the id or receipt {wanted[:60]!r}")
         if len(found) > 1:
             return several(Ambiguous(wanted, [sale.id for sale in found]), found)
         return json_answer(found[0].to_dict())
-
-    async def feed(self, request: Request) -> Response:
-        access = self._access(request)
-        after = cursor(request.query_params.get("after") or None)
-        items = self._relay.feed(shop=access.shop, after=after, limit=limit_of(request.query_params.get("limit")))
-        return json_answer({"entries": [_item(i) for i in items], "next": str(items[-1].n if items else after)})
 
     async def attach(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """{token, shop, name, updates}: a shop asks to be taken."""
@@ -145,11 +139,12 @@ class _Api:
             raise BadRequest.of("updates", "must be a list of updates in base64url")
         async with self._one_at_a_time:
             try:
-                alias = self._relay.invitations.take(text_field(question, "token"), shop)
+                alias = await asyncio.to_thread(self._relay.invitations.take, text_field(question, "token"), shop)
             except PoslineError as error:
                 self._relay.refusals.note(f"the shop {name!r}", str(error), time.time_ns() // 1_000_000)
                 raise
-            branch = await self._relay.attach(shop=shop, name=name, updates=updates, alias=alias)
+            by = Actor(SHOP_ACTOR + name.replace("\0", ""))
+            branch = await self._relay.attach(shop=shop, name=name, updates=updates, alias=alias, by=by)
         return {"shop": branch.id, "name": branch.name, "key": base64url(self._relay.key.public)}
 
     async def healthz(self, request: Request) -> Response:
@@ -162,19 +157,5 @@ class _Api:
             ("posline_relay_shops", "gauge", "Shops that are attached", [({}, len(relay.branches()))]),
             ("posline_relay_links", "gauge", "Links that are up", [({}, links)]),
         ]
+        figures += await asyncio.to_thread(webhook_metrics, relay)
         return Response(exposition(figures), media_type=METRICS_TYPE)
-
-
-def _item(item: FeedItem) -> dict[str, Any]:
-    entry = item.entry
-    return {
-        "cursor": str(item.n),
-        "event": item.event,
-        "status": item.status.value,
-        "shop": item.shop,
-        "document": entry.document,
-        "hash": entry.hash.hex(),
-        "id": entry.id,
-        "kind": entry.kind,
-        "entry": entry.body or None,
-    }

@@ -3,61 +3,177 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from posline.errors import NotFound, NotPossible
 from posline.storage.verify import verify
-from posline.till.export_commands import EXPORTED, exported
-from posline.till.invitation import Invitation
 from posline.till.local import Command
 from posline.till.report_commands import sheet_of
-from posline.trust.certificate import ROOT_FILE
+from relay.number_commands import NUMBER_COMMANDS, actor_of
+from relay.office import PAGE, iso_ms
 from relay.relay import Relay
+from relay.rights import Role
 
 __all__ = ["COMMANDS"]
-
-DEFAULT_ADDRESS = "127.0.0.1:8800"
 
 
 async def invite(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """A link for `posline attach`."""
-    expires_s, note = float(arguments["expires_s"]), str(arguments.get("shop") or "")
-    token = relay.invitations.add(expires_s=expires_s, note=note)
-    if not relay.serving:
-        ends_ms = time.time_ns() // 1_000_000 + int(expires_s * 1000)
-        relay.register.leave_invitation(token, ends_ms=ends_ms, note=note)
-    address, _, pin = relay.register.address.partition(" ")
-    return {"link": str(Invitation("attach", (address or DEFAULT_ADDRESS,), relay.key.id, token, pin))}
+    token = relay.invitations.add(
+        expires_s=float(arguments["expires_s"]), note=str(arguments.get("shop") or ""), by=actor_of(arguments)
+    )
+    return {"link": str(relay.invitations.link(token, relay.key.id))}
+
+
+# -- shops -------------------------------------------------------------------------------------------------------------
 
 
 async def shop_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """The shops, by name."""
     return {
         "shops": [
-            {"shop": branch.id, "name": branch.name, "attached": branch.registered.attached}
+            {
+                "shop": branch.id,
+                "name": branch.name,
+                "attached": branch.registered.attached,
+                "alias": branch.registered.alias,
+            }
             for branch in relay.branches()
         ]
     }
 
 
+async def shop_rename(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """{shop, alias}: another name of ours for it; "" leaves it with its own."""
+    shop, alias = relay.office.find(arguments["shop"]), str(arguments["alias"])
+    relay.office.rename_shop(shop.id, alias, by=actor_of(arguments))
+    return {"shop": shop.id, "name": shop.name, "alias": alias}
+
+
+async def shop_remove(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """Its tills are refused until it is invited and attached again; what is held of it stays."""
+    shop = relay.office.find(arguments["shop"])
+    if shop.removed_ms:
+        raise NotPossible(f"{shop.name} was removed already, on {iso_ms(shop.removed_ms)}")
+    relay.office.remove_shop(shop.id, by=actor_of(arguments))
+    return {"shop": shop.id, "name": shop.name}
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
 async def user_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
-    """A token with which a person reads every shop."""
-    return {"user": arguments["name"], "token": relay.register.hand_out(shop="", role="read", name=arguments["name"])}
+    """{name, role?, shops?}: a token with which a person reads by the API what is theirs, and chooses a password; of
+    somebody who is known already, one more token."""
+    name, asked = str(arguments["name"]), arguments.get("role")
+    shops = [relay.office.find(shop).id for shop in arguments.get("shops") or []]
+    try:
+        person = relay.people.by_name(name)
+    except NotFound:
+        token = relay.people.add(name, Role(asked or Role.OWNER), shops or None, by=actor_of(arguments))
+        return {"user": relay.people.by_name(name).name, "known": False, "token": token}
+    if (asked and asked != person.role) or (shops and frozenset(shops) != person.shops):
+        raise NotPossible(
+            f"{person.name} is known already, as {person.role} and perhaps with other shops: change that on the page "
+            "'People', or remove them first"
+        )
+    return {"user": person.name, "known": True, "token": relay.people.hand_out(person, by=actor_of(arguments))}
+
+
+async def user_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """Everybody, by name."""
+    return {
+        "users": [
+            {
+                "user": person.name,
+                "role": person.role.value,
+                "shops": None if person.shops is None else sorted(person.shops),
+                "password": person.chosen,
+                "signed_in": iso_ms(person.seen_ms) if person.seen_ms else None,
+            }
+            for person in relay.people.listed()
+        ]
+    }
+
+
+async def user_remove(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """{name}: their sessions and tokens end."""
+    person = relay.people.by_name(str(arguments["name"]))
+    relay.people.remove(person, by=actor_of(arguments))
+    return {"user": person.name}
+
+
+async def user_password(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """{name}: a token with which they choose a new password."""
+    person = relay.people.by_name(str(arguments["name"]))
+    return {"user": person.name, "token": relay.people.forget_password(person, by=actor_of(arguments))}
+
+
+# -- tokens and the audit trail ----------------------------------------------------------------------------------------
 
 
 async def token_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """A token for a program, for one shop."""
-    shop = relay.register.find(arguments["shop"])
-    token = relay.register.hand_out(
+    shop = relay.office.find(arguments["shop"])
+    token = relay.office.hand_out(
         shop=shop.id,
         role=arguments["role"],
         name=arguments.get("name") or "",
-        author=arguments.get("author") or None,
+        author=arguments.get("author") or "",
+        by=actor_of(arguments),
     )
-    _, _, pin = relay.register.address.partition(" ")
-    certificate = str(relay.folder.path / ROOT_FILE) if pin and (relay.folder.path / ROOT_FILE).exists() else None
+    _, _, pin = relay.office.address.partition(" ")
+    certificate = str(relay.home.root) if pin and relay.home.root is not None else None
     return {"shop": shop.id, "role": arguments["role"], "certificate": certificate, "token": token}
+
+
+async def token_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """The tokens that open something, the newest first."""
+    return {
+        "tokens": [
+            {
+                "id": token.id,
+                "name": token.name,
+                "of": "person" if token.person else "program",
+                "shop": token.shop or None,
+                "role": token.role,
+                "bearer": bool(token.bearer),
+                "sign_in_until": iso_ms(token.sign_in_ms) if token.sign_in_ms > relay.office.now_ms() else None,
+                "made": iso_ms(token.made_ms),
+                "used": iso_ms(token.used_ms) if token.used_ms else None,
+            }
+            for token in relay.office.tokens()
+        ]
+    }
+
+
+async def token_revoke(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """{id}: it opens nothing from now on, and links that it opened end."""
+    token = relay.office.revoke(str(arguments["id"]), by=actor_of(arguments))
+    return {"id": token.id, "name": token.name}
+
+
+async def audit(relay: Relay, arguments: Mapping[str, Any]) -> Any:
+    """{limit?, before?}: who did what, the newest first."""
+    lines = relay.office.trail(before=str(arguments.get("before") or ""), limit=int(arguments.get("limit") or PAGE))
+    return {
+        "lines": [
+            {
+                "id": line.id,
+                "at": iso_ms(line.at_ms),
+                "who": line.who,
+                "from": line.address,
+                "act": line.act,
+                "about": line.about,
+                "detail": line.detail,
+            }
+            for line in lines
+        ]
+    }
+
+
+# -- the ledger --------------------------------------------------------------------------------------------------------
 
 
 async def verify_ledger(relay: Relay, arguments: Mapping[str, Any]) -> Any:
@@ -88,21 +204,21 @@ async def report_sheet(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     return sheet.to_dict()
 
 
-def _export(what: str) -> Command:
-    async def command(relay: Relay, arguments: Mapping[str, Any]) -> Any:
-        branch = relay.branch(arguments["shop"])
-        return exported(what, branch.reports, branch.show, arguments)
-
-    return command
-
-
 COMMANDS: dict[str, Command] = {
     "invite": invite,
     "shop_list": shop_list,
+    "shop_rename": shop_rename,
+    "shop_remove": shop_remove,
     "user_add": user_add,
+    "user_list": user_list,
+    "user_remove": user_remove,
+    "user_password": user_password,
     "token_add": token_add,
+    "token_list": token_list,
+    "token_revoke": token_revoke,
+    "audit": audit,
     "verify": verify_ledger,
     "report_day": report_day,
     "report_sheet": report_sheet,
-    **{f"export_{what}": _export(what) for what in EXPORTED},
+    **NUMBER_COMMANDS,
 }

@@ -1,4 +1,4 @@
-"""The head office: the replicas of many shops over one store, and the register of who they are and who may read.
+"""The head office: the replicas of many shops over one store, and the books of who they are and who may read.
 
     async with Relay(Folder(path)) as relay:
         ...
@@ -11,32 +11,43 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import logging
 import random
-import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from posline.core.base64url import from_base64url
-from posline.errors import BadRequest, FolderDamaged, FolderError, Hole, NotFound, OutcomeUnknown, Refused
+from posline.errors import BadRequest, Hole, NotFound, OutcomeUnknown, Refused
 from posline.replica import Replica
-from posline.storage.feed import FeedItem, read_feed
 from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
-from posline.storage.soundness import examine
 from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.till.health import Refusals
-from posline.till.invitation import Invitations
-from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
-from posline.trust.keys import Key
-from relay.register import Access, Register, RegisteredShop, ShopNameTwice
+from relay.accounting import Chart
+from relay.database import up_to_date
+from relay.feeding import Arrivals, Feed
+from relay.home import FolderHome, Home, Telling
+from relay.invitations import OfficeInvitations
+from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
+from relay.people import People
+from relay.postings import STEPS as POSTINGS
+from relay.postings import Postings
+from relay.rights import Actor, Viewer
+from relay.webhooks import STEPS as WEBHOOKS
+from relay.webhooks import Webhooks
 
 __all__ = ["Branch", "Relay"]
 
+log = logging.getLogger("posline.relay")
+
+DOORS_S = 1.0  # until a revoked token's links end
+GLANCE_S, GLANCES_KEPT = 1.0, 10_000
+REMOVED = "this shop was removed from the head office: ask there for an invitation, and attach it again"
 BEGAN = "began"  # when the process that serves began, by this machine's clock
 
 
@@ -60,90 +71,123 @@ class Branch:
 
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
-        lights = self.reports.durable(recorded.entry) | {"head_office": True}  # which is here
-        return sale_of(recorded, self._name_of, lights)
+        return self.shown_from(self.reports)(recorded)
 
-    def _name_of(self, sku: str, at: str) -> str | None:
-        product = self.reports.product_at(sku, at)
-        return None if product is None else str(product["name"])
+    def shown_from(self, reports: Reports) -> Callable[[Recorded], Sale]:
+        """As `show`, of a ledger that stands still."""
+
+        def name_of(sku: str, at: str) -> str | None:
+            product = reports.product_at(sku, at)
+            return None if product is None else str(product["name"])
+
+        def show(recorded: Recorded) -> Sale:
+            lights = reports.durable(recorded.entry) | {"head_office": True}  # which is here
+            return sale_of(recorded, name_of, lights)
+
+        return show
 
 
 class Relay:
     """An open head office. Use it with `async with`."""
 
-    def __init__(self, folder: Folder, *, serving: bool = True) -> None:
-        """`folder` stays the caller's to close. Without `serving` nothing links: one command looks at it and goes."""
-        self.folder, self.serving = folder, serving
-        if "shop" in folder.settings:
-            raise FolderError(f"{folder.path} is a till's folder: name another with --data")
-        self.register = Register(folder)
-        self.invitations = Invitations(time.monotonic)
+    def __init__(self, home: Home | Folder, *, serving: bool = True) -> None:
+        """A folder stays the caller's to close. Without `serving` nothing links: one command looks at it and goes."""
+        self.home = FolderHome(home) if isinstance(home, Folder) else home
+        self.serving = serving
+        self.key, self.office = self.home.key, self.home.office
+        self.people = People(self.office)
+        self.invitations = OfficeInvitations(self.office)
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
+        self.arrivals = Arrivals()
+        up_to_date(self.office.database, (*POSTINGS, *WEBHOOKS), self.office.now_ms())
+        self.postings = Postings(self.office.database, self.office.now_ms, self.office.audit)
+        self.webhooks = Webhooks(self.office.database, self.office.now_ms, audit=self.office.audit)
         self._branches: dict[str, Branch] = {}
+        self._removed: set[str] = set()  # shops that were, as of `_looked_s` less a second
+        self._looked_s = 0.0
+        self._glanced_s: dict[str, float] = {}  # when what other processes did in a shop was last looked at
         self._engine: Engine | None = None
         self._store: Store | None = None
-        self.key = self._own_key()
-
-    def _own_key(self) -> Key:
-        if not self.folder.key.exists():
-            if self.folder.database.exists():
-                raise FolderDamaged(
-                    f"{self.folder.path} holds shops but not this head office's key: put the file 'key' back"
-                )
-            Key(secrets.token_bytes(KEY_SEED_BYTES)).save(self.folder.key)
-        return Key.load(self.folder.key)
+        self._watching: asyncio.Task[None] | None = None
+        self._telling: Telling | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the store and its shops. Raises FolderDamaged, DiskFailed, CommitFailed."""
+        """Open the store and its shops. Raises FolderDamaged, DiskFailed, CommitFailed, Unavailable."""
         try:
-            self._check_database()
-            self._store = open_store(self.folder, feed=True)
-        except FolderDamaged as error:
-            raise self._damaged(error.__cause__ or error) from error
+            self._store = self.home.open_store()
+        except BaseException:
+            self.home.close()
+            raise
         if self.serving:
-            self._store.set_meta(BEGAN, time.time_ns() // 1_000_000)
-            self._store.commit([])  # so that the log is in use before local.json says so: see `examine`
-            self._engine = Engine(self._store, kind="head office", on_fatal=self._give_up)
-        for shop in self.register.shops():
-            self._open(shop)
-        if self._engine is not None:
-            self.register.hold_invitations(self.invitations, time.time_ns() // 1_000_000)
-            await self._engine.start()
+            await self._serve(self._store)
         return self
+
+    async def _serve(self, store: Store) -> None:
+        with self.home.alone("feed lives"):
+            store.set_meta(BEGAN, time.time_ns() // 1_000_000)
+            Feed(store).begin()
+            store.commit([])  # so that the log is in use before local.json says so: see `examine`
+        self._engine = Engine(store, kind="head office", on_fatal=self._give_up)
+        told = self.home.telling(store, self._engine.hub.linked_shops, self._changed_elsewhere, self.arrivals.tell)
+        self._telling = told
+        self._engine.on_commit(lambda commit: self.arrivals.tell() if told is None else told.committed())
+        await self._engine.start()
+        if self._telling is not None:
+            self._telling.start()
+        self._watching = asyncio.create_task(self._watch_doors(), name="doors")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         """Close links and store; what was committed stays."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
+            self.arrivals.tell()  # whoever waits hears that it is over
+        if self._telling is not None:
+            await self._telling.stop()
         if self._store is not None and not self.broken.is_set():  # else nothing touches that file any more
-            close_store(self._store)
+            self.home.close_store(self._store)
             self._store = None
+        self.people.passwords.close()
+        self.home.close()
 
-    def _check_database(self) -> None:
-        """A head office does not go on with a file that is not what it wrote: what integrators were given has numbers,
-        and would be given others, or be left out."""
-        doubted, held = self.folder.doubted(), bool(self.register.shops())
-        ran = self.folder.left_running()
-        damage = examine(self.folder.database, held=held, ran=ran, doubted=doubted is not None)
-        if damage is not None:
-            raise FolderDamaged(damage.why)
-        if doubted is not None:
-            self.folder.trust()
-        self.folder.forget_local()  # a command that closes the file takes its log away, which is no damage
+    async def _watch_doors(self) -> None:
+        """A token that was revoked, or a shop that was removed, by whichever process, ends links that are up."""
+        seen = self.office.doors
+        while True:
+            await asyncio.sleep(DOORS_S)
+            try:
+                found = await asyncio.to_thread(lambda: self.office.doors)
+            except Exception as error:
+                if not self.suspect(error):
+                    log.warning("the books about people do not answer: %s", error)
+                continue
+            if found != seen and self._engine is not None:
+                seen, self._looked_s = found, 0.0
+                self._engine.doors_changed()
 
-    def _damaged(self, why: object) -> FolderDamaged:
-        return FolderDamaged(
-            f"the head office's database {self.folder.database} is damaged ({why}). Put a copy of the whole folder "
-            "back. Or begin anew: keep this folder, name an empty one with --data, and attach each shop again. Either "
-            "way its tills bring all that they hold, and whoever reads the feed reads it from the beginning"
-        )
+    def _changed_elsewhere(self, shop: str) -> None:
+        """Another process may have committed in a shop: what is new goes to its links here."""
+        before = self.home.refresh(self.store, shop)
+        if before:
+            self.engine.hub.elsewhere(shop, before)
+
+    def _glance(self, shop: str) -> None:
+        """Whoever asks about a shop hears what every process committed there until a moment ago."""
+        if self.home.shared and time.monotonic() - self._glanced_s.get(shop, -GLANCE_S) >= GLANCE_S:
+            if len(self._glanced_s) > GLANCES_KEPT:
+                self._glanced_s.clear()
+            self._glanced_s[shop] = time.monotonic()
+            if self._engine is not None:
+                self._changed_elsewhere(shop)
 
     def _give_up(self, error: BaseException) -> None:
-        self.folder.doubt(str(error))
+        self.home.failed(error)
         self.broken.set()
 
     def suspect(self, error: BaseException) -> bool:
@@ -167,13 +211,19 @@ class Relay:
             key=lambda: self.key,
             authority=lambda: self.store.authority(shop.id),
             acts=lambda: self.store.acts(shop.id),
-            programs=lambda token: self.register.decide(shop.id, token),
+            programs=lambda token: self.office.decide(shop.id, token),
             refused=refused,
+            closed=lambda: self._closed(shop.id),
         )
         branch = self._branches[shop.id] = Branch(shop, replica, doors, refusals)
-        if self._engine is not None:
-            self._engine.add(replica)
         return branch
+
+    def _closed(self, shop: str) -> str | None:
+        """Why nobody of a shop may link, or None; as of a second ago at most: thousands ask at once after a start."""
+        if time.monotonic() >= self._looked_s:
+            self._removed = {each.id for each in self.office.shops(removed=True) if each.removed_ms}
+            self._looked_s = time.monotonic() + DOORS_S
+        return REMOVED if shop in self._removed else None
 
     # -- what it consists of -------------------------------------------------------------------------------------------
 
@@ -191,22 +241,37 @@ class Relay:
             raise OutcomeUnknown("the head office is going down")
         return self._engine
 
+    @property
+    def feed(self) -> Feed:
+        """Entries and later changes of their status, in the order of their commits."""
+        return Feed(self.store)
+
+    @property
+    def chart(self) -> Chart:
+        """The accounts that its journals post to."""
+        return self.postings.chart()
+
     def branches(self) -> list[Branch]:
-        """Its shops, by name."""
-        return [self._branches[shop.id] for shop in self.register.shops()]
+        """The shops that it serves, by name."""
+        return [self._branch(shop) for shop in self.office.shops()]
 
-    def branch(self, wanted: str, access: Access | None = None) -> Branch:
-        """A shop by id or name, as whoever has `access` means it. Raises NotFound, ShopNameTwice."""
-        found = self.register.find(wanted) if access is None else self.register.find(wanted, access.covers)
-        return self._branches[found.id]
+    def branch(self, wanted: str, viewer: Viewer | None = None) -> Branch:
+        """A shop by id or name, as the viewer means it; also one that was removed. Raises NotFound, ShopNameTwice."""
+        return self._branch(self.office.find(wanted) if viewer is None else self.office.find(wanted, viewer.covers))
 
-    def access(self, token: str) -> Access | None:
+    def _branch(self, shop: RegisteredShop) -> Branch:
+        branch = self._branches.get(shop.id) or self._open(shop)
+        branch.registered = shop
+        self._glance(shop.id)
+        return branch
+
+    def access(self, token: str) -> Viewer | None:
         """What a token opens on the API; None when nothing: it is not known, or whoever it writes for is no member."""
-        access = self.register.access(token)
-        branch = self._branches.get(access.shop) if access is not None else None
-        if access is None or access.author is None or branch is None:
-            return access
-        return access if branch.doors.standing(access.author) is None else None
+        viewer = self.office.access(token)
+        if viewer is None or viewer.author is None:
+            return viewer
+        theirs = [self._branches[shop] for shop in viewer.shops or () if shop in self._branches]
+        return None if any(branch.doors.standing(viewer.author) for branch in theirs) else viewer
 
     def find(self, wanted: str | None) -> tuple[Replica, MemberDoors] | None:
         """Whose documents a link to /sync/{wanted} is about; None where there are none."""
@@ -233,12 +298,12 @@ class Relay:
 
     # -- shops that come -----------------------------------------------------------------------------------------------
 
-    async def attach(self, *, shop: str, name: str, updates: Sequence[str], alias: str) -> Branch:
+    async def attach(
+        self, *, shop: str, name: str, updates: Sequence[str], alias: str, by: Actor = CONSOLE
+    ) -> Branch:
         """Take a shop, or take it again. `updates` is what its tills hold of its document: who its members are."""
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        registered = self.register.add_shop(shop, name, at, alias)
-        branch = self._branches.get(shop) or self._open(registered)
-        branch.registered = registered
+        branch = self._branch(await asyncio.to_thread(self.office.attach, shop, name, alias=alias, by=by))
+        self._looked_s = 0.0  # it may have been a removed one until now
         for update in updates:
             try:
                 raw = from_base64url(update)
@@ -248,11 +313,7 @@ class Relay:
             except (Refused, binascii.Error, ValueError) as error:
                 raise BadRequest.of("updates", str(error)) from error
             if staged is not None:
+                if self.engine.hub.replica(shop) is None:
+                    self.engine.add(branch.replica)
                 await self.engine.durable(staged)
         return branch
-
-    # -- what integrators read -----------------------------------------------------------------------------------------
-
-    def feed(self, *, shop: str, after: int, limit: int) -> list[FeedItem]:
-        """Entries and later changes of their status, in the order of their commits; `shop` "" means every shop."""
-        return read_feed(self.store, shops=[shop] if shop else None, after=after, limit=limit)

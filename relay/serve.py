@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from posline.errors import NotPossible
 from posline.storage.folder import Folder
 from posline.sync.accept import WebSocketProtocol
 from posline.sync.discovery import local_addresses
@@ -17,12 +20,15 @@ from posline.till.listener import Listener
 from posline.till.local import Local
 from posline.till.problems import exception_handlers
 from posline.till.serve import LOOPBACK, heed_signals, until_stopped
-from posline.trust.certificate import Tls, own_certificate
+from posline.trust.certificate import Tls
 from relay.api import build_app
 from relay.commands import COMMANDS
+from relay.delivering import Deliverer, HttpSender
+from relay.home import FolderHome, Home
 from relay.relay import Relay
+from relay.web.frame import WebOptions
 
-__all__ = ["RelayOptions", "run_relay"]
+__all__ = ["RelayOptions", "database_home", "run_relay"]
 
 log = logging.getLogger("posline.relay")
 
@@ -31,26 +37,50 @@ log = logging.getLogger("posline.relay")
 class RelayOptions:
     """What `posline-relay serve` was given. `address` is where shops reach it, if that is not where it listens."""
 
-    data: Path
+    data: Path | str  # a folder, or a database
     host: str = LOOPBACK
     port: int = 8800
     tls: Tls | None = None
     own_certificate: bool = False
     address: str | None = None
+    web: WebOptions = field(default_factory=WebOptions)
+
+
+@contextmanager
+def _home(place: Path | str) -> Iterator[Home]:
+    if isinstance(place, str):
+        yield database_home(place)
+        return
+    with Folder(place) as folder:
+        yield FolderHome(folder)
+
+
+def database_home(url: str) -> Home:
+    """The home at a database's address. Raises NotPossible, Unavailable."""
+    try:
+        from relay.postgres.home import DatabaseHome  # psycopg is not part of the base installation
+    except ImportError as error:
+        raise NotPossible(f"PostgreSQL needs the package psycopg ({error}): pip install 'posline[postgres]'") from error
+    return DatabaseHome(url)
 
 
 async def run_relay(options: RelayOptions) -> None:
     """Run a head office. Raises PoslineError where it cannot start."""
-    with Folder(options.data) as folder:
+    with _home(options.data) as home:
         front: Listener | None = None
         try:
-            async with Relay(folder) as relay:
+            async with Relay(home) as relay:
                 tls = options.tls or _own_tls(relay, options)
                 pin = tls.fingerprint if tls is not None else ""
-                app = build_app(relay, relay.engine.routes(relay.find, tls=pin))
+                app = build_app(relay, relay.engine.routes(relay.find, tls=pin), options.web)
                 front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
                 await front.start()
-                await _serve(relay, front, options, pin)
+                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=home.leads())
+                deliverer.start()
+                try:
+                    await _serve(relay, front, options, pin)
+                finally:
+                    await deliverer.stop()
         finally:
             if front is not None:
                 await front.stop()  # links have ended with the relay's engine
@@ -61,7 +91,7 @@ def _own_tls(relay: Relay, options: RelayOptions) -> Tls | None:
     if is_loopback(options.host) and not options.own_certificate:
         return None
     hosts = {options.host.strip("[]"), *local_addresses()} - {"", "0.0.0.0", "::"}
-    return own_certificate(relay.folder.path, relay.key.id, sorted(hosts)).tls
+    return relay.home.certificate(hosts).tls
 
 
 async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str) -> None:
@@ -73,8 +103,8 @@ async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str)
     await back.start()
     try:
         reached = options.address or front.reached
-        relay.register.remember_address(f"{reached} {pin}".strip())
-        relay.folder.announce_local(back.url, local.secret)
+        relay.office.remember_address(f"{reached} {pin}".strip())
+        relay.home.announce(back.url, local.secret)
         url = f"{'https' if pin else 'http'}://{front.reached}"
         stopped = heed_signals()
         print(f"ready {url}", flush=True)
@@ -83,6 +113,6 @@ async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str)
         log.info("stopping")
     finally:
         if not relay.broken.is_set():  # else it stays, and says that this process did not end cleanly
-            relay.folder.withdraw_local()
+            relay.home.withdraw()
         front.refuse()
         await back.stop()

@@ -9,25 +9,29 @@ from typing import Any
 import pytest
 
 from tests.postgres import Cluster, Schemas, standing_in
-from tests.proof import Note, keep
+from tests.proof import PROOF, Note, keep
 from tests.zygote import settle
 
 settle()
 
 HERE = Path(__file__).parent
-OF_FILES = {"test_folder", "test_readers"}
-OF_NO_STORE = {"test_discovery", "test_discovery_hosts", "test_stock_processes", "test_messages", "test_places"}
+OF_FILES = {"test_folder", "test_readers", "test_verify"}
+OF_NO_STORE = {
+    "test_accept", "test_discovery", "test_discovery_hosts", "test_link", "test_messages", "test_places",
+    "test_stock_processes",
+}  # fmt: skip
 # what is asked of a store, whichever database is under it
 ON_BOTH = [
     path
-    for pattern in ("storage/test_*.py", "sync/test_*.py", "test_replica.py", "test_clocks.py")
+    for pattern in ("storage/test_*.py", "sync/test_*.py", "test_replica.py", "test_clocks.py", "relay/test_acc*.py")
     for path in sorted(HERE.glob(pattern))
     if path.stem not in OF_FILES | OF_NO_STORE
 ]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if Path(metafunc.module.__file__) in ON_BOTH:
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if Path(metafunc.module.__file__) in ON_BOTH and "sqlite" not in marks and (PROOF or "many" not in marks):
         metafunc.parametrize("database", ["sqlite", "postgresql"], indirect=True, scope="module")
 
 

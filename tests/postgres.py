@@ -127,8 +127,14 @@ class Cluster:
 class _Kept(PostgresStore):
     """A store whose connections outlive it."""
 
+    schemas: Schemas
+
     def close(self) -> None:
         self._closed = True
+
+    def backup(self, target: Path) -> None:
+        """As of SQLite's file: whatever opens `target` finds what stands here now."""
+        self.schemas.copy(self.database, str(target))
 
 
 @dataclass
@@ -158,7 +164,18 @@ class Schemas:
                 self._passing.append(schema)
             else:
                 self._of[name] = schema
-        return _Kept(schema.database, schema.writer, schema.readers, feed=feed)
+        store = _Kept(schema.database, schema.writer, schema.readers, feed=feed)
+        store.schemas = self
+        return store
+
+    def copy(self, database: Database, name: str) -> None:
+        """Let `name` be a copy of a schema."""
+        schema = self._of[name] = self._take()
+        tables = schema.writer.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
+        for (table,) in tables:
+            if table != "step":
+                rows = f"OVERRIDING SYSTEM VALUE SELECT * FROM {database.schema}.{table}"
+                schema.writer.execute(f"INSERT INTO {table} {rows}")
 
     def _take(self) -> _Schema:
         if len(self._passing) > STORES_MAX:

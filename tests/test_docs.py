@@ -17,7 +17,8 @@ from docs import generate
 from examples.rig.programs import Program, command_line, last_line, run
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "data" / "README.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "data" / "README.md",
+         ROOT / "examples" / "ledger" / "README.md"]  # fmt: skip
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -190,3 +190,4 @@ async def test_a_shop_on_one_machine_runs_until_it_is_told_to_stop(tmp_path: Pat
         shop.send_signal(signal.SIGINT)
         said = (await shop.stdout.read()).decode()
         assert await shop.wait() == 0, said
+        assert ("choose a password" in said) == (start == 0)

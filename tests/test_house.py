@@ -36,7 +36,13 @@ IMPURE = {
 PURE = {
     f"posline/sync/{name}.py"
     for name in ("frames", "hub", "link", "liveness", "messages", "places", "repair", "sending")
-} | {"posline/replica.py", "posline/writer.py", "posline/storage/committed.py"}
+} | {
+    "posline/replica.py",
+    "posline/writer.py",
+    "posline/storage/committed.py",
+    "relay/accounting.py",
+    "relay/tables.py",
+}
 LINES_MAX = 600  # 500 is the aim: a longer module is probably two ideas
 NAMES_BARRED = re.compile(r"(?i)manager|helper|utils?$|process|(^|_)data$")
 

@@ -104,6 +104,7 @@ def test_a_restart_goes_on_with_the_next_numbers_under_a_fresh_client_id(tmp_pat
     assert list(verify(again.store, again.shop)) == []
 
 
+@pytest.mark.many
 def test_state_vectors_stay_small_after_200_restarts_in_a_day(tmp_path: Path) -> None:
     path = tmp_path / "posline.db"
     till = founded(store=Store.open(path))
@@ -180,6 +181,7 @@ def test_a_till_restored_from_an_older_copy_counts_on_from_what_is_vouched_for(t
     assert later.seq > max(seqs(till)) and later.number == 4
 
 
+@pytest.mark.sqlite
 def test_a_failing_disk_is_told_apart_from_a_full_one(tmp_path: Path) -> None:
     till = founded(store=Store.open(tmp_path / "posline.db"))
     till.store.read.execute("PRAGMA query_only=OFF")
@@ -357,7 +359,7 @@ def test_a_verify_that_finds_nothing_would_find_something(tmp_path: Path) -> Non
         "DELETE FROM entry WHERE kind = 'sale'",
         "UPDATE document SET count = count + 1",
         "UPDATE clock SET clock = clock + 1",
-        "UPDATE log SET data = zeroblob(4) WHERE n = 1",
+        "UPDATE log SET data = substr(data, 1, 4) WHERE n = 1",
         "DELETE FROM digest",
     ):
         till.store._db.execute("BEGIN")

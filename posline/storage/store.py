@@ -310,6 +310,16 @@ class Store(Standing):
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
         return Commit(list(batch), changes, heads, {place: n for place, n in before.items() if place in heads})
 
+    def _let_go_of_readers(self, shop: str) -> None:
+        """Keep nothing in memory of what readers asked of a shop."""
+        with self._guard:
+            self._age += 1
+            for place in [place for place in self._heads if place[0] == shop]:
+                del self._heads[place]
+            self._sums.pop(shop, None)
+            self._documents.pop(self._shops.get(shop, -1), None)
+            self._authorities.pop(shop, None)
+
     def _checkpoint(self, updates: int) -> None:
         """Bring the write-ahead log into the database when it has grown. SQLite would do so by itself, and say nothing
         where the disk fails it."""
@@ -352,15 +362,9 @@ class Store(Standing):
 
     def let_go(self, shop: str) -> None:
         """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
-        key = self._shops.pop(shop, None)
-        with self._guard:
-            self._age += 1
-            for place in [place for place in self._heads if place[0] == shop]:
-                del self._heads[place]
-            self._sums.pop(shop, None)
-            if key is not None:
-                self._documents.pop(key, None)
-        self._authorities.pop(shop, None)
+        key = self._shops.get(shop)
+        self._let_go_of_readers(shop)
+        self._shops.pop(shop, None)
         if key is not None:
             self._digests = {place: digest for place, digest in self._digests.items() if place[0] != key}
             self._ledger.forget_shop(key)

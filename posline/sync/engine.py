@@ -320,6 +320,12 @@ class Engine:
             for link in self.hub.links(replica.shop):
                 link.close(reason)
 
+    def doors_changed(self) -> None:
+        """Who may link is others now, by what no shop's document says: links that may not go on end."""
+        for replica in self.hub.replicas:
+            for link in list(self.hub.links(replica.shop)):
+                link.members_changed()
+
     # -- time ----------------------------------------------------------------------------------------------
 
     async def _tick_loop(self) -> None:

@@ -170,6 +170,10 @@ class Hub:
             self._tell_where(shop, link)
         self._links_changed(shop)
 
+    def linked_shops(self) -> list[str]:
+        """The shops that have links."""
+        return [shop for shop, found in self._shops.items() if found.links]
+
     def linked(self, shop: str, store: str) -> bool:
         """Whether a device is linked now."""
         found = self._shops.get(shop)
@@ -260,6 +264,20 @@ class Hub:
                 link.released(done)
                 link.committed(before)
                 link.have(self._others(shop, link, marks), brought=link.peer.store in brought)
+
+    def elsewhere(self, shop: str, before: dict[str, int]) -> None:
+        """Another process of ours committed rows in a shop, behind these of each document: they go to every link."""
+        found = self._shops.get(shop)
+        if found is None:
+            return
+        for document, n in before.items():
+            found.replica.touched(document, n)
+        marks = found.replica.durable()
+        for link in list(found.links):
+            if "shop" in before:
+                link.members_changed()
+            link.committed(before)
+            link.have(self._others(found, link, marks), brought=False)
 
     @staticmethod
     def _others(shop: _Shop, link: Link, marks: Iterable[Mark]) -> list[Mark]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from posline.storage.folder import Folder
 from posline.till.body import read_object
 from posline.till.problems import Unauthorised, json_answer
 
-__all__ = ["Command", "CommandFailed", "Lines", "Local", "aside", "ask"]
+__all__ = ["Command", "CommandFailed", "Lines", "Local", "aside", "ask", "run_here"]
 
 SECRET_BYTES = 32
 STARTING_S = 10.0  # how long a command waits for a till that owns the folder but does not answer yet
@@ -104,7 +105,7 @@ def ask(
                 raise
             time.sleep(_POLL_S)
             continue
-        return _run_here(folder, arguments, command, open_here)
+        return run_here(partial(open_here, folder), arguments, command, folder.close)
 
 
 def _call(address: str, secret: str, name: str, arguments: Mapping[str, Any]) -> Any:
@@ -145,19 +146,19 @@ def _detail(answer: httpx.Response) -> str:
         return f"the till answered {answer.status_code}"
 
 
-def _run_here(
-    folder: Folder,
+def run_here(
+    open_here: Callable[[], AbstractAsyncContextManager[Any]],
     arguments: Mapping[str, Any],
     command: Command,
-    open_here: Callable[[Folder], AbstractAsyncContextManager[Any]],
+    let_go: Callable[[], None] = lambda: None,
 ) -> Any:
-    """Open the folder, run the command, close it. Lines are read while it is open, on demand."""
+    """Open what the command works on, run it, close it. Lines are read while it is open, on demand."""
     runner = asyncio.Runner()
-    opened = open_here(folder)
     try:
+        opened = open_here()
         serves = runner.run(_awaited(opened.__aenter__()))
     except BaseException:
-        folder.close()
+        let_go()
         runner.close()
         raise
 
@@ -165,7 +166,7 @@ def _run_here(
         try:
             runner.run(_awaited(opened.__aexit__(None, None, None)))
         finally:
-            folder.close()
+            let_go()
             runner.close()
 
     def lines(source: AsyncIterator[str]) -> Iterator[str]:

@@ -95,11 +95,14 @@ def value_first(arguments: Sequence[str], *, flags: Iterable[str], values: Itera
     return front + rest
 
 
-def main(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with its code."""
+def main(
+    app: typer.Typer, program: str, arguments: Sequence[str] | None = None, *, places: Sequence[str] = ("--data",)
+) -> NoReturn:
+    """Run the command line and exit with its code. `places` are the options that say where it works, which may stand
+    anywhere."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=value_first(given, flags={"--json"}, values={"--data"}), prog_name=program, standalone_mode=True)
+        app(args=value_first(given, flags={"--json"}, values=set(places)), prog_name=program, standalone_mode=True)
     except DiskFailed as error:
         print(f"{program}: {visible(str(error))}", file=sys.stderr, flush=True)
         os._exit(1)  # at once: an ordinary end closes files, and would write once more to what can't be believed

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["REMOVED", "MemberDoors", "introduction"]
 
 REMOVED = "was removed from the shop"
+REVOKED = "its token was revoked: ask for a new one with 'token add'"
 UNKNOWN = "it is no member of this shop here (yet): admit it with 'posline invite', or let a till that knows it connect"
 BETWEEN = "somebody stands between the two devices, with another certificate: look at the network"
 OTHER_KEY = "its key is not the one that this shop knows: it may be a copy or a forger; remove it, and invite it anew"
@@ -49,11 +50,13 @@ class MemberDoors:
         acts: Callable[[], Sequence[Entry]],
         programs: Callable[[str], Grant | None],
         refused: Callable[[str, str], None] = lambda author, why: None,
+        closed: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`key` is this device's own, as of now; `authority` who is a member, `acts` the entries that say so;
         `programs` what a token that was handed out may do; `refused` is told which author was not let in ("" said
-        none) and why."""
+        none) and why; `closed` says why nobody may link here any more, None while they may."""
         self.shop, self.key, self.authority, self.programs, self.refused = shop, key, authority, programs, refused
+        self.closed = closed
         self._acts = acts
 
     def welcome(self, nonce: str, *, introduce: bool, tls: str) -> tuple[str, Gate]:
@@ -148,6 +151,7 @@ class _Incoming:
         self.nonce = secrets.token_urlsafe(NONCE_BYTES)
         self._doors, self._tls = doors, tls
         self._programs: set[str] = set()  # authors that write tokens on this connection name
+        self._tokens: set[str] = set()  # that opened something on this connection
 
     def admit(self, document: str, token: str) -> Grant | str:
         """See Gate."""
@@ -159,12 +163,16 @@ class _Incoming:
 
     def _admit(self, token: str, said: Statement | None) -> Grant | str:
         doors = self._doors
+        closed = doors.closed()
+        if closed is not None:
+            return closed
         grant = doors.programs(token)
         if grant is not None:
             if grant.author is not None and (reason := doors.standing(grant.author)) is not None:
                 return reason
             if grant.author is not None:
                 self._programs.add(grant.author)
+            self._tokens.add(token)
             return grant
         if said is None:
             return "this token does not open the shop: ask for one with 'token add'"
@@ -188,6 +196,11 @@ class _Incoming:
 
     def objection(self) -> str | None:
         """See Gate."""
+        closed = self._doors.closed()
+        if closed is not None:
+            return closed
+        if any(self._doors.programs(token) is None for token in self._tokens):
+            return REVOKED
         authors = self._programs if self.peer is None else {self.peer}
         return next((reason for author in authors if (reason := _removed(self._doors, author)) is not None), None)
 

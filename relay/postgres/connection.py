@@ -126,7 +126,7 @@ class Rows:
     """The answer to a query, fetched whole, used like a cursor."""
 
     def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
-        self.rowcount = cursor.rowcount
+        self.rowcount, self.description = cursor.rowcount, cursor.description
         self._rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description is not None else []
         self._next = 0
 

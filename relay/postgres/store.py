@@ -13,8 +13,9 @@ more.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -34,13 +35,13 @@ from posline.storage.store import HEADS_KEPT, Store
 from relay.postgres.connection import Database, Readers, Writer
 from relay.postgres.schema import WORDS, bring_up_to_date
 
-__all__ = ["CHANNEL", "PostgresStore"]
+__all__ = ["PostgresStore"]
 
 log = logging.getLogger("posline.relay")
 
-CHANNEL = "posline"  # on which processes tell each other of commits
 PATIENCE_S = 30.0  # that a commit is tried for: a database starts again in less, and links wait meanwhile
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # between tries
+TOLD_AT_ONCE = 200  # shops in one notification, which holds 8,000 bytes
 RULED = f"{RULES}/{INDEX_VERSION}"  # what a shop's ledger was judged by
 # what another try may not meet: it was in another transaction's way, or the server is going down or coming up
 AGAIN = (
@@ -96,8 +97,10 @@ class PostgresStore(Store):
         super().__init__(database.shown, writer, read, feed=feed)
         self.database = database
         self.patience_s = PATIENCE_S
-        self.on_commit: Callable[[dict[str, int]], None] = lambda versions: None  # in the commits' thread
-        self._versions: dict[str, int] = {}  # of shops, as of which what is in memory stands
+        self.channel = f"{database.schema}_posline"  # on which processes tell each other of commits
+        self.process = secrets.token_hex(8)  # what this one goes by there
+        self._versions: dict[str, int] = {}  # of shops: the commit as of which stands what commits remember
+        self._seen: dict[str, int] = {}  # and at least as of which what readers remember
         self._held: dict[str, int] = {}  # of the shops that this transaction holds, before it
         self._lasts: dict[str, dict[str, int]] = {}  # of each document of a shop, the last row that is known here
         self._batch: dict[tuple[str, str], list[StateVector]] = {}
@@ -139,19 +142,22 @@ class PostgresStore(Store):
 
     # -- what other processes did ------------------------------------------------------------------------------------
 
-    def version(self, shop: str) -> int:
-        """How many commits were made in a shop, as far as is known here."""
-        return self._versions.get(shop, 0)
+    def behind(self, shops: list[str]) -> list[str]:
+        """Those of these shops in which others committed something that is not known here."""
+        if not shops:
+            return []
+        rows = self.read.execute("SELECT id, version FROM shop WHERE id = ANY(?)", (shops,))
+        return [id for id, version in rows if version != self._seen.get(id)]
 
     def refresh(self, shop: str) -> dict[str, int]:
         """Take note of what other processes committed in a shop: the last row that was known here of each document that
-        they wrote to. Must not run beside `commit`."""
+        they wrote to."""
         row = self.read.execute("SELECT version FROM shop WHERE id = ?", (shop,)).fetchone()
-        if row is None or row[0] == self._versions.get(shop):
+        if row is None or row[0] == self._seen.get(shop):
             return {}
         lasts = self._lasts.get(shop)
-        self.let_go(shop)
-        self._versions[shop] = row[0]
+        self._let_go_of_readers(shop)
+        self._seen[shop] = row[0]
         if lasts is None:  # no link was told anything yet
             return {}
         self.sums(shop)
@@ -178,6 +184,7 @@ class PostgresStore(Store):
         """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
         super().let_go(shop)
         self._versions.pop(shop, None)
+        self._seen.pop(shop, None)
         self._lasts.pop(shop, None)
         self._sure = {place: head for place, head in self._sure.items() if place[0] != shop}
 
@@ -328,8 +335,19 @@ class PostgresStore(Store):
             raise _Lost(self._transaction) from error
         written = {shop: version + 1 for shop, version in self._held.items() if any(p[0] == shop for p in self._batch)}
         self._versions |= self._held | written
+        self._seen |= self._held | written  # what was older was let go when the shop was held
         if written:
-            self.on_commit(written)
+            self._tell(written)
+
+    def _tell(self, written: Iterable[str]) -> None:
+        """Let other processes know: a hint, which may be lost."""
+        shops = sorted(written)
+        try:
+            for start in range(0, len(shops), TOLD_AT_ONCE):
+                told = " ".join([self.process, *shops[start : start + TOLD_AT_ONCE]])
+                self._db.execute("SELECT pg_notify(?, ?)", (self.channel, told))
+        except psycopg.Error:
+            self._db.drop()
 
     def _roll_back(self, error: BaseException) -> None:
         with suppress(psycopg.Error):

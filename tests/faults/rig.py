@@ -98,6 +98,8 @@ class Process:
         assert self._child is not None
         self._child.send_signal(signal.SIGKILL)
         self._child.wait(STOP_S)
+        if self._child.stdout is not None:
+            self._child.stdout.close()
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""

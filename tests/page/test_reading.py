@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.async_api import Page
 
 from tests.page.counter import COKE, MILK, TEA, Counter
 from tests.stock import npm_folder
@@ -17,16 +19,21 @@ NAMES_OF_KEYS = ("Enter", "Esc", "F12", "NTN", "STRN", "kg", "piece", "dozen", "
 SHEETS = ("F2", "F3", "F4", "F7", "F8", "F10", "F1", "F12")
 
 
-async def checked(desk: Counter, where: str) -> None:
-    """No fault that axe finds by the rules of WCAG 2.2 AA."""
-    session = await desk.context.new_cdp_session(desk.page)
+async def faults(page: Page) -> Any:
+    """What axe finds on a page by the rules of WCAG 2.2 AA."""
+    session = await page.context.new_cdp_session(page)
     source = (npm_folder(AXE) / "node_modules" / "axe-core" / "axe.min.js").read_text()
     await session.send("Runtime.evaluate", {"expression": source})
-    found = await desk.page.evaluate(
+    return await page.evaluate(
         "rules => axe.run(document, {runOnly: rules}).then(found => found.violations.map("
         "each => [each.id, each.nodes.map(node => node.html + ' ' + node.failureSummary).slice(0, 3)]))",
         RULES,
     )
+
+
+async def checked(desk: Counter, where: str) -> None:
+    """No fault that axe finds by the rules of WCAG 2.2 AA."""
+    found = await faults(desk.page)
     assert not found, f"{where}: {found}"
 
 

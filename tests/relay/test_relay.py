@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -29,7 +30,7 @@ from posline.till.report_commands import sheet_of
 from posline.till.till import Till, open_till
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
-from relay.register import ShopNameTwice
+from relay.office import ShopNameTwice
 from relay.relay import Branch, Relay
 from tests.faults import rig
 from tests.kit import key_of, text_key
@@ -253,7 +254,7 @@ async def test_shops_and_tokens_are_there_after_a_restart(tmp_path: Path) -> Non
         await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
     with Folder(tmp_path / "office") as folder:
         async with Relay(folder, serving=False) as relay:
-            assert relay.register.access(reader["authorization"][7:]) is not None
+            assert relay.access(reader["authorization"][7:]) is not None
             report = await COMMANDS["report_day"](relay, {"shop": "North", "day": sale.day})
             assert report["sales"]["count"] == 1
             assert (await COMMANDS["verify"](relay, {}))["problems"] == []
@@ -347,8 +348,35 @@ async def test_damage_that_is_met_in_reading_ends_the_process(tmp_path: Path, mo
             assert folder.doubted() is None, "it was looked through, and is whole"
 
 
+def reading(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
 def serving_pin(tmp_path: Path) -> str:
     return Tls(tmp_path / "office" / "tls-chain.pem", tmp_path / "office" / "tls-key").fingerprint
+
+
+def people_and_tokens(office: Callable[..., str], shop: str) -> None:
+    """The commands about people, beside a running head office or without one."""
+    token = office("user", "add", "Bilal", "--role", "manager", "--shop", "Corner shop").splitlines()[-1]
+    assert office("user", "add", "bilal").splitlines()[-1] != token, "one more of theirs"
+    users = {each["user"]: each for each in json.loads(office("user", "list", "--json"))["users"]}
+    assert users["Bilal"] == {
+        "user": "Bilal", "role": "manager", "shops": [shop], "password": False, "signed_in": None,
+    }  # fmt: skip
+    assert users["Asma"]["role"] == "owner" and users["Asma"]["shops"] is None
+    assert "Bilal" in office("user", "list") and "every shop" in office("user", "list")
+    assert len(office("user", "password", "Bilal").split()) == 1
+    tokens = json.loads(office("token", "list", "--json"))["tokens"]
+    (program,) = (each for each in tokens if each["of"] == "program")
+    assert sum(each["name"] == "Bilal" for each in tokens) == 3 and program["id"] in office("token", "list")
+    assert office("shop", "rename", shop, "Mall") and "Corner shop" in office("shop", "list")
+    assert json.loads(office("shop", "list", "--json"))["shops"][0]["alias"] == "Mall"
+    assert "Bilal is removed" in office("user", "remove", "Bilal")
+    lines = json.loads(office("audit", "--json", "--limit", "3"))["lines"]
+    assert [line["act"] for line in lines] == ["person_removed", "shop_renamed", "password_forgotten"]
+    assert lines[0]["about"] == "Bilal" and lines[0]["who"].startswith("command line")
+    assert "person_removed" in office("audit")
 
 
 async def test_the_commands(tmp_path: Path) -> None:
@@ -381,9 +409,19 @@ async def test_the_commands(tmp_path: Path) -> None:
         assert serving.stop() == 0
     assert office("verify").endswith("no problems")
     assert sale["receipt"] in office("export", "sales", "--shop", shop)
+    people_and_tokens(office, shop)
     with rig.relay(tmp_path / "office", "--host", "0.0.0.0") as serving:
+        people_and_tokens(office, shop)
         assert serving.page.startswith("https://"), "off this machine only by TLS, with a certificate of its own"
         trusted = ssl.create_default_context(cafile=str(tmp_path / "office" / "certificate.pem"))
         async with httpx.AsyncClient(verify=trusted, trust_env=False) as https:
             assert (await https.get(f"{serving.page}/healthz")).json()["ok"] is True
         assert f"&pin={serving_pin(tmp_path)}#" in office("invite")
+        (program,) = (
+            each for each in json.loads(office("token", "list", "--json"))["tokens"] if each["of"] == "program"
+        )
+        office("token", "revoke", program["id"])
+        async with httpx.AsyncClient(verify=trusted, trust_env=False, headers=reading(token)) as https:
+            assert (await https.get(f"{serving.page}/api/shops")).status_code == 401
+        assert "its books stay" in office("shop", "remove", "Mall") and office("shop", "list") == ""
+        rig.run("shop", "remove", "Mall", "--data", str(tmp_path / "office"), module="relay.cli", expect=1)

@@ -138,6 +138,7 @@ def test_steps_of_a_stranger_and_forged_ones_do_not_count() -> None:
     assert everywhere(shop, all_entries(a, stranger)) == {sale.hash: (State.QUEUED, a.id)}
 
 
+@pytest.mark.sqlite
 def test_looking_for_what_waits_does_not_grow_with_what_is_filed() -> None:
     store = Store.open(":memory:")
     plan = store.read.execute(

@@ -65,6 +65,7 @@ def test_an_honest_day_counts_and_is_vouched_for() -> None:
     assert [answer[JOURNAL, s.hash][1] for s in sales] == [True, True, False]
 
 
+@pytest.mark.many
 def test_every_permutation_of_delivery_gives_equal_rows() -> None:
     a = Writer("alif")
     shop = shop_of(a)

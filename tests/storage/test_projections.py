@@ -116,6 +116,7 @@ def test_any_order_and_any_batches_give_equal_tables() -> None:
         assert wanted[table], table
 
 
+@pytest.mark.sqlite
 def test_a_ledger_of_older_rules_is_made_again_at_its_next_start(tmp_path: Path) -> None:
     shop, entries, *_ = busy_day()
     store = Store.open(str(tmp_path / "shop.db"))

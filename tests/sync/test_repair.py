@@ -209,8 +209,8 @@ def test_an_element_that_is_gone_from_a_ledger_ends_in_an_alarm_not_in_a_storm()
     send(beh, alif)
     send(alif, beh)
     with_fault = beh.store._db
-    with_fault.execute("UPDATE digest SET sum = zeroblob(32)")
-    with_fault.execute("UPDATE document SET sum = zeroblob(32)")
+    with_fault.execute("UPDATE digest SET sum = ?", (bytes(32),))
+    with_fault.execute("UPDATE document SET sum = ?", (bytes(32),))
     beh.store._heads.clear()
     beh.store._sums.clear()
     said = 0

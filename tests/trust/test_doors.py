@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from posline.core.entry import Entry
-from posline.core.members import read_shop
+from posline.core.members import Shop, read_shop
 from posline.trust.doors import MemberDoors
-from posline.trust.gate import Gate, Grant, Stranger
+from posline.trust.gate import Gate, Grant, Scope, Stranger
 from tests.kit import Writer, all_entries, shop_of
 
 TLS, NONCE = "the certificate's fingerprint", "the dialler's nonce"
@@ -109,3 +109,22 @@ def test_a_thief_with_an_old_key_names_a_new_one() -> None:
         mine = doors_of(shop, forger, [*(e for e in held if e.kind != "key"), forged])
         reasons = meet_both_ways(mine, doors_of(shop, a, held))
         assert all(reason is not None for reason in reasons), (over, reasons)
+
+
+def test_a_token_that_is_revoked_ends_the_links_that_it_opened() -> None:
+    writer = Writer("alif")
+    shop = shop_of(writer)
+    open_to = {"token": Grant(Scope.READER)}
+    reasons: list[str] = []
+    doors = MemberDoors(
+        shop, lambda: writer.key, Shop, list, open_to.get,
+        closed=lambda: reasons[0] if reasons else None,
+    )  # fmt: skip
+    _, gate = doors.welcome("", introduce=False, tls="")
+    assert gate.admit("shop", "token") == Grant(Scope.READER) and gate.objection() is None
+    open_to.clear()
+    assert "revoked" in str(gate.objection()) and isinstance(gate.admit("shop", "token"), str)
+    open_to["token"] = Grant(Scope.READER)
+    assert gate.objection() is None
+    reasons.append("nobody may")
+    assert gate.objection() == "nobody may" and gate.admit("shop", "token") == "nobody may"

@@ -1,0 +1,1 @@
+"""A double-entry ledger that follows a head office: see README.md. It uses nothing but Python's own library."""

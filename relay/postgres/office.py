@@ -1,0 +1,89 @@
+"""The head office's books about people in PostgreSQL, which several processes write at once.
+
+A transaction takes one lock of the whole database's first, so that each runs as if it were alone: they are short and
+few, since people make them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from posline.errors import Unavailable
+from relay.database import Cursor, Transaction
+from relay.postgres.connection import Database, Readers, Writer
+from relay.postgres.spelling import spelled_table
+
+__all__ = ["OfficeDatabase"]
+
+LOCK = "office"
+# what another try may not meet
+PASSING = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+    errors.ReadOnlySqlTransaction,  # a standby that is about to be the primary
+)
+
+
+class OfficeDatabase:
+    """See `relay.database.Database`."""
+
+    def __init__(self, database: Database) -> None:
+        """`database`'s schema is there already. Raises Unavailable."""
+        self._database = database
+        self._writing = threading.Lock()
+        try:
+            self._writer, self._readers = Writer(database), Readers(database)
+        except psycopg.OperationalError as error:
+            raise Unavailable(f"the database at {database.shown} does not answer: {error}") from error
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        """See Database. Raises Unavailable."""
+        return self._readers.execute(sql, params)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """See Database."""
+        with self._writing:
+            try:
+                self._writer.execute("BEGIN")
+                self._writer.execute("SELECT pg_advisory_xact_lock(?)", (self._database.lock(LOCK),))
+                yield _Statements(self._writer)
+                self._writer.execute("COMMIT")
+            except BaseException as error:
+                with suppress(psycopg.Error):
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+                    self._writer.drop()  # the next try makes a connection of its own
+                raise
+
+    def passing(self, error: Exception) -> bool:
+        """See Database."""
+        return isinstance(error, PASSING)
+
+    def close(self) -> None:
+        """See Database."""
+        self._readers.close()
+        with self._writing:
+            self._writer.close()
+
+
+class _Statements:
+    """What a transaction executes; tables are made in PostgreSQL's own types."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        return self._writer.execute(spelled_table(sql) if sql.startswith("CREATE ") else sql, params)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> Cursor | None:
+        return self._writer.executemany(sql, rows)

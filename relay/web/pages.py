@@ -1,0 +1,34 @@
+"""Every page of the head office, in one list."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from starlette.routing import BaseRoute
+
+from posline.till.pages import folder_routes, page_routes
+from relay.web.account import account_routes
+from relay.web.frame import Frame
+from relay.web.people import people_routes
+from relay.web.shops import shops_routes
+from relay.web.signing import signing_routes
+from relay.web.start import start_routes
+from relay.web.tokens import tokens_routes
+from relay.web.trail import trail_routes
+
+__all__ = ["web_routes"]
+
+
+def web_routes(frame: Frame) -> list[BaseRoute]:
+    """The pages, and the files that they load; the fonts are those of the till's page."""
+    return [
+        *page_routes("relay.web", "static"),
+        *folder_routes(files("posline.till").joinpath("page", "fonts")),
+        *signing_routes(frame),
+        *account_routes(frame),
+        *start_routes(frame),
+        *shops_routes(frame),
+        *people_routes(frame),
+        *tokens_routes(frame),
+        *trail_routes(frame),
+    ]

@@ -1,0 +1,1 @@
+"""The words of the pages: one table a language, with the same keys in each."""

@@ -1,0 +1,105 @@
+"""Words, numbers, amounts and times of the pages, in the language of whoever looks. The words themselves are in texts/,
+one table a language; how numbers and times are written is the Unicode CLDR's, by Babel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, tzinfo
+from functools import cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency, format_decimal
+
+from posline.core.money import minor_digits
+from posline.errors import BadRequest, PoslineError
+from relay.web.texts import en, ur
+
+__all__ = ["LANGUAGES", "TEXTS", "Texts", "Words", "chosen", "zone_of"]
+
+Text = str | Mapping[str, str]  # a text, or its forms by number
+Texts = Mapping[str, Text]
+TEXTS: Mapping[str, Texts] = {"en": en.TEXTS, "ur": ur.TEXTS}
+LANGUAGES: Final = {"en": "English", "ur": "اردو"}  # each by its own name
+LOCALES = {"en": Locale.parse("en_PK"), "ur": Locale.parse("ur_PK")}
+APART, TOGETHER = "\u2068", "\u2069"  # around a name in a sentence, which may be of the other direction
+MOMENT, DAY = "d MMM y, HH:mm", "d MMM y"
+
+
+class Words:
+    """How things are said in one language, with times as in `zone`."""
+
+    def __init__(self, language: str, zone: tzinfo) -> None:
+        self.language = language if language in TEXTS else "en"
+        self.direction = "rtl" if self.language == "ur" else "ltr"
+        self.zone, self._locale = zone, LOCALES[self.language]
+
+    def t(self, key: str, /, **values: Any) -> str:
+        """The text called `key`, with {name} filled in; of one that has forms by number, the one for `n`."""
+        found = TEXTS[self.language][key]
+        if not isinstance(found, str):
+            found = found.get(self._locale.plural_form(values["n"])) or found["other"]
+        return found.format_map({name: self._shown(value) for name, value in values.items()}) if values else found
+
+    def _shown(self, value: Any) -> str:
+        if isinstance(value, int):
+            return self.number(value)
+        text = str(value)
+        return text if text.isascii() and self.direction == "ltr" else f"{APART}{text}{TOGETHER}"
+
+    @staticmethod
+    def has(key: str) -> bool:
+        """Whether there is a text called `key`."""
+        return key in TEXTS["en"]
+
+    def told(self, error: PoslineError) -> str | None:
+        """What went wrong, in this language; None where only the error's own English says it."""
+        key = f"error_{getattr(error, 'word', '')}"
+        if isinstance(error, BadRequest) and error.errors:
+            key = f"error_bad_{error.errors[0].field}"
+        if not self.has(key):
+            return None
+        wait_s = getattr(error, "wait_s", 0)
+        return self.t(key, n=wait_s) if wait_s else self.t(key)
+
+    def number(self, n: int | float) -> str:
+        """A number, in its groups."""
+        return format_decimal(n, locale=self._locale)
+
+    def money(self, minor: int, currency: str) -> str:
+        """An amount in minor units: Rs 1,234.50, and Rs 1,234 where it is whole."""
+        if not currency:
+            return self.number(minor)
+        digits = minor_digits(currency)
+        shown = "0" * (digits if minor % 10**digits else 0)
+        pattern = f"¤ #,##0.{shown};-¤ #,##0.{shown}" if shown else "¤ #,##0;-¤ #,##0"
+        return format_currency(minor / 10**digits, currency, pattern, locale=self._locale, currency_digits=False)
+
+    def moment(self, ms: int) -> str:
+        """A day and a time, from milliseconds since 1970."""
+        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), MOMENT, locale=self._locale)
+
+    def day(self, day: str) -> str:
+        """A day, from YYYY-MM-DD."""
+        return format_date(date.fromisoformat(day), DAY, locale=self._locale)
+
+    def iso(self, ms: int) -> str:
+        """For machines that read the page."""
+        return datetime.fromtimestamp(ms / 1000, self.zone).isoformat(timespec="seconds")
+
+
+def chosen(*wishes: str, accepts: str = "") -> str:
+    """The first language of `wishes` that there is; else the first of what a browser `accepts`."""
+    named = [part.partition(";")[0].strip().partition("-")[0].lower() for part in accepts.split(",")]
+    return next((wish for wish in (*wishes, *named) if wish in TEXTS), "en")
+
+
+@cache
+def zone_of(name: str) -> tzinfo | None:
+    """A time zone by name; None for one that this machine does not know."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        return None

@@ -1,0 +1,286 @@
+"""Several processes of one head office on one PostgreSQL: killed at random under load, and the database under them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from examples.rig.crowd import Crowd, CrowdShop
+from posline.storage.verify import verify
+from relay.commands import COMMANDS
+from relay.postgres.home import DatabaseHome
+from relay.relay import Relay
+from tests.faults.rig import Process
+from tests.postgres import Cluster
+from tests.proof import Note, share
+
+SHOPS, TILLS = share(6, 50), 4
+RING_S = share(12, 180)
+KILL_S = 1.5  # between kills, about
+SETTLE_S = 90.0
+
+
+class Serving(Process):
+    """A process of a head office on a database."""
+
+    def command_line(self) -> list[str]:
+        return super().command_line()[:-2]  # no --data
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Receiver:
+    """Who hears webhooks, does each event once by its id, and is away now and then."""
+
+    done: list[dict[str, Any]] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    again: int = 0
+    port: int = 0
+    rng: random.Random = field(default_factory=lambda: random.Random(3))
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        async with server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield f"http://127.0.0.1:{self.port}/hook"
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = int(re.search(r"(?i)content-length: *(\d+)", head)[1])
+                body = json.loads(await reader.readexactly(length))
+                busy = self.rng.random() < 0.1
+                if not busy:
+                    self._take(body)
+                late = self.rng.random() < 0.05  # it took it, and its answer is lost
+                if late:
+                    break
+                writer.write(f"HTTP/1.1 {'503 Busy' if busy else '200 OK'}\r\ncontent-length: 0\r\n\r\n".encode())
+                await writer.drain()
+        writer.close()
+
+    def _take(self, body: dict[str, Any]) -> None:
+        for event in body["events"]:
+            if event["event_id"] in self.ids:
+                self.again += 1
+            else:
+                self.ids.add(event["event_id"])
+                self.done.append(event)
+
+
+class Office:
+    """The processes."""
+
+    def __init__(self, cluster: Cluster, folder: Path, count: int = 3) -> None:
+        self.url = cluster.url("office")
+        self.ports = [free_port() for _ in range(count)]
+        self.processes = [
+            Serving(folder / f"relay{n}", "relay.cli", ["serve", "--port", str(port), "--database", self.url])
+            for n, port in enumerate(self.ports)
+        ]
+        self.kills = 0
+
+    def urls_of(self, shop: str, first: int) -> Callable[[], list[str]]:
+        """Where a till finds its head office, one address before the others."""
+        ports = [*self.ports[first:], *self.ports[:first]]
+        return lambda: [f"ws://127.0.0.1:{port}/sync/{shop}" for port in ports]
+
+    async def start(self) -> None:
+        for process in self.processes:  # the first one makes the tables
+            await asyncio.to_thread(process.start)
+
+    async def kill_one(self, rng: random.Random) -> None:
+        process = rng.choice(self.processes)
+        await asyncio.to_thread(process.kill)
+        self.kills += 1
+        await asyncio.to_thread(process.start)
+
+    def kill(self) -> None:
+        for process in self.processes:
+            if process.running:
+                process.kill()
+
+
+async def until(what: str, happened: Callable[[], bool], seconds: float = SETTLE_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
+        await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def crowd_at(office: Office, shops: int, tills: int) -> AsyncIterator[Crowd]:
+    """A crowd whose tills link to the processes by turns."""
+    crowd = Crowd(shops, tills)
+    home = DatabaseHome(office.url)
+    async with Relay(home, serving=False) as relay:
+        crowd.admit(relay.key.public, relay.key.id)
+        addresses = [f"ws://127.0.0.1:{port}/attach" for port in office.ports]
+        for shop in crowd.shops:
+            await crowd.attach(shop, addresses, relay.invitations.add(expires_s=600, note=""))
+        key = relay.key.id
+    for n, till in enumerate(crowd.tills):
+        await till.start(key, office.urls_of(till.replica.shop, n % len(office.ports)))
+    try:
+        yield crowd
+    finally:
+        await crowd.stop()
+
+
+async def ring(crowd: Crowd, seconds: float) -> dict[str, set[str]]:
+    """Every till sells now and then; the sales by shop."""
+    rung: dict[str, set[str]] = {shop.id: set() for shop in crowd.shops}
+    until_s = time.monotonic() + seconds
+
+    async def one(n: int) -> None:
+        till, rng = crowd.tills[n], random.Random(n)
+        while time.monotonic() < until_s:
+            await asyncio.sleep(rng.random() * share(0.5, 3))
+            rung[till.replica.shop].add(await till.sell(rng))
+
+    await asyncio.gather(*(one(n) for n in range(len(crowd.tills))))
+    return rung
+
+
+def held_by_all(shop: CrowdShop, ids: set[str]) -> bool:
+    """Whether each till has each sale of the shop; they hear of each other's through the head office alone."""
+    return all(len(till.replica.head(_journal(till)).state) and _count(till) == len(ids) for till in shop.tills)
+
+
+def _journal(till: Any) -> str:
+    return f"journal/{till.replica.day(time.time_ns() // 1_000_000)}"
+
+
+def _count(till: Any) -> int:
+    key = till.replica.store.shop_key(till.replica.shop)
+    query = "SELECT count(*) FROM entry WHERE shop = ? AND kind = 'sale' AND status = 0"
+    return int(till.replica.store.read.execute(query, (key,)).fetchone()[0])
+
+
+async def whole_feed(url: str, token: str) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    after = ""
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+        while True:
+            query = {"limit": "500"} | ({"after": after} if after else {})
+            answer = (await http.get("/api/feed", params=query, headers={"authorization": f"Bearer {token}"})).json()
+            if not answer["entries"]:
+                return events
+            events += answer["entries"]
+            after = answer["next"]
+
+
+@pytest.mark.timeout(900)
+async def test_three_processes_killed_at_random_lose_and_double_nothing(
+    cluster: Cluster, tmp_path: Path, note: Note
+) -> None:
+    office, receiver, rng = Office(cluster, tmp_path), Receiver(), random.Random(7)
+    try:
+        await office.start()
+        async with receiver.listening() as hook, crowd_at(office, SHOPS, TILLS) as crowd:
+            async with Relay(DatabaseHome(office.url), serving=False) as relay:
+                relay.webhooks.add(hook, at=0, life="", private=True)
+                token = (await COMMANDS["user_add"](relay, {"name": "Owner"}))["token"]
+            killing = asyncio.create_task(kill_now_and_then(office, rng))
+            rung = await ring(crowd, RING_S)
+            killing.cancel()
+            await asyncio.gather(killing, return_exceptions=True)
+            for process in office.processes:
+                if not process.running:
+                    await asyncio.to_thread(process.start)
+            await until(
+                "every till to hold its shop's sales, by the head office alone",
+                lambda: all(held_by_all(shop, rung[shop.id]) for shop in crowd.shops),
+            )
+            total = sum(len(ids) for ids in rung.values())
+            await until("all sales to be known at the head office", lambda: _acknowledged(crowd) == total)
+            await asyncio.to_thread(office.kill)  # what was acknowledged is on the disk, whoever dies now
+            await office.start()
+            async with Relay(DatabaseHome(office.url), serving=False) as relay:
+                for shop in crowd.shops:
+                    branch = relay.branch(shop.id)
+                    here = {r.entry.id for r in branch.reports.counted(("sale",), None, None)}
+                    assert here == rung[shop.id]
+                    day = branch.reports.days()[-1]
+                    assert branch.reports.day(day) == shop.tills[0].reports.day(day), "the till's own day"
+                    assert [p for p in verify(relay.store, shop.id) if "lacks" in p or "harm" in p] == []
+            events = await whole_feed(office.processes[0].page, token)
+            assert [int(event["cursor"]) for event in events] == list(range(1, len(events) + 1)), "no hole, no repeat"
+            first = Counter((e["shop"], e["document"], e["hash"]) for e in events if e["event"] == "entry")
+            assert set(first.values()) == {1}, "each entry once"
+            assert sum(e["kind"] == "sale" and e["event"] == "entry" for e in events) == total
+            await until("the receiver to have heard it all", lambda: len(receiver.ids) >= len(events))
+            assert [e["event_id"] for e in receiver.done] == [e["event_id"] for e in events], "once each, in order"
+            waits = sorted(wait for till in crowd.tills for wait, _ in till.replica.held)
+            note(
+                tills=len(crowd.tills), sales=total, kills=office.kills, events=len(events),
+                webhooks_again=receiver.again, held_p50_ms=round(1000 * waits[len(waits) // 2]),
+                held_p99_ms=round(1000 * waits[len(waits) * 99 // 100]),
+            )  # fmt: skip
+    finally:
+        office.kill()
+
+
+async def kill_now_and_then(office: Office, rng: random.Random) -> None:
+    while True:
+        await asyncio.sleep(KILL_S * (0.5 + rng.random()))
+        await office.kill_one(rng)
+
+
+def _acknowledged(crowd: Crowd) -> int:
+    return sum(len(till.replica.held) for till in crowd.tills)
+
+
+
+
+@pytest.mark.timeout(600)
+async def test_a_database_that_crashes_under_load_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, note: Note
+) -> None:
+    with Cluster(durable=True) as own:
+        office, rng = Office(own, tmp_path, count=2), random.Random(5)
+        try:
+            await office.start()
+            async with crowd_at(office, share(3, 20), TILLS) as crowd:
+                ringing = asyncio.create_task(ring(crowd, share(15, 90)))
+                crashes = 0
+                while not ringing.done():
+                    await asyncio.sleep(1 + rng.random())
+                    await asyncio.to_thread(own.crash if crashes % 2 == 0 else own.stop)
+                    await asyncio.sleep(rng.random())
+                    await asyncio.to_thread(own.start)
+                    crashes += 1
+                rung = await ringing
+                total = sum(len(ids) for ids in rung.values())
+                await until("all sales to be known at the head office", lambda: _acknowledged(crowd) == total)
+                assert all(process.running for process in office.processes), "they wait for it, and do not end"
+                office.kill()
+                async with Relay(DatabaseHome(office.url), serving=False) as relay:
+                    for shop in crowd.shops:
+                        here = [r.entry.id for r in relay.branch(shop.id).reports.counted(("sale",), None, None)]
+                        assert Counter(here) == Counter(rung[shop.id])
+                        assert [p for p in verify(relay.store, shop.id) if "lacks" in p or "harm" in p] == []
+                note(tills=len(crowd.tills), sales=total, crashes=crashes)
+        finally:
+            office.kill()
