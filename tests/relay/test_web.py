@@ -252,7 +252,8 @@ async def test_every_form_needs_its_sessions_own_mark(tmp_path: Path) -> None:
         for path in paths:
             path = path.replace("{person}", person).replace("{shop}", NORTH)
             for fields in ({}, {"csrf": ""}, {"csrf": theirs}):
-                assert (await owner.post(path, data=fields)).status_code == 403, path
+                refused = 401 if path.startswith("/api/") else 403  # there a session opens nothing that changes things
+                assert (await owner.post(path, data=fields)).status_code == refused, path
         assert office.relay.office.trail(limit=1)[0].id == before
         plain = httpx.AsyncClient(transport=httpx.ASGITransport(office.app), base_url="http://office.test")
         sent = {"name": "Asma", "password": SECRET}
