@@ -214,6 +214,7 @@ class Hosting:
         await self._let_go(device.author)
         try:
             if device.author in self._members():
+                await self._sign_off(device.author)
                 await self.host.dismiss(device.author)
         except BaseException:
             device.secret = secret  # it is a member still
@@ -222,6 +223,13 @@ class Hosting:
         self._seen.pop(device.author, None)
         detail = f"{label} is removed, and what it sold counts. What still waits in its browser is not here"
         return {"device": device.author, "label": label, "detail": detail}
+
+    async def _sign_off(self, author: str) -> None:
+        """What a device sold is signed while its signature counts for something."""
+        writer = self.host.whole.writers.get(author)
+        if writer is not None:
+            writer.sign_off()
+            await self.host.engine.durable(*self.host.whole.staged)
 
     def _members(self) -> Any:
         return self.host.whole.store.members(self.host.whole.shop)
@@ -250,16 +258,17 @@ class Hosting:
         return device.author, found.app
 
     def _committed(self, commit: Commit) -> None:
-        for author, found in list(self._open.items()):
+        for found in list(self._open.values()):
             found.till.heard(commit)
-            if author not in self._members():  # another till removed it
+        if (self.host.whole.shop, "shop") in commit.documents:
+            for author in {*self._open, *self.host.whole.writers} - self._members().keys():  # another till removed it
                 asyncio.get_running_loop().create_task(self._let_go(author), name=f"let go of {author}")
 
     async def _let_go(self, author: str) -> None:
         found = self._open.pop(author, None)
         if found is not None:
             await found.till.close()
-            self.host.whole.dismiss(author)
+        self.host.whole.dismiss(author, removed=author not in self._members())
 
     async def _drop_idle(self) -> None:
         now_ms = self.host.clockwork.monotonic_ms()

@@ -203,7 +203,12 @@ async def test_a_removed_device_is_cut_off_at_once(tmp_path: Path) -> None:
         assert till.reports.by_id(asked["id"]) == []
         assert (await kept.sell(sale())).status_code == 201
         assert device.till not in till.store.members(till.shop_id)
-        assert till.day_report()["sales"]["count"] == 2, "what it sold counts on"
+        till.whole.seal_soon()
+        await until(lambda: not till.whole._unsealed and not till.whole.staged)
+        report = till.day_report()
+        assert (report["sales"]["count"], report["held"]) == (2, []), "what it sold counts on"
+        gone = next(found for found in report["tills"] if found["till"] == device.till)
+        assert gone["unvouched"]["count"] == 0, "and is signed"
         assert not (tmp_path / "hosted" / device.till).exists()
 
 
@@ -212,6 +217,10 @@ async def test_a_device_that_another_manager_removes_is_cut_off(tmp_path: Path) 
         device = await paired(host, "GONE")
         assert (await device.sell(sale())).status_code == 201
         await remove(till, "GONE")
+        await until(lambda: device.till not in till.whole.writers)
+        till.whole.seal_soon()
+        await until(lambda: not till.whole._unsealed and not till.whole.staged)
+        assert till.day_report()["held"] == [], "nothing is signed in its name any more"
         assert (await device.sell(sale())).status_code == 401
 
 
