@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from examples.rig.programs import free_port
 from posline.errors import DiskFull
 from posline.storage.verify import verify
 from posline.till.api import build_app
@@ -225,14 +226,15 @@ async def test_a_device_that_another_manager_removes_is_cut_off(tmp_path: Path) 
 
 
 async def test_hosting_is_off_until_it_is_switched_on_and_stays_on_over_restarts(tmp_path: Path) -> None:
+    port = free_port()
     async with running(tmp_path) as (till, client):
         await till.listen()
         assert (await client.get("/api/hosting")).json()["on"] is False
         assert not (tmp_path / "hosting-ca-key").exists()
         body = {"id": str(uuid.uuid4())}
         assert (await client.post("/api/hosting/invite", json=body)).status_code == 409
-        switched = await client.put("/api/hosting", json={"on": True, "port": 48702})
-        assert switched.json()["listening"] and switched.json()["urls"][0].endswith(":48702")
+        switched = await client.put("/api/hosting", json={"on": True, "port": port})
+        assert switched.json()["listening"] and switched.json()["urls"][0].endswith(f":{port}")
         link = (await client.post("/api/hosting/invite", json=body)).json()
         assert (await client.post("/api/hosting/invite", json=body)).json()["link"] == link["link"]
         device = phone(till.hosting)  # type: ignore[arg-type]
@@ -246,7 +248,7 @@ async def test_hosting_is_off_until_it_is_switched_on_and_stays_on_over_restarts
         cookie = next(iter(device.client.cookies.jar))
     for name in ("hosting-ca-key", "hosting-key", "hosting.json", f"hosted/{device.till}"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
-    async with hosting(tmp_path, port=48702) as (till, host):
+    async with hosting(tmp_path, port=port) as (till, host):
         assert host.shown()["fingerprint"] == fingerprint
         again = phone(host)
         again.till = device.till
