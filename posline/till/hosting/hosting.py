@@ -21,7 +21,7 @@ from posline.storage.records import Commit
 from posline.till.hosting.authority import Authority, is_private
 from posline.till.hosting.devices import Device, Devices
 from posline.till.hosting.hosted import Host, HostedTill
-from posline.till.invitation import EXPIRES_DEFAULT_S, Invitations
+from posline.till.invitation import EXPIRES_DEFAULT_S, InvitationRefused, Invitations
 from posline.till.listener import AddressRefused, Listener
 
 __all__ = ["Hosting", "Pairing"]
@@ -69,6 +69,7 @@ class Hosting:
         self._seen: dict[str, str] = {}
         self._seen_ms = 0
         self._engine: object = None  # whose commits are heard
+        self._paired: set[str] = set()  # by which requests: a device that was removed does not come back by its own
         self._pairing = asyncio.Lock()  # or two devices could be given one label
 
     # -- on and off ----------------------------------------------------------------------------------------------------
@@ -189,6 +190,9 @@ class Hosting:
         async with self._pairing:
             label = self.invitations.take(token, request)
             device = self.devices.paired_by(request)
+            if device is None and request in self._paired:
+                raise InvitationRefused("this device was removed: load the page of a new invitation afresh")
+            self._paired.add(request)
             if device is None:
                 key, whole = self.devices.fresh_key(), self.host.whole
                 at = iso(self.host.clock.now().at_ms, whole.zone)
@@ -198,6 +202,7 @@ class Hosting:
                     device.label = await self.host.admit(key.public, label)
                 except PoslineError:
                     self.devices.forget(device.author)
+                    self._paired.discard(request)  # it may try again
                     raise
             return Pairing(device, self.devices.fresh_secret(device))
 

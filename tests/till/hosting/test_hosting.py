@@ -213,6 +213,16 @@ async def test_a_removed_device_is_cut_off_at_once(tmp_path: Path) -> None:
         assert not (tmp_path / "hosted" / device.till).exists()
 
 
+async def test_a_removed_device_does_not_come_back_by_the_invitation_that_it_came_by(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as (_, host):
+        link, device = host.invite("GONE"), phone(host)
+        assert (await device.pair(link, "c" * 32)).status_code == 201
+        await host.remove("GONE")
+        assert (await device.pair(link, "c" * 32)).status_code == 403
+        assert (await device.pair(link, "d" * 32)).status_code == 403
+        assert (await device.pair(host.invite(), "e" * 32)).status_code == 201, "with a new one it does"
+
+
 async def test_a_device_that_another_manager_removes_is_cut_off(tmp_path: Path) -> None:
     async with hosting(tmp_path) as (till, host):
         device = await paired(host, "GONE")
