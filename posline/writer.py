@@ -26,7 +26,7 @@ from posline.core.kinds import MEMBERSHIP, NUMBERED, SIGNED_KINDS
 from posline.core.members import key_proof
 from posline.core.status import SHORT
 from posline.core.update import StateVector, read_update
-from posline.errors import Mismatch
+from posline.errors import Mismatch, Unavailable
 from posline.storage.committed import Committed
 from posline.storage.effects import CUSTOMERS
 from posline.storage.records import Commit, Staged
@@ -138,6 +138,7 @@ class Writer(Committed):
         self._new_run_s: float | None = None
         self._former: tuple[Author, Staged] | None = None  # who signed before a change of key that is not committed yet
         self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
+        self._astray = False  # what was written last could not be asked for
         self._recall()
 
     @property
@@ -211,6 +212,9 @@ class Writer(Committed):
     def _begin_run(self, reading: Reading, day: str) -> None:
         """Start a run behind the last entry that this disk wrote; its signature vouches for what went before. Its
         numbers go on behind what others wrote under this name and is vouched for; inside a run they never jump."""
+        if self._astray:
+            self._recall()
+            self._astray = False
         if self.author is not None:
             seq, number = self.store.written_elsewhere(self.shop, self.author.id)
             self._seq, self._number = max(self._seq, seq), max(self._number, number)
@@ -383,11 +387,14 @@ class Writer(Committed):
         self._open.clear()
         self._seen.clear()
         self._uncertain.clear()
-        self._recall()
+        try:
+            self._recall()
+        except Unavailable:  # what failed the commit may last; asked again before anything is written
+            self._astray = True
         self._unsealed = int(self._last is not None)  # a seal may have been among what is gone
 
     def _recall(self) -> None:
-        """Take up the numbers where this disk left off."""
+        """Take up the numbers where this disk left off. Raises Unavailable."""
         self._run, self._unsealed, self._last, self._seq, self._number = None, 0, None, 0, 0
         if self.author is None:
             return
