@@ -57,7 +57,7 @@ class Branch:
     def __init__(self, registered: RegisteredShop, replica: Replica, doors: MemberDoors, refusals: Refusals) -> None:
         self.id, self.registered, self.replica, self.doors = registered.id, registered, replica, doors
         self.refusals = refusals
-        self.reports = Reports(replica.store, registered.id, here=replica.store_id)
+        self.reports = Reports(replica.store, registered.id, here=replica.store_id, today=lambda: self.day)
 
     @property
     def name(self) -> str:
