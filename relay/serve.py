@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.websockets import WebSocket
 
 from posline.errors import NotPossible
 from posline.storage.folder import Folder
@@ -26,6 +27,7 @@ from relay.commands import COMMANDS
 from relay.delivering import Deliverer, HttpSender
 from relay.home import FolderHome, Home
 from relay.relay import Relay
+from relay.web.caller import caller_of
 from relay.web.frame import WebOptions
 
 __all__ = ["RelayOptions", "database_home", "run_relay"]
@@ -72,7 +74,8 @@ async def run_relay(options: RelayOptions) -> None:
             async with Relay(home) as relay:
                 tls = options.tls or _own_tls(relay, options)
                 pin = tls.fingerprint if tls is not None else ""
-                app = build_app(relay, relay.engine.routes(relay.find, tls=pin), options.web)
+                links = relay.engine.routes(relay.find, tls=pin, address=_address(options.web))
+                app = build_app(relay, links, options.web)
                 front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
                 await front.start()
                 deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=home.leads())
@@ -92,6 +95,11 @@ def _own_tls(relay: Relay, options: RelayOptions) -> Tls | None:
         return None
     hosts = {options.host.strip("[]"), *local_addresses()} - {"", "0.0.0.0", "::"}
     return relay.home.certificate(hosts).tls
+
+
+def _address(web: WebOptions) -> Callable[[WebSocket], str]:
+    """Where a link comes from, as trusted proxies say it."""
+    return lambda socket: caller_of(socket, web.trusted).address
 
 
 async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str) -> None:

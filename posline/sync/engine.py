@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.routing import BaseRoute
 
@@ -420,11 +421,11 @@ class Engine:
         return [dialler for (of, _), dialler in self._diallers.items() if of == shop]
 
     def routes(
-        self, find: Callable[[str | None], tuple[Replica, Doorkeeper] | None], *, tls: str = ""
+        self, find: Callable[[str | None], tuple[Replica, Doorkeeper] | None], **options: Any
     ) -> list[BaseRoute]:
-        """/sync and /sync/{shop} for Starlette; `find` gives the replica and doorkeeper of the shop that is asked for,
-        `tls` is the fingerprint of the certificate that they are served under."""
-        return accept_routes(self, find, tls=tls)
+        """/sync and /sync/{shop} for Starlette; `find` gives the replica and doorkeeper of the shop that is asked for.
+        `options` are those of `posline.sync.accept.accept_routes`."""
+        return accept_routes(self, find, **options)
 
     def peers(self, shop: str) -> list[PeerState]:
         """The devices a shop here has or had links with, then the addresses that are dialled in vain."""
