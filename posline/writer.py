@@ -154,6 +154,11 @@ class Writer(Committed):
         mine = self.author is not None and any(s.own and s.entries[0].till == self.author.id for s in self.staged)
         return not (mine or self._unsealed or self._new_run or self._uncertain or self._former)
 
+    @property
+    def behind(self) -> bytes:
+        """The hash of the entry that the next one goes on from, on this disk or staged; b"" for none."""
+        return self._behind
+
     # -- writing -----------------------------------------------------------------------------------
 
     @property

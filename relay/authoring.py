@@ -18,7 +18,7 @@ from typing import Any
 from posline.core.build import BUILD_MS
 from posline.core.clock import Clock
 from posline.core.members import Role
-from posline.errors import NotPossible
+from posline.errors import NotPossible, Overtaken
 from posline.replica import Replica
 from posline.storage.records import Mark, Staged
 from posline.sync.engine import Engine
@@ -26,7 +26,7 @@ from posline.till.opening import Clockwork
 from posline.trust.keys import Key
 from relay.relay import Relay
 
-__all__ = ["Authoring", "NotOurs", "authoring_of", "may_write"]
+__all__ = ["Authoring", "NotOurs", "authoring_of", "last_written", "may_write"]
 
 Draft = tuple[str, Mapping[str, Any], str]  # the kind of an entry, its fields, the document that it goes into
 
@@ -51,6 +51,12 @@ def authoring_of(relay: Relay) -> Authoring:
     return Authoring(relay.key, clock, lambda: relay.engine)
 
 
+def last_written(replica: Replica, author: str) -> bytes:
+    """The hash of what the head office wrote last in a shop, as committed; b"" for nothing."""
+    written = replica.store.written(replica.shop, author)
+    return b"" if written is None else written.hash
+
+
 class Authoring:
     """Writes as the head office, in one shop at a time."""
 
@@ -58,9 +64,12 @@ class Authoring:
         self._key, self._clock, self._engine = key, clock, engine
         self._one_at_a_time = asyncio.Lock()
 
-    async def write(self, replica: Replica, drafts: Sequence[Draft], *, by: str = "", more: bool = False) -> Mark:
+    async def write(
+        self, replica: Replica, drafts: Sequence[Draft], *, by: str = "", more: bool = False, since: bytes | None = None
+    ) -> Mark:
         """Write these entries; returns how far the head office's run goes with them, once they are on the disk. Where
-        `more` of the same is to come, it is signed and let go of only with the last of it (or by `leave`).
+        `more` of the same is to come, it is signed and let go of only with the last of it (or by `leave`). `since` is
+        the head office's last entry there that was known when it was decided what to write (`last_written`).
 
         Raises NotOurs, BadEntry, CommitFailed (Overtaken where another process wrote meanwhile): then nothing of it
         stands.
@@ -71,7 +80,7 @@ class Authoring:
                 raise NotOurs("the shop does not have this head office among its members: attach it once more")
             if engine.hub.replica(replica.shop) is None:
                 engine.add(replica)
-            staged = self._stage(replica, drafts, by, more)
+            staged = self._stage(replica, drafts, by, more, since)
             try:
                 await engine.durable(*staged)
             except BaseException:
@@ -90,10 +99,15 @@ class Authoring:
             await self.write(replica, ())
         replica.release_writer(self._key.id)
 
-    def _stage(self, replica: Replica, drafts: Sequence[Draft], by: str, more: bool) -> list[Staged]:
+    def _stage(
+        self, replica: Replica, drafts: Sequence[Draft], by: str, more: bool, since: bytes | None
+    ) -> list[Staged]:
         """Stage the entries, and a signature behind the last of them."""
         writer = replica.writer(self._key, self._clock)
         writer.fenced = True
+        if since is not None and writer.behind != since:
+            replica.release_writer(self._key.id)
+            raise Overtaken(replica.shop)
         before = len(replica.staged)
         try:
             for kind, fields, document in drafts:

@@ -20,11 +20,11 @@ from typing import Any
 
 from posline.core.members import Role
 from posline.core.products import on_day
-from posline.errors import CommitFailed, OutcomeUnknown, PoslineError
+from posline.errors import CommitFailed, OutcomeUnknown, Overtaken, PoslineError
 from posline.storage.pieces import in_pieces
 from posline.storage.records import Mark
 from posline.till.importing import pieces_of
-from relay.authoring import Authoring, NotOurs
+from relay.authoring import Authoring, NotOurs, last_written
 from relay.delivering import Leads, leads_always
 from relay.price_lists import Difference, composed, merged
 from relay.prices import DONE, Prices, Task
@@ -149,6 +149,8 @@ class Publisher:
             began = self._now()
             try:
                 written = await self._step(task)
+            except Overtaken:  # another process was there: what it wrote is compared in the next round
+                continue
             except (NotOurs, CommitFailed, OutcomeUnknown) as error:
                 await self._put_off(task, error)
                 continue
@@ -192,11 +194,14 @@ class Publisher:
         skus = await asyncio.to_thread(self._prices.next_skus, task, LOOK)
         if not skus:
             return await self._finish(task, branch)
+        # first how far we wrote: what is written between that and our own writing makes us compare once more
+        since = await asyncio.to_thread(last_written, branch.replica, self._relay.key.id)
         found = await asyncio.to_thread(compare, self._prices, branch, lists, skus, self._relay.key.id)
         size = 0
         changed = {product["sku"]: (_size(product), product) for product in found.products}
         for piece in _cut(changed):
-            mark = await self._write(branch, piece)
+            mark = await self._write(branch, piece, since)
+            since = mark.hash
             size += sum(map(_size, piece))
             task = replace(task, written=task.written + len(piece), run=mark.run, seq=mark.seq)
         kept = sum(each.kept for _, each in found.differences)
@@ -205,7 +210,7 @@ class Publisher:
         self._under_way[task.shop] = task
         return size
 
-    async def _write(self, branch: Branch, piece: Sequence[Mapping[str, Any]]) -> Mark:
+    async def _write(self, branch: Branch, piece: Sequence[Mapping[str, Any]], since: bytes) -> Mark:
         began = self._now()
         engine = self._relay.engine
         while self._now() - began < QUIET_S:  # sales go first
@@ -214,7 +219,7 @@ class Publisher:
             await asyncio.sleep(PAUSE_S)
         draft = ("products", {"products": list(piece)}, branch.reports.catalogue)
         began = self._now()
-        mark = await self._authoring.write(branch.replica, [draft], more=True)
+        mark = await self._authoring.write(branch.replica, [draft], more=True, since=since)
         await asyncio.sleep((self._now() - began) * (1 / self._share - 1))
         return mark
 
