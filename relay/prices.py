@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from posline.core.products import DATED
 from posline.errors import BadRequest, NotFound, NotPossible
 from relay.database import Database, Transaction, transact
 from relay.office import CONSOLE
@@ -486,7 +487,11 @@ def _changed(name: str, change: Change, was: Item | None) -> Item | None:
         return None
     if not 0 < len(change.sku) <= SKU_MAX or change.sku != change.sku.strip():
         raise BadRequest.of("sku", f"is a text of up to {SKU_MAX} characters without blanks around it")
-    item = item_by(change.sku, was, change.fields, change.start, least=name == ALL)
+    fields = change.fields
+    if change.start:  # a row of a file says again what it does not change
+        held = was or {}
+        fields = {n: v for n, v in fields.items() if n in DATED or (v is not None and held.get(n) != v)}
+    item = item_by(change.sku, was, fields, change.start, least=name == ALL)
     if name == ALL and ("name" not in item or "price" not in item):
         raise BadRequest.of("name", "and price are needed of a product that is for all shops")
     return item if len(item) > 1 else None

@@ -26,6 +26,7 @@ __all__ = ["BadRow", "Barcodes", "Row", "read_catalogue", "write_catalogue"]
 
 START = "from"  # the column with the business day from which a row is so
 REQUIRED = ("sku", "name", "price")
+PARTS = {"name": "-", "price": 0}  # stand in for what a row need not say
 OPTIONAL = tuple(name for name in FIELDS if name not in (*REQUIRED, "labels"))
 AMOUNTS = ("price", "mrp")
 FLAG_WORDS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
@@ -55,15 +56,15 @@ class BadRow:
     detail: str
 
 
-def read_catalogue(path: Path, *, whose: Sequence[str] = ()) -> Iterator[Row | BadRow]:
+def read_catalogue(path: Path, *, whose: Sequence[str] = (), parts: bool = False) -> Iterator[Row | BadRow]:
     """The products of a CSV file, in its order, with the rows that are none named in between. The columns `whose` say
-    for whom a row is, and are no labels.
+    for whom a row is, and are no labels. With `parts` a row need say no more of a product than its SKU and one field.
 
     Raises BadRequest when the file as a whole is no catalogue.
     """
     try:
         with _open(path) as source:
-            yield from _products(source, whose)
+            yield from _products(source, whose, parts)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadRequest.of(path.name, f"cannot be read ({reason})") from error
@@ -78,15 +79,16 @@ def _open(path: Path) -> IO[str]:
     return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _products(source: IO[str], whose: Sequence[str]) -> Iterator[Row | BadRow]:
+def _products(source: IO[str], whose: Sequence[str], parts: bool) -> Iterator[Row | BadRow]:
     rows = csv.reader(source, strict=True)
     try:
         header = [lively(name.strip()) for name in next(rows, [])]
     except csv.Error as error:
         raise BadRequest.of("line 1", f"is no CSV ({error})") from error
-    missing = [name for name in REQUIRED if name not in header]
+    missing = [name for name in (REQUIRED[:1] if parts else REQUIRED) if name not in header]
     if missing:
-        raise BadRequest.of("line 1", f"the columns sku, name and price are needed; {', '.join(missing)} is missing")
+        needed = "column sku is" if parts else "columns sku, name and price are"
+        raise BadRequest.of("line 1", f"the {needed} needed; {', '.join(missing)} is missing")
     if len(set(header)) != len(header):
         raise BadRequest.of("line 1", "a column stands twice")
     about = [name for name in (START, *whose) if name in header]  # a column, but nothing of a product
@@ -106,7 +108,7 @@ def _products(source: IO[str], whose: Sequence[str]) -> Iterator[Row | BadRow]:
         said = dict(zip(header, row, strict=False))
         apart = {name: lively(said.pop(name, "").strip()) for name in about}
         start, names = apart.get(START, ""), tuple(apart.get(name, "") for name in whose)
-        found = _product(list(said), list(said.values())) if len(row) == len(header) else _uneven(header, row)
+        found = _product(said, parts) if len(row) == len(header) else _uneven(header, row)
         if isinstance(found, str):
             yield BadRow(line, found)
         elif start and not is_business_day(start):
@@ -122,18 +124,20 @@ def _uneven(header: Sequence[str], row: Sequence[str]) -> str:
     return f"has {len(row)} cells where the first line has {len(header)}"
 
 
-def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
-    """One row as a product, or what is wrong with it."""
-    if sum(map(len, row)) > ROW_CHARACTERS_MAX:
+def _product(row: Mapping[str, str], parts: bool) -> dict[str, Any] | str:
+    """One row as a product, or what is wrong with it; with `parts`, no more of one than the row says."""
+    if sum(map(len, row.values())) > ROW_CHARACTERS_MAX:
         return "is too long for a product: is a quote not closed?"
     try:
-        "".join(row).encode("utf-8")
+        "".join(row.values()).encode("utf-8")
     except UnicodeEncodeError:
         return "is not UTF-8"
     fields: dict[str, Any] = {}
     labels: dict[str, str] = {}
-    for name, cell in zip(header, row, strict=True):
+    for name, cell in row.items():
         text = lively(cell.strip())
+        if parts and not text and name in PARTS:
+            continue
         if name in AMOUNTS and (text or name in REQUIRED):
             if not (text.isascii() and text.isdecimal() and len(text) <= 16):
                 return f"{name}: {text[:40]!r} is no whole number of minor units"
@@ -151,9 +155,12 @@ def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
     if labels:
         fields["labels"] = labels
     try:
-        return product_of(fields)
+        if not parts:
+            return product_of(fields)
+        made = product_of(PARTS | fields)
     except BadRequest as error:
         return str(error)
+    return {name: value for name, value in made.items() if name in fields or name not in PARTS}
 
 
 class Barcodes:
