@@ -87,10 +87,17 @@ class Desk:
         """A list as people write it: 'all', 'group:NAME', 'shop:' with the shop's id or name. Raises NotFound."""
         kind, which = kind_of(wanted)
         if kind == "shop":
-            return shop_list(self.relay.branch(which, self.viewer).id)
+            return shop_list(self._branch(which).id)
         if kind == "group" and which not in self._prices.groups():
             raise NotFound(f"there is no group {which[:60]!r}")
         return wanted
+
+    def _branch(self, wanted: str) -> Branch:
+        """A shop of theirs. Raises NotFound, also for others': nobody is told that they exist."""
+        branch = self.relay.branch(wanted, self.viewer)
+        if not self.viewer.covers(branch.id):
+            raise NotFound(f"there is no shop {wanted[:60]!r} here")
+        return branch
 
     def branches(self) -> list[Branch]:
         """The shops that are theirs."""
@@ -201,7 +208,7 @@ class Desk:
 
     def override(self, shop: str, *, why: str = "") -> int:
         """Compare all of a shop's products with what the lists say, and bring what differs."""
-        branch = self.relay.branch(shop, self.viewer)
+        branch = self._branch(shop)
         self._set([shop_list(branch.id)])
         return self._prices.publish_again([branch.id], by=self.by, why=why)
 
@@ -216,7 +223,7 @@ class Desk:
 
     def shop(self, wanted: str, *, after: str = "", limit: int = 100) -> dict[str, Any]:
         """One shop: its versions, and what it has otherwise than the lists say: {..., differences, next}."""
-        branch = self.relay.branch(wanted, self.viewer)
+        branch = self._branch(wanted)
         lists, differences, more = self._prices.lists_of(branch.id), list[dict[str, Any]](), None
         seen = 0
         while len(differences) < limit:
