@@ -214,7 +214,7 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "price_products": {"one": "{n} چیز", "other": "{n} چیزیں"},
     "price_drafts": {"one": "{n} مسودہ", "other": "{n} مسودے"},
     "price_differ": "دکانیں الگ رکھ سکتی ہیں",
-    "price_decides": "ہیڈ آفس طے کرتا ہے",
+    "price_decides": "مرکزی دفتر طے کرتا ہے",
     "price_let_differ": "دکانوں کو الگ رکھنے دیں",
     "price_let_decide": "یہیں سے طے کریں",
     "price_policy_hint": "ہر خانے میں سب سے خاص فہرست چلتی ہے: پہلے دکان کی اپنی، پھر اس کے گروپ کی، پھر سب دکانوں کی۔ جہاں دکانیں الگ رکھ سکتی ہیں، وہاں منیجر کی ٹِل پر کی گئی تبدیلی رہتی ہے۔",
