@@ -101,6 +101,16 @@ class Replica(Writer):
         self.writers.pop(author, None)
         return True
 
+    def release_writer(self, author: str) -> None:
+        """Let go of a writer, whatever it has left to sign: another one, here or in another process, goes on. What it
+        has staged is committed all the same."""
+        self.writers.pop(author, None)
+
+    def unstage(self, count: int) -> None:
+        """Take back what was staged behind the first `count`, before any commit can have taken it up."""
+        del self.staged[count:]
+        self._staging.done(())
+
     # -- the documents in memory -------------------------------------------------------------------
 
     def _begin_document(self, name: str) -> Document:

@@ -121,6 +121,7 @@ class Writer(Committed):
         self.author, self.clock, self.store_id = author, clock, store_id
         self.alarms: dict[str, Alarm] = {}
         self.unsure = False  # what this disk wrote last is not known: whoever set it says so before the first run
+        self.fenced = False  # another process may write as this author: a commit then fails where one has meanwhile
         self._random = random
         self._monotonic = monotonic_ms or (lambda: 0)
         self._staging = staging or Staging()
@@ -128,6 +129,7 @@ class Writer(Committed):
         self._run: int | None = None
         self._run_day = ""
         self._last: tuple[int, int, bytes] | None = None  # run, seq, hash of the last own entry
+        self._behind = b""  # the hash of what this disk wrote last, or has staged
         self._seq = self._number = 0
         self._label = ""
         self._seen: dict[str, dict[str, str]] = {}
@@ -152,6 +154,11 @@ class Writer(Committed):
         be dropped; another begins where it ended."""
         mine = self.author is not None and any(s.own and s.entries[0].till == self.author.id for s in self.staged)
         return not (mine or self._unsealed or self._new_run or self._uncertain or self._former)
+
+    @property
+    def behind(self) -> bytes:
+        """The hash of the entry that the next one goes on from, on this disk or staged; b"" for none."""
+        return self._behind
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -287,7 +294,9 @@ class Writer(Committed):
                 live.apply(update, read_update(update, known))
             except Mismatch:  # it comes back from the log, with what is staged
                 del self._staging.live[name]
-        staged = Staged(self.shop, name, update, before, after, [entry], self.store_id, True, id, request)
+        follows = self._behind if self.fenced else None
+        staged = Staged(self.shop, name, update, before, after, [entry], self.store_id, True, id, request, follows)
+        self._behind = entry.hash
         self._stage(staged)
         return staged
 
@@ -395,12 +404,13 @@ class Writer(Committed):
 
     def _recall(self) -> None:
         """Take up the numbers where this disk left off. Raises Unavailable."""
-        self._run, self._unsealed, self._last, self._seq, self._number = None, 0, None, 0, 0
+        self._run, self._unsealed, self._last, self._seq, self._number, self._behind = None, 0, None, 0, 0, b""
         if self.author is None:
             return
         written = self.store.written(self.shop, self.author.id)
         if written is not None:
             self._last = (written.run, written.seq, written.hash)
+            self._behind = written.hash
             self._seq, self._number = max(written.seq, written.foreign_seq), max(written.number, written.foreign_number)
 
     # -- as time goes by ---------------------------------------------------------------------------

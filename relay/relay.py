@@ -3,8 +3,8 @@
     async with Relay(Folder(path)) as relay:
         ...
 
-It holds no documents in memory and writes no entries of its own; it keeps, judges and passes on what the shops' tills
-wrote. Knows nothing of HTTP.
+It holds no documents in memory; it keeps, judges and passes on what the shops' tills wrote, and writes nothing but the
+chain's prices (`relay.publishing`). Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
 from relay.people import People
 from relay.postings import STEPS as POSTINGS
 from relay.postings import Postings
+from relay.prices import STEPS as PRICES
+from relay.prices import Prices
 from relay.rights import Actor, Viewer
 from relay.webhooks import STEPS as WEBHOOKS
 from relay.webhooks import Webhooks
@@ -59,7 +61,7 @@ class Branch:
         self.id, self.registered, self.replica, self.doors = registered.id, registered, replica, doors
         self.refusals = refusals
         self.used_s = time.monotonic()  # when anybody last asked for it
-        self.reports = Reports(replica.store, registered.id, here=replica.store_id)
+        self.reports = Reports(replica.store, registered.id, here=replica.store_id, today=lambda: self.day)
 
     @property
     def name(self) -> str:
@@ -102,7 +104,8 @@ class Relay:
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self.arrivals = Arrivals()
-        up_to_date(self.office.database, (*POSTINGS, *WEBHOOKS), self.office.now_ms())
+        up_to_date(self.office.database, (*POSTINGS, *WEBHOOKS, *PRICES), self.office.now_ms())
+        self.prices = Prices(self.office.database, self.office.now_ms, self.office.audit)
         self.postings = Postings(self.office.database, self.office.now_ms, self.office.audit)
         self.webhooks = Webhooks(self.office.database, self.office.now_ms, audit=self.office.audit)
         self._branches: dict[str, Branch] = {}

@@ -23,9 +23,11 @@ from posline.till.problems import exception_handlers
 from posline.till.serve import LOOPBACK, heed_signals, until_stopped
 from posline.trust.certificate import Tls
 from relay.api import build_app
+from relay.authoring import authoring_of
 from relay.commands import COMMANDS
 from relay.delivering import Deliverer, HttpSender
 from relay.home import FolderHome, Home
+from relay.publishing import Publisher
 from relay.relay import Relay
 from relay.web.caller import caller_of
 from relay.web.frame import WebOptions
@@ -78,11 +80,15 @@ async def run_relay(options: RelayOptions) -> None:
                 app = build_app(relay, links, options.web)
                 front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
                 await front.start()
-                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=home.leads())
+                leads = home.leads()
+                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=leads)
+                publisher = Publisher(relay, authoring_of(relay), leads=leads)
                 deliverer.start()
+                publisher.start()
                 try:
                     await _serve(relay, front, options, pin)
                 finally:
+                    await publisher.stop()
                     await deliverer.stop()
         finally:
             if front is not None:

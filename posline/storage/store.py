@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from posline.core.entry import Entry
 from posline.core.update import decode_state, encode_state
-from posline.errors import CommitFailed, DiskFull, Refused
+from posline.errors import CommitFailed, DiskFull, Overtaken, Refused
 from posline.storage.connection import (
     CHECKPOINT_PAGES,
     Connection,
@@ -373,6 +373,7 @@ class Store(Standing):
 
     def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
         key = self._shop(shop)
+        self._fence(key, shop, items)
         arrivals: list[Arrival] = []
         for staged in items:
             document = self._document(key, staged.document)
@@ -405,6 +406,20 @@ class Store(Standing):
                 past = (*head.past, (encode_state(head.state), head.count, head.sum))[-REMEMBERED:]
                 heads[of, name] = Head(name, head.state, head.count, head.sum, head.n, past)
         return changes
+
+    def _fence(self, key: int, shop: str, items: Iterable[Staged]) -> None:
+        """What goes on from an author's last entry goes on from the one that stands here. Raises Overtaken."""
+        last: dict[str, bytes] = {}
+        for staged in items:
+            if staged.follows is None:
+                continue
+            author = staged.entries[0].till
+            if author not in last:
+                row = self._db.execute("SELECT hash FROM mark WHERE shop = ? AND author = ?", (key, author)).fetchone()
+                last[author] = b"" if row is None else bytes(row[0])
+            if last[author] != staged.follows:
+                raise Overtaken(shop)
+            last[author] = staged.entries[-1].hash
 
     def _write_head(self, shop: int, document: int, head: Head) -> None:
         self._db.execute(

@@ -72,6 +72,7 @@ class Item:
 
 MENU: tuple[Item, ...] = (
     Item("/", "menu_start", Right.SEE),
+    Item("/prices", "menu_prices", Right.PRICES),
     Item("/office/shops", "menu_shops", Right.ADMINISTER),
     Item("/office/people", "menu_people", Right.ADMINISTER),
     Item("/office/tokens", "menu_tokens", Right.ADMINISTER),

@@ -10,6 +10,7 @@ from posline.till.pages import folder_routes, page_routes
 from relay.web.account import account_routes
 from relay.web.frame import Frame
 from relay.web.people import people_routes
+from relay.web.prices import prices_routes
 from relay.web.shops import shops_routes
 from relay.web.signing import signing_routes
 from relay.web.start import start_routes
@@ -27,6 +28,7 @@ def web_routes(frame: Frame) -> list[BaseRoute]:
         *signing_routes(frame),
         *account_routes(frame),
         *start_routes(frame),
+        *prices_routes(frame),
         *shops_routes(frame),
         *people_routes(frame),
         *tokens_routes(frame),
