@@ -154,7 +154,7 @@ class _Api(Asker):
 
     async def metrics(self, request: Request) -> Response:
         relay = self._relay
-        links = sum(peer["connected"] for branch in relay.branches() for peer in relay.peers(branch))
+        links = relay.links_here()
         figures: list[Metric] = [
             ("posline_relay_shops", "gauge", "Shops that are attached", [({}, len(relay.branches()))]),
             ("posline_relay_links", "gauge", "Links that are up", [({}, links)]),
