@@ -24,8 +24,10 @@ from posline.errors import (
     NotFound,
     NotPossible,
     OutcomeUnknown,
+    Overtaken,
     PoslineError,
     Refused,
+    Unavailable,
     Unloadable,
 )
 from posline.till.changes import Change
@@ -56,6 +58,7 @@ __all__ = [
     "NotFound",
     "NotPossible",
     "OutcomeUnknown",
+    "Overtaken",
     "PoslineError",
     "Refund",
     "Refused",
@@ -63,6 +66,7 @@ __all__ = [
     "Sale",
     "Tender",
     "Till",
+    "Unavailable",
     "Unloadable",
     "open_till",
 ]

@@ -25,6 +25,7 @@ from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.export_commands import add_export_commands
 from relay.number_cli import add_accounting_commands, add_webhook_commands
+from relay.price_cli import add_price_commands
 from relay.relay import Relay
 from relay.rights import Role
 from relay.serve import RelayOptions, database_home, run_relay
@@ -49,10 +50,11 @@ token = typer.Typer(no_args_is_help=True, help="Tokens of programs and people.")
 report = typer.Typer(no_args_is_help=True, help="Reports.")
 export = typer.Typer(no_args_is_help=True, help="Files for other programs.")
 accounting = typer.Typer(no_args_is_help=True, help="What accountants book.")
+prices = typer.Typer(no_args_is_help=True, help="Prices of all shops, of groups of them, and of one.")
 webhook = typer.Typer(no_args_is_help=True, help="Programs that are told of what comes in.")
 for name, group in (
     ("shop", shop), ("user", user), ("token", token), ("report", report), ("export", export),
-    ("accounting", accounting), ("webhook", webhook),
+    ("accounting", accounting), ("webhook", webhook), ("prices", prices),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -308,6 +310,7 @@ def verify(context: typer.Context, shop: Annotated[str, typer.Option(help="Only 
 add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
 add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
+add_price_commands(prices, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
 
 

@@ -3,8 +3,8 @@
     async with Relay(Folder(path)) as relay:
         ...
 
-It holds no documents in memory and writes no entries of its own; it keeps, judges and passes on what the shops' tills
-wrote. Knows nothing of HTTP.
+It holds no documents in memory; it keeps, judges and passes on what the shops' tills wrote, and writes nothing but the
+chain's prices (`relay.publishing`). Knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ from relay.people import People
 from relay.postings import STEPS as POSTINGS
 from relay.postings import Postings
 from relay.presence import Presence, Standing
+from relay.prices import STEPS as PRICES
+from relay.prices import Prices
 from relay.rights import Actor, Viewer
 from relay.sums import Sums
 from relay.watching import Watcher
@@ -57,6 +59,7 @@ __all__ = ["Branch", "Relay"]
 log = logging.getLogger("posline.relay")
 
 DOORS_S = 1.0  # until a revoked token's links end
+REST_S, IDLE_S = 60.0, 600.0  # how often shops are looked at, and after how long they are let go of
 GLANCE_S, GLANCES_KEPT = 1.0, 10_000
 REMOVED = "this shop was removed from the head office: ask there for an invitation, and attach it again"
 BEGAN = "began"  # when the process that serves began, by this machine's clock
@@ -68,7 +71,8 @@ class Branch:
     def __init__(self, registered: RegisteredShop, replica: Replica, doors: MemberDoors, refusals: Refusals) -> None:
         self.id, self.registered, self.replica, self.doors = registered.id, registered, replica, doors
         self.refusals = refusals
-        self.reports = Reports(replica.store, registered.id, here=replica.store_id)
+        self.used_s = time.monotonic()  # when anybody last asked for it
+        self.reports = Reports(replica.store, registered.id, here=replica.store_id, today=lambda: self.day)
 
     @property
     def name(self) -> str:
@@ -116,8 +120,9 @@ class Relay:
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self.arrivals = Arrivals()
-        steps = (*POSTINGS, *WEBHOOKS, *marks.STEPS, *presence.STEPS, *boarding.STEPS, *alarming.STEPS)
+        steps = (*POSTINGS, *WEBHOOKS, *PRICES, *marks.STEPS, *presence.STEPS, *boarding.STEPS, *alarming.STEPS)
         up_to_date(self.office.database, steps, self.office.now_ms())
+        self.prices = Prices(self.office.database, self.office.now_ms, self.office.audit)
         self.postings = Postings(self.office.database, self.office.now_ms, self.office.audit)
         self.webhooks = Webhooks(self.office.database, self.office.now_ms, audit=self.office.audit)
         database, now_ms = self.office.database, self.office.now_ms
@@ -136,6 +141,7 @@ class Relay:
         self._engine: Engine | None = None
         self._store: Store | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._telling: Telling | None = None
 
     async def __aenter__(self) -> Self:
@@ -162,6 +168,7 @@ class Relay:
         if self._telling is not None:
             self._telling.start()
         self._watching = asyncio.create_task(self._watch_doors(), name="doors")
+        self._resting = asyncio.create_task(self._rest(), name="rest")
         self._watcher = Watcher(self)
         await self._watcher.start()
 
@@ -170,9 +177,10 @@ class Relay:
     ) -> None:
         """Close links and store; what was committed stays."""
         self.over = True
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+        watching = [task for task in (self._watching, self._resting) if task is not None]
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
         if self._watcher is not None:
             await self._watcher.stop()
         if self._engine is not None:
@@ -202,6 +210,33 @@ class Relay:
                 seen, self._looked_s = found, 0.0
                 self._engine.doors_changed()
 
+    async def _rest(self) -> None:
+        """Keep nothing in memory of shops that nobody asks about: of thousands, most are closed at any time."""
+        while True:
+            await asyncio.sleep(REST_S)
+            try:
+                await self.let_go_of_idle(time.monotonic() - IDLE_S)
+            except Exception as error:
+                if not self.suspect(error):
+                    log.exception("letting go of idle shops failed")
+
+    async def let_go_of_idle(self, since_s: float) -> int:
+        """Let go of the shops that have no links, and that nobody asked for since then; how many those were."""
+        hub = self.engine.hub
+        idle = [id for id, branch in self._branches.items() if branch.used_s < since_s and not hub.links(id)]
+        for shop in idle:
+            replica = self._branches[shop].replica
+            if replica.staged:  # it is about to be committed
+                continue
+
+            def work(shop: str = shop) -> None:
+                self.store.let_go(shop)
+
+            self._branches.pop(shop)
+            self.engine.drop(shop)
+            await self.engine.between_commits(work)
+        return len(idle)
+
     def _changed_elsewhere(self, shop: str) -> None:
         """Another process may have committed in a shop: what is new goes to its links here."""
         before = self.home.refresh(self.store, shop)
@@ -226,7 +261,8 @@ class Relay:
         return self._engine is not None and self._engine.suspect(error)
 
     def _open(self, shop: RegisteredShop) -> Branch:
-        replica = Replica(
+        linked = self._engine.hub.replica(shop.id) if self._engine is not None else None
+        replica = linked or Replica(
             self.store, shop.id, author=None, clock=None, random=random.SystemRandom(), documents=False,
             store_id=self.key.id, sign=self.key.sign,
         )  # fmt: skip
@@ -292,7 +328,7 @@ class Relay:
 
     def _branch(self, shop: RegisteredShop) -> Branch:
         branch = self._branches.get(shop.id) or self._open(shop)
-        branch.registered = shop
+        branch.registered, branch.used_s = shop, time.monotonic()
         self._glance(shop.id)
         return branch
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.websockets import WebSocket
 
 from posline.errors import NotPossible
 from posline.storage.folder import Folder
@@ -22,10 +23,13 @@ from posline.till.problems import exception_handlers
 from posline.till.serve import LOOPBACK, heed_signals, until_stopped
 from posline.trust.certificate import Tls
 from relay.api import build_app
+from relay.authoring import authoring_of
 from relay.commands import COMMANDS
 from relay.delivering import Deliverer, HttpSender
 from relay.home import FolderHome, Home
+from relay.publishing import Publisher
 from relay.relay import Relay
+from relay.web.caller import caller_of
 from relay.web.frame import WebOptions
 
 __all__ = ["RelayOptions", "database_home", "run_relay"]
@@ -72,14 +76,19 @@ async def run_relay(options: RelayOptions) -> None:
             async with Relay(home) as relay:
                 tls = options.tls or _own_tls(relay, options)
                 pin = tls.fingerprint if tls is not None else ""
-                app = build_app(relay, relay.engine.routes(relay.find, tls=pin), options.web)
+                links = relay.engine.routes(relay.find, tls=pin, address=_address(options.web))
+                app = build_app(relay, links, options.web)
                 front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
                 await front.start()
-                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=home.leads())
+                leads = home.leads()
+                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=leads)
+                publisher = Publisher(relay, authoring_of(relay), leads=leads)
                 deliverer.start()
+                publisher.start()
                 try:
                     await _serve(relay, front, options, pin)
                 finally:
+                    await publisher.stop()
                     await deliverer.stop()
         finally:
             if front is not None:
@@ -92,6 +101,11 @@ def _own_tls(relay: Relay, options: RelayOptions) -> Tls | None:
         return None
     hosts = {options.host.strip("[]"), *local_addresses()} - {"", "0.0.0.0", "::"}
     return relay.home.certificate(hosts).tls
+
+
+def _address(web: WebOptions) -> Callable[[WebSocket], str]:
+    """Where a link comes from, as trusted proxies say it."""
+    return lambda socket: caller_of(socket, web.trusted).address
 
 
 async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str) -> None:

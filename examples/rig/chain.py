@@ -141,12 +141,14 @@ class Chain:
         made = list(lines or ())
         for product in [] if made else chance.sample(self.goods, chance.choice((1, 1, 2, 3, 4, 6))):
             quantity = chance.choice((1, 1, 1, 2, 3))
-            made.append({
-                "sku": product["sku"],
-                "name": product["name"],
-                "quantity": str(quantity),
-                "price": product["price"],
-            })
+            made.append(
+                {
+                    "sku": product["sku"],
+                    "name": product["name"],
+                    "quantity": str(quantity),
+                    "price": product["price"],
+                }
+            )
         total = sum(int(line["quantity"]) * line["price"] for line in made)
         tenders = [{"kind": chance.choice(TENDERS), "amount": total}]
         id = str(uuid.UUID(int=chance.getrandbits(128), version=4))

@@ -1,19 +1,21 @@
 """Many shops in one process: tills that hold everything in memory and link to a head office over real sockets.
 
 What a head office sees of them is what it sees of real ones: handshakes, catch-up, one update a sale, each answered.
-They are tills without a page, a disk or a cable to each other, so thousands fit into one machine.
+They are tills without a page, a disk or a cable to each other, so thousands fit into one machine: the n-th tills of all
+shops lie in one store and one engine, a lane.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from posline.core.base64url import base64url
+from posline.core.base64url import base64url, from_base64url
 from posline.core.clock import Clock
 from posline.replica import Replica, found
 from posline.storage.records import Mark
@@ -39,6 +41,15 @@ class _Counting(Replica):
         self.rung: dict[tuple[int, int], tuple[float, str]] = {}  # (run, seq) -> when, the sale's id
         self.held: list[tuple[float, str]] = []  # seconds until the head office held it, the sale's id
         self.office = ""
+        self._heard = asyncio.Event()
+
+    async def wait_held(self, seconds: float) -> None:
+        """Return when the head office holds all that was written here, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                while self.rung:
+                    self._heard.clear()
+                    await self._heard.wait()
 
     def heard_have(self, store_id: str, marks: Sequence[Mark]) -> None:
         super().heard_have(store_id, marks)
@@ -50,15 +61,15 @@ class _Counting(Replica):
                 for place in [p for p in self.rung if p[0] == mark.run and p[1] <= mark.seq]:
                     rung_s, id = self.rung.pop(place)
                     self.held.append((now - rung_s, id))
+        self._heard.set()
 
 
 class CrowdTill:
     """One till."""
 
-    def __init__(self, replica: _Counting, key: Key) -> None:
-        self.replica, self.key = replica, key
-        self.engine = Engine(replica.store)
-        self.engine.add(replica)
+    def __init__(self, replica: _Counting, key: Key, lane: Engine) -> None:
+        self.replica, self.key, self.engine = replica, key, lane
+        lane.add(replica)
 
     @property
     def reports(self) -> Reports:
@@ -70,7 +81,7 @@ class CrowdTill:
         """Whether it has a link to the head office."""
         return self.engine.hub.linked(self.replica.shop, self.replica.office)
 
-    async def start(self, office: str, urls: Callable[[], Sequence[str]]) -> None:
+    def start(self, office: str, urls: Callable[[], Sequence[str]]) -> None:
         """Link to the head office of this id, at one of these addresses."""
         self.replica.office = office
         doors = MemberDoors(
@@ -80,7 +91,6 @@ class CrowdTill:
             acts=lambda: self.replica.store.acts(self.replica.shop),
             programs=lambda token: None,
         )
-        await self.engine.start()
         self.engine.dial_member(self.replica.shop, office, urls, doors, lambda url, worked: None)
 
     async def sell(self, rng: random.Random) -> str:
@@ -96,10 +106,6 @@ class CrowdTill:
         self.replica.rung[entry.run, entry.seq] = time.monotonic(), id
         await self.engine.durable(staged)
         return id
-
-    async def stop(self) -> None:
-        """End its link."""
-        await self.engine.stop()
 
 
 @dataclass
@@ -120,6 +126,7 @@ class Crowd:
 
     def __init__(self, shops: int, tills: int, *, seed: int = 1) -> None:
         self.random = random.Random(seed)
+        self.lanes = [Engine(Store.open(":memory:")) for _ in range(tills)]
         self.shops = [self._shop(f"Shop {n:04d}", tills) for n in range(1, shops + 1)]
 
     @property
@@ -132,27 +139,28 @@ class Crowd:
 
     def _shop(self, name: str, tills: int) -> CrowdShop:
         key, recovery = self._key(), self._key()
-        store = Store.open(":memory:")
         first = found(
-            store, author=key, public_key=base64url(key.public), recovery_key=base64url(recovery.public),
+            self.lanes[0].store, author=key, public_key=base64url(key.public), recovery_key=base64url(recovery.public),
             clock=_clock(), random=random.Random(self.random.getrandbits(64)), name=name, currency="PKR",
             zone="Asia/Karachi", monotonic_ms=_monotonic_ms,
         )  # fmt: skip
         _commit(first)
-        founder = self._replica(store, first.shop, key)
-        shop = CrowdShop(name, [CrowdTill(founder, key)])
+        founder = self._replica(self.lanes[0], first.shop, key)
+        shop = CrowdShop(name, [CrowdTill(founder, key, self.lanes[0])])
         for n in range(1, tills):
             other = self._key()
             label = chr(ord("A") + n)
             fields = {"key": base64url(other.public), "member": other.id, "label": label, "role": "manager"}
             founder.write("member", fields, document="shop")
             _commit(founder)
-            shop.tills.append(CrowdTill(self._replica(Store.open(":memory:"), first.shop, other), other))
+            lane = self.lanes[n]
+            shop.tills.append(CrowdTill(self._replica(lane, first.shop, other), other, lane))
         return shop
 
-    def _replica(self, store: Store, shop: str, key: Key) -> _Counting:
+    def _replica(self, lane: Engine, shop: str, key: Key) -> _Counting:
         return _Counting(
-            store, shop, author=key, clock=_clock(), random=random.Random(self.random.getrandbits(64)), documents=True,
+            lane.store, shop, author=key, clock=_clock(), documents=True,
+            random=random.Random(self.random.getrandbits(64)),
             monotonic_ms=_monotonic_ms,
         )  # fmt: skip
 
@@ -168,21 +176,26 @@ class Crowd:
                     till.replica.integrate("shop", update, origin=founder.store_id)
                 _commit(till.replica)
 
-    async def attach(self, shop: CrowdShop, urls: Sequence[str], token: str) -> None:
-        """Have a head office take a shop, by an invitation's token."""
+    async def attach(self, shop: CrowdShop, urls: Sequence[str], token: str) -> bytes:
+        """Have a head office take a shop, by an invitation's token; its public key."""
         updates = [base64url(update) for update in _updates(shop.tills[0].replica)]
         question = {"token": token, "shop": shop.id, "name": shop.name, "updates": updates}
         async with asyncio.timeout(ATTACHED_S):
             while True:
                 try:
-                    await ask_first(list(urls), "", question)
-                    return
+                    _, answer = await ask_first(list(urls), "", question)
+                    return from_base64url(str(answer["key"]))
                 except AskFailed:
                     await asyncio.sleep(0.2)  # a process that is just being started
 
+    async def start(self) -> None:
+        """Begin to commit; each till is started by itself."""
+        for lane in self.lanes:
+            await lane.start()
+
     async def stop(self) -> None:
         """End all links."""
-        await asyncio.gather(*(till.stop() for till in self.tills))
+        await asyncio.gather(*(lane.stop() for lane in self.lanes))
 
 
 def _clock() -> Clock:

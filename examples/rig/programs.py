@@ -149,6 +149,12 @@ class Program:
             await self.kill()
             raise ProgramFailed(f"{self.name} did not stop within {STOP_S} s of SIGTERM") from None
 
+    def cpu_s(self) -> float:
+        """Seconds of CPU that it used (Linux)."""
+        assert self._child is not None
+        fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory_bytes(self) -> int:
         """Resident memory, as the kernel says (Linux)."""
         assert self._child is not None

@@ -18,13 +18,16 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
+from posline.errors import PoslineError
 from posline.sync.frames import MAX_MESSAGE_BYTES
+from posline.sync.moods import Mood
 from posline.sync.places import is_loopback
-from posline.sync.shell import run_link
+from posline.sync.shell import close_reason, run_link
 
 if TYPE_CHECKING:
     from posline.replica import Replica
     from posline.sync.engine import Engine
+    from posline.sync.link import Link
     from posline.trust.gate import Doorkeeper, Gate
 
 __all__ = ["CONNECTIONS_MAX", "INTRODUCE", "LISTENER", "NONCE", "WebSocketProtocol", "accept_routes", "proof_of"]
@@ -38,7 +41,9 @@ HEADER_CHARS = 4096  # of a proof in one header: clients take lines of 8 KiB, an
 MAPPED = "::ffff:"  # before an IPv4 address on a socket that takes both
 
 CONNECTIONS_MAX = 10_000  # on one device; a head office of 2,000 shops of four tills has 8,000
-GOING_AWAY = 1001
+STRANGERS_MAX = 256  # of one address that have not said yet who they are: a chain behind one router comes back at once
+SHOP_LINKS_MAX = 64  # of one shop: eight times its tills, each with a program that follows, and old ones not yet gone
+GOING_AWAY, TRY_AGAIN = 1001, 1013
 UNKNOWN_SHOP = 4404  # close codes of our own lie above 4000
 TOO_MANY = 4429
 BITE_BYTES = 4096  # taken from the socket's bytes at a time: deflated, at most 4 MiB of messages can be in so many
@@ -95,11 +100,33 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.loop.call_later(LINGER_S, self.transport.abort)
 
 
+def _host(socket: WebSocket) -> str:
+    return socket.client.host if socket.client is not None else ""
+
+
 def accept_routes(
-    engine: Engine, find: Callable[[str | None], tuple[Replica, Doorkeeper] | None], *, tls: str = ""
+    engine: Engine,
+    find: Callable[[str | None], tuple[Replica, Doorkeeper] | None],
+    *,
+    tls: str = "",
+    address: Callable[[WebSocket], str] = _host,
 ) -> list[BaseRoute]:
-    """/sync and /sync/{shop}. `tls` is the fingerprint of the certificate that they are served under."""
+    """/sync and /sync/{shop}. `tls` is the fingerprint of the certificate that they are served under; `address` says
+    where a connection comes from."""
     live = 0
+    strangers: dict[str, list[Link]] = {}  # by address, those that were not known yet when last looked at
+
+    def full(replica: Replica, host: str) -> str:
+        """Why there is no room for one more, or ""."""
+        if live >= CONNECTIONS_MAX:
+            return "too many connections"
+        unknown = [link for link in strangers.get(host, ()) if link.mood is Mood.WAITING]
+        strangers[host] = unknown
+        if len(unknown) >= STRANGERS_MAX:
+            return "too many connections from this address have not said who they are"
+        if sum(link.mood in (Mood.OPEN, Mood.STOCK) for link in engine.hub.links(replica.shop)) >= SHOP_LINKS_MAX:
+            return "too many connections of this shop"
+        return ""
 
     async def sync(socket: WebSocket) -> None:
         nonlocal live
@@ -107,24 +134,37 @@ def accept_routes(
             await socket.accept()
             await socket.close(GOING_AWAY, "stopping")
             return
-        found = find(socket.path_params.get("shop"))
-        if found is None or live >= CONNECTIONS_MAX:
+        host = address(socket)
+        try:
+            found = find(socket.path_params.get("shop"))
+        except PoslineError as error:  # what it is looked up in does not answer
             await socket.accept()
-            code, reason = (UNKNOWN_SHOP, "no such shop here") if found is None else (TOO_MANY, "too many connections")
-            await socket.close(code, reason)
+            await socket.close(TRY_AGAIN, close_reason(str(error)))
+            return
+        crowded = "" if found is None else full(found[0], host)
+        if found is None or crowded:
+            await socket.accept()
+            await socket.close(*((UNKNOWN_SHOP, "no such shop here") if found is None else (TOO_MANY, crowded)))
             return
         replica, keeper = found
         nonce = socket.headers.get(NONCE, "")[:NONCE_CHARS_MAX]
-        proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=tls)
+        try:
+            proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=tls)
+        except PoslineError as error:
+            await socket.accept()
+            await socket.close(TRY_AGAIN, close_reason(str(error)))
+            return
         live += 1
         try:
             await socket.accept(headers=[(LISTENER.encode(), piece) for piece in _pieces(proof.encode())])
             if engine.stopping:  # meanwhile
                 await socket.close(GOING_AWAY, "stopping")
                 return
-            await _serve(engine, socket, replica, gate)
+            await _serve(engine, socket, replica, gate, strangers.setdefault(host, []))
         finally:
             live -= 1
+            if not [link for link in strangers.get(host, ()) if link.mood is Mood.WAITING]:
+                strangers.pop(host, None)
 
     return [WebSocketRoute("/sync", sync), WebSocketRoute("/sync/{shop}", sync)]
 
@@ -138,11 +178,12 @@ def _pieces(proof: bytes) -> list[bytes]:
     return [proof[at : at + HEADER_CHARS] for at in range(0, len(proof), HEADER_CHARS)]
 
 
-async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate) -> None:
+async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate, strangers: list[Link]) -> None:
     if engine.hub.replica(replica.shop) is None:
         engine.add(replica)
     here = socket.client is not None and is_loopback(socket.client.host.removeprefix(MAPPED) + ":0")
     link = engine.hub.connect(replica.shop, gate, dialling=False, now=engine.now(), here=here)
+    strangers.append(link)
 
     async def receive() -> bytes | str | None:
         try:

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.routing import BaseRoute
 
-from posline.errors import CommitFailed, OutcomeUnknown
+from posline.errors import CommitFailed, OutcomeUnknown, Overtaken
 from posline.replica import Replica
 from posline.storage.connection import is_failure
 from posline.storage.records import Commit, Staged
@@ -37,6 +38,7 @@ __all__ = ["Engine", "PeerState"]
 
 log = logging.getLogger("posline.sync")
 
+CATALOGUE_BYTES = 12 * 1024  # of others' products in one transaction: a sale waits for the indexing of a hundred or so
 BATCH_UPDATES = 512  # in one transaction: a few MB at the most, and the cashier's sale waits for one at the most
 INLINE_UPDATES = 4  # a ring or two; more would keep the loop busy
 INLINE_S = 0.0015  # a disk whose last commits were faster than this is fast
@@ -49,6 +51,26 @@ SQUASH_NOW_ROWS = 512  # or at once, so that a busy day's log stays short
 IDLE_S = 2.0
 PATIENCE_S = 1.0  # for a till with a lower id to dial us, before we dial it
 STOP_S = 1.5  # for links to say their last words, the last seal among them
+
+
+def _next(staged: Sequence[Staged], most: int) -> list[Staged]:
+    """What of a shop goes into the next commit: products that came from elsewhere only a few at a time, and what is
+    behind them does not wait for the rest. What is written here keeps its order."""
+    taken: list[Staged] = []
+    room, waits = CATALOGUE_BYTES, set[str]()
+    for each in staged:
+        if len(taken) >= most:
+            break
+        if each.own or not each.document.startswith("catalog/"):
+            if each.document in waits:  # an edit of ours: it may lean on what waits
+                break
+            taken.append(each)
+        elif room > 0 and each.document not in waits:
+            room -= len(each.update)
+            taken.append(each)
+        else:
+            waits.add(each.document)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +227,7 @@ class Engine:
         batch: list[Staged] = []
         for replica in self.hub.replicas:
             if replica.staged:
-                batch += replica.staged[: max(1, BATCH_UPDATES - len(batch))]
+                batch += _next(replica.staged, max(1, BATCH_UPDATES - len(batch)))
         return batch
 
     async def _commit(self, batch: list[Staged]) -> bool:
@@ -218,6 +240,10 @@ class Engine:
             else:
                 loop = asyncio.get_running_loop()
                 commit = await loop.run_in_executor(self._thread, self.store.commit, batch)
+        except Overtaken as error:  # nothing was written; what other shops had in it goes with the next one
+            log.warning("%s: %s", error.shop, error)
+            self._failed([staged for staged in batch if staged.shop == error.shop], error)
+            return True
         except CommitFailed as error:
             log.error("%s", error)
             self._noted_s = self.now()  # notes that find no room wait: tried again at once, they would keep all busy
@@ -420,11 +446,11 @@ class Engine:
         return [dialler for (of, _), dialler in self._diallers.items() if of == shop]
 
     def routes(
-        self, find: Callable[[str | None], tuple[Replica, Doorkeeper] | None], *, tls: str = ""
+        self, find: Callable[[str | None], tuple[Replica, Doorkeeper] | None], **options: Any
     ) -> list[BaseRoute]:
-        """/sync and /sync/{shop} for Starlette; `find` gives the replica and doorkeeper of the shop that is asked for,
-        `tls` is the fingerprint of the certificate that they are served under."""
-        return accept_routes(self, find, tls=tls)
+        """/sync and /sync/{shop} for Starlette; `find` gives the replica and doorkeeper of the shop that is asked for.
+        `options` are those of `posline.sync.accept.accept_routes`."""
+        return accept_routes(self, find, **options)
 
     def peers(self, shop: str) -> list[PeerState]:
         """The devices a shop here has or had links with, then the addresses that are dialled in vain."""

@@ -83,6 +83,7 @@ REFUSALS_A_MINUTE = 3
 DENIALS_A_MINUTE = 300  # a program that may only read and writes: each is answered, a flood is not
 DOCUMENTS_MAX = 400  # that one stock client may follow at once: a year of days
 UNANSWERED_MAX = 64  # updates that arrived and wait for their commit; the shell stops reading beyond
+SHOP_UNANSWERED_MAX = 256  # of all links of a shop: none of them is read from beyond, and other shops have their turn
 HAVE_S = 1.0  # between two `have` to links that did not bring what is had
 
 
@@ -162,7 +163,7 @@ class Link:
     @property
     def crowded(self) -> bool:
         """Whether the shell should stop reading until commits have caught up."""
-        return len(self._answers) >= UNANSWERED_MAX
+        return len(self._answers) >= UNANSWERED_MAX or len(self.replica.staged) >= SHOP_UNANSWERED_MAX
 
     @property
     def behind(self) -> int:

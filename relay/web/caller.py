@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 __all__ = ["Caller", "Network", "caller_of", "local_path", "network", "same_site"]
 
@@ -33,7 +33,7 @@ def network(text: str) -> Network:
     return ipaddress.ip_network(text.strip(), strict=False)
 
 
-def caller_of(request: Request, trusted: Sequence[Network]) -> Caller:
+def caller_of(request: HTTPConnection, trusted: Sequence[Network]) -> Caller:
     """Where a request comes from, by its connection and by what trusted proxies say."""
     address = request.client.host if request.client is not None else ""
     secure, host = request.url.scheme in ("https", "wss"), request.headers.get("host", "")

@@ -15,6 +15,7 @@ from relay.web.finding import finding_routes
 from relay.web.frame import Frame
 from relay.web.live import live_routes
 from relay.web.people import people_routes
+from relay.web.prices import prices_routes
 from relay.web.shops import shops_routes
 from relay.web.signing import signing_routes
 from relay.web.summing import summing_routes
@@ -37,6 +38,7 @@ def web_routes(frame: Frame) -> list[BaseRoute]:
         *summing_routes(frame),
         *alarming_routes(frame),
         *live_routes(frame),
+        *prices_routes(frame),
         *shops_routes(frame),
         *people_routes(frame),
         *tokens_routes(frame),

@@ -133,6 +133,7 @@ async def until(what: str, happened: Callable[[], bool], seconds: float = SETTLE
 async def crowd_at(office: Office, shops: int, tills: int) -> AsyncIterator[Crowd]:
     """A crowd whose tills link to the processes by turns."""
     crowd = Crowd(shops, tills)
+    await crowd.start()
     home = DatabaseHome(office.url)
     async with Relay(home, serving=False) as relay:
         crowd.admit(relay.key.public, relay.key.id)
@@ -141,7 +142,7 @@ async def crowd_at(office: Office, shops: int, tills: int) -> AsyncIterator[Crow
             await crowd.attach(shop, addresses, relay.invitations.add(expires_s=600, note=""))
         key = relay.key.id
     for n, till in enumerate(crowd.tills):
-        await till.start(key, office.urls_of(till.replica.shop, n % len(office.ports)))
+        till.start(key, office.urls_of(till.replica.shop, n % len(office.ports)))
     try:
         yield crowd
     finally:

@@ -252,3 +252,26 @@ async def test_a_link_that_comes_while_everything_stops_is_sent_away(served: Ser
     async with dialled(served.url) as late:
         with pytest.raises(ConnectionClosed, match="stopping"):
             await asyncio.wait_for(late.recv(), 10)
+
+
+async def test_who_does_not_say_who_they_are_leaves_room_for_others(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accept, "STRANGERS_MAX", 3)
+    async with Raw(served), Raw(served), Raw(served):
+        await until(lambda: len(served.engine.hub.links(served.replica.shop)) == 3)
+        async with Raw(served) as one_more:
+            assert await one_more.closed() == accept.TOO_MANY
+    await until(lambda: not served.engine.hub.links(served.replica.shop))
+    async with Raw(served) as one_more:
+        await until(lambda: len(served.engine.hub.links(served.replica.shop)) == 1)
+        assert one_more.answer.startswith(b"HTTP/1.1 101")
+
+
+async def test_one_shop_does_not_take_all_connections(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accept, "SHOP_LINKS_MAX", 1)
+    async with dialled(served.url) as known:
+        await say(known, AuthToken("shop", READ))
+        await hear(known, AuthGranted)
+        async with Raw(served) as one_more:
+            assert await one_more.closed() == accept.TOO_MANY
