@@ -35,7 +35,8 @@ its `kind`, a `detail` in words and what to `do`; none of them stops a sale.
 ABOUT_OFFICE_ALARMS = """
 ## At a head office
 
-What the page *Alarms* of a head office shows of all its shops, the worst first ([dashboard.md](dashboard.md)), in English and Urdu.
+What the page *Alarms* of a head office shows of all its shops, the worst first
+([dashboard.md](dashboard.md)), in English and Urdu.
 
 | kind | | what it means | what to do |
 |---|---|---|---|"""
