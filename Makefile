@@ -10,7 +10,7 @@ WORKERS ?= 2
 TESTERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench proof simulate style types docs node hosts browser clean
+.PHONY: help run demo test bench proof simulate style types docs node hosts browser postgres clean
 
 help:
 	@echo 'make run     a shop on this machine: one till, one relay; runs until Ctrl-C'
@@ -27,19 +27,21 @@ run: $(VENV)/.base
 demo: $(VENV)/.base
 	$(BIN)/python -m examples.demo
 
-test: style types node hosts browser
+test: style types node hosts browser postgres
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 
 # The whole count of every rig (docs/reliability.md), many hours of it. What is measured runs last, and one by one.
 # The figures are collected in run/proof.json: workers print none.
 PROOF_OUT := $(CURDIR)/run/proof.json
 PROVE := POSLINE_PROOF=1 POSLINE_PROOF_OUT=$(PROOF_OUT) $(BIN)/python -m pytest
-proof: $(VENV)/.dev $(VENV)/.proof node hosts browser
+proof: $(VENV)/.dev $(VENV)/.proof node hosts browser postgres
 	$(PROVE) -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/mutants tests/page/test_lost.py tests/till/fiscal/test_three_tills.py
 	POSLINE_PROOF_OUT=$(PROOF_OUT) $(BIN)/python -m tests.simulation.simulate --runs 100000 --workers $(WORKERS)
 	$(PROVE) -s tests/fuzz
 	$(PROVE) -s tests/power
 	$(PROVE) -s tests/network
+	$(PROVE) -s tests/storage tests/sync tests/test_replica.py tests/test_clocks.py -k postgresql
+	$(PROVE) -s tests/relay/test_processes.py
 	$(PROVE) -s tests/life
 
 HOURS ?= 1
@@ -114,3 +116,12 @@ browser:
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 		else echo 'the tests of the page will be skipped: install Chromium' >&2; fi; }
+
+# the programs alone: the tests start servers of their own, so none is set up to run by itself
+postgres:
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			mkdir -p /etc/postgresql-common; \
+			[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; \
+		else echo 'the tests with PostgreSQL will be skipped: install PostgreSQL 14 or newer' >&2; fi; }

@@ -26,7 +26,7 @@ from posline.core.kinds import MEMBERSHIP, NUMBERED, SIGNED_KINDS
 from posline.core.members import key_proof
 from posline.core.status import SHORT
 from posline.core.update import StateVector, read_update
-from posline.errors import Mismatch
+from posline.errors import Mismatch, Unavailable
 from posline.storage.committed import Committed
 from posline.storage.effects import CUSTOMERS
 from posline.storage.records import Commit, Staged
@@ -140,6 +140,7 @@ class Writer(Committed):
         self._new_run_s: float | None = None
         self._former: tuple[Author, Staged] | None = None  # who signed before a change of key that is not committed yet
         self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
+        self._astray = False  # what was written last could not be asked for
         self._recall()
 
     @property
@@ -218,6 +219,9 @@ class Writer(Committed):
     def _begin_run(self, reading: Reading, day: str) -> None:
         """Start a run behind the last entry that this disk wrote; its signature vouches for what went before. Its
         numbers go on behind what others wrote under this name and is vouched for; inside a run they never jump."""
+        if self._astray:
+            self._recall()
+            self._astray = False
         if self.author is not None:
             seq, number = self.store.written_elsewhere(self.shop, self.author.id)
             self._seq, self._number = max(self._seq, seq), max(self._number, number)
@@ -392,11 +396,14 @@ class Writer(Committed):
         self._open.clear()
         self._seen.clear()
         self._uncertain.clear()
-        self._recall()
+        try:
+            self._recall()
+        except Unavailable:  # what failed the commit may last; asked again before anything is written
+            self._astray = True
         self._unsealed = int(self._last is not None)  # a seal may have been among what is gone
 
     def _recall(self) -> None:
-        """Take up the numbers where this disk left off."""
+        """Take up the numbers where this disk left off. Raises Unavailable."""
         self._run, self._unsealed, self._last, self._seq, self._number, self._behind = None, 0, None, 0, 0, b""
         if self.author is None:
             return
@@ -413,6 +420,16 @@ class Writer(Committed):
         if self._run is None:
             reading = self._now()
             self._begin_run(reading, self.day(reading.at_ms))
+
+    def vouch(self) -> None:
+        """Sign what an earlier process left unsigned; where it left nothing so, nothing is written."""
+        if self._run is not None or self._last is None:
+            return
+        query = "SELECT kind FROM entry WHERE shop = ? AND author = ? AND hash = ?"
+        place = (self.store.shop_key(self.shop), self.author.id if self.author is not None else "", self._last[2])
+        last = self.store.read.execute(query, place).fetchone()
+        if last is None or last[0] not in SIGNED_KINDS - MEMBERSHIP:
+            self.begin()
 
     def seal_soon(self) -> None:
         """A link came up, or the till is stopping: sign what is unsigned at the next tick."""

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from posline.errors import DiskFull, FolderDamaged, PoslineError
+from posline.errors import DiskFull, FolderDamaged, PoslineError, Unavailable
 from posline.storage.connection import Connection, Error, Readers, connect, failure, is_damage, is_full
 
 __all__ = ["Cursor", "Database", "SqliteDatabase", "Step", "Transaction", "transact", "up_to_date"]
@@ -86,11 +86,13 @@ def transact(database: Database, work: Callable[[Transaction], T]) -> T:
         except PoslineError:
             raise
         except Exception as error:
-            if not left or not database.passing(error):
+            if not database.passing(error):
                 raise
+            if not left:
+                raise Unavailable(f"the database does not answer ({error}): it is tried again with the next") from error
         time.sleep(wait_s)
         wait_s *= 2
-    raise AssertionError("unreachable")
+    raise AssertionError
 
 
 def up_to_date(database: Database, steps: Sequence[Step], now_ms: int) -> None:

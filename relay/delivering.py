@@ -217,9 +217,11 @@ class Deliverer:
 
     async def _serve(self, id: str) -> None:
         """One of them, until it is switched off, removed, or this process leads no more."""
-        while await self._leads():
+        while True:
             arrival = self._arrivals.next
             try:
+                if not await self._leads():
+                    return
                 wait_s = await self.step(id)
             except NotFound:  # it was removed
                 return
@@ -282,8 +284,8 @@ class Deliverer:
         if not self._webhooks.settled(before, after, message):
             return
         if not after.one.active:
-            log.error("webhook %s to %s is switched off: %s", one.id, one.url, after.one.off_why)
+            log.error("webhook %s is switched off: %s", one.id, after.one.off_why)
         elif after.dead is not None:
-            log.error("webhook %s to %s does not take event %d: %s", one.id, one.url, after.dead.n, after.dead.why)
-        elif after.progress.tries == 1:
-            log.warning("webhook %s to %s: %s", one.id, one.url, after.progress.failed)
+            log.error("webhook %s does not take event %d: %s", one.id, after.dead.n, after.dead.why)
+        elif after.progress.tries == 1:  # not its address: some have a secret in it
+            log.warning("webhook %s: %s", one.id, after.progress.failed)

@@ -48,6 +48,7 @@ __all__ = ["Branch", "Relay"]
 log = logging.getLogger("posline.relay")
 
 DOORS_S = 1.0  # until a revoked token's links end
+REST_S, IDLE_S = 60.0, 600.0  # how often shops are looked at, and after how long they are let go of
 GLANCE_S, GLANCES_KEPT = 1.0, 10_000
 REMOVED = "this shop was removed from the head office: ask there for an invitation, and attach it again"
 BEGAN = "began"  # when the process that serves began, by this machine's clock
@@ -59,6 +60,7 @@ class Branch:
     def __init__(self, registered: RegisteredShop, replica: Replica, doors: MemberDoors, refusals: Refusals) -> None:
         self.id, self.registered, self.replica, self.doors = registered.id, registered, replica, doors
         self.refusals = refusals
+        self.used_s = time.monotonic()  # when anybody last asked for it
         self.reports = Reports(replica.store, registered.id, here=replica.store_id, today=lambda: self.day)
 
     @property
@@ -113,6 +115,7 @@ class Relay:
         self._engine: Engine | None = None
         self._store: Store | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._telling: Telling | None = None
 
     async def __aenter__(self) -> Self:
@@ -139,14 +142,16 @@ class Relay:
         if self._telling is not None:
             self._telling.start()
         self._watching = asyncio.create_task(self._watch_doors(), name="doors")
+        self._resting = asyncio.create_task(self._rest(), name="rest")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         """Close links and store; what was committed stays."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+        watching = [task for task in (self._watching, self._resting) if task is not None]
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
@@ -174,6 +179,33 @@ class Relay:
                 seen, self._looked_s = found, 0.0
                 self._engine.doors_changed()
 
+    async def _rest(self) -> None:
+        """Keep nothing in memory of shops that nobody asks about: of thousands, most are closed at any time."""
+        while True:
+            await asyncio.sleep(REST_S)
+            try:
+                await self.let_go_of_idle(time.monotonic() - IDLE_S)
+            except Exception as error:
+                if not self.suspect(error):
+                    log.exception("letting go of idle shops failed")
+
+    async def let_go_of_idle(self, since_s: float) -> int:
+        """Let go of the shops that have no links, and that nobody asked for since then; how many those were."""
+        hub = self.engine.hub
+        idle = [id for id, branch in self._branches.items() if branch.used_s < since_s and not hub.links(id)]
+        for shop in idle:
+            replica = self._branches[shop].replica
+            if replica.staged:  # it is about to be committed
+                continue
+
+            def work(shop: str = shop) -> None:
+                self.store.let_go(shop)
+
+            self._branches.pop(shop)
+            self.engine.drop(shop)
+            await self.engine.between_commits(work)
+        return len(idle)
+
     def _changed_elsewhere(self, shop: str) -> None:
         """Another process may have committed in a shop: what is new goes to its links here."""
         before = self.home.refresh(self.store, shop)
@@ -198,7 +230,8 @@ class Relay:
         return self._engine is not None and self._engine.suspect(error)
 
     def _open(self, shop: RegisteredShop) -> Branch:
-        replica = Replica(
+        linked = self._engine.hub.replica(shop.id) if self._engine is not None else None
+        replica = linked or Replica(
             self.store, shop.id, author=None, clock=None, random=random.SystemRandom(), documents=False,
             store_id=self.key.id, sign=self.key.sign,
         )  # fmt: skip
@@ -264,7 +297,7 @@ class Relay:
 
     def _branch(self, shop: RegisteredShop) -> Branch:
         branch = self._branches.get(shop.id) or self._open(shop)
-        branch.registered = shop
+        branch.registered, branch.used_s = shop, time.monotonic()
         self._glance(shop.id)
         return branch
 

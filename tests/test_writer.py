@@ -204,6 +204,23 @@ def test_a_writer_that_is_done_can_go_and_another_goes_on(tmp_path: Path) -> Non
     assert list(verify(host.store, host.shop)) == []
 
 
+def test_what_a_killed_process_left_unsigned_is_signed_by_the_next_and_what_was_signed_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "posline.db"
+    host = founded(store=Store.open(path))
+    hosted(host).write("sale", sale())
+    commit(host)
+    host.store.close()
+    for life, written in enumerate((["run"], [])):
+        host = reopened(path, host.shop, str(life))
+        hosted(host).vouch()
+        assert [staged.entries[0].kind for staged in host.staged] == written
+        commit(host)
+        assert report(host)["tills"][0]["unvouched"]["count"] == 0
+        host.store.close()
+
+
 def test_a_head_office_without_documents_writes_under_its_own_name() -> None:
     till = founded()
     key = key_of("office")

@@ -302,10 +302,13 @@ class Store(Standing):
         for place, mark in haves.items():
             if self._haves.get(place) is mark:
                 del self._haves[place]
-        for (shop, name), head in heads.items():
-            sums = self.sums(shop)
-            sums[name] = head.sum
-        self._heads.update(heads)
+        with self._guard:
+            for (shop, name), head in heads.items():
+                if shop in self._sums:
+                    self._sums[shop][name] = head.sum
+                else:
+                    self._age += 1  # whoever is reading them now may read those of before
+            self._heads.update(heads)
         self._checkpoint(len(batch))
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
         return Commit(list(batch), changes, heads, {place: n for place, n in before.items() if place in heads})

@@ -34,6 +34,7 @@ POOL_MOST = 8  # connections that read, beside the event loop's own: as many thr
 POOL_WAIT_S = 5.0  # for one of them
 AGAIN_S = 1.0  # after a failed try, before the event loop's own connection is tried anew
 KEPT_ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+PARTITIONS_MAX = 256  # each is a table with its indexes, which every query is planned over
 ESCAPE = "\ufdd0"  # a code point that means nothing to anybody, and so may stand before what it stands for
 _NUL, _SELF = ESCAPE + "0", ESCAPE + "1"
 
@@ -81,15 +82,20 @@ def _adapt(connection: psycopg.Connection[Any]) -> None:
 
 
 class Database:
-    """Where a database is. `schema` is made where it is missing; all tables are in it."""
+    """Where a database is. `schema` is made where it is missing; all tables are in it. `partitions` is into how many
+    parts, by shop, the large tables are cut when they are made; 0 leaves them whole."""
 
     def __init__(self, url: str) -> None:
-        """`url` as libpq has it, postgresql://user@host/name, and ?schema=NAME for another schema than posline."""
+        """`url` as libpq has it, postgresql://user@host/name, and after a ? what is ours: schema=NAME for another one
+        than posline, partitions=N. Raises Unavailable."""
         address, _, query = url.partition("?")
-        asked = [part for part in query.split("&") if part]
-        schemas = [part[7:] for part in asked if part.startswith("schema=")]
-        self.schema = schemas[-1] if schemas else "posline"
-        kept = "&".join(part for part in asked if not part.startswith("schema="))
+        asked = [part.partition("=") for part in query.split("&") if part]
+        ours = {name: value for name, _, value in asked if name in ("schema", "partitions")}
+        self.schema = ours.get("schema", "posline")
+        if not ours.get("partitions", "0").isdecimal():
+            raise Unavailable(f"partitions={ours['partitions']} is no number of partitions")
+        self.partitions = min(int(ours.get("partitions", "0")), PARTITIONS_MAX)
+        kept = "&".join("".join(part) for part in asked if part[0] not in ours)
         try:
             given = conninfo_to_dict(f"{address}?{kept}" if kept else address)
         except psycopg.ProgrammingError as error:

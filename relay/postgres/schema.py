@@ -51,6 +51,8 @@ _OTHERWISE: dict[str, tuple[str, ...]] = {
     "CREATE INDEX entry_sale ": ("CREATE INDEX entry_sale ON entry (shop, n) WHERE kind = 'sale'",),
     "CREATE VIRTUAL TABLE product_words ": (f"CREATE INDEX product_words ON product USING gin ({WORDS})",),
 }
+# those that grow with each sale, and can be cut by shop
+_LARGE = ("entry", "log", "feed", "run", "have", "returned", "statement")
 # a table's row number is unique in its shop
 _BY_SHOP = ("CREATE TABLE entry ", "CREATE TABLE product ")
 # which documents a commit changed, for the other processes
@@ -73,6 +75,19 @@ def _statements(step: str) -> Iterable[str]:
         yield made
 
 
+def _parted(statement: str, partitions: int) -> Iterable[str]:
+    """A statement, and where it makes a table that is cut, its parts."""
+    name = statement.removeprefix("CREATE TABLE ").partition(" ")[0]
+    if not partitions or not statement.startswith("CREATE TABLE ") or name not in _LARGE:
+        yield statement
+        return
+    yield f"{statement} PARTITION BY HASH (shop)"
+    for part in range(partitions):
+        yield (
+            f"CREATE TABLE {name}_{part} PARTITION OF {name} FOR VALUES WITH (MODULUS {partitions}, REMAINDER {part})"
+        )
+
+
 def steps() -> dict[str, tuple[str, ...]]:
     """All steps in their order, by name."""
     made = {"functions": _FUNCTIONS} | {name: tuple(_statements(name)) for name in STEPS}
@@ -93,7 +108,8 @@ def bring_up_to_date(database: Database) -> None:
                 if name in made:
                     continue
                 for statement in statements:
-                    connection.execute(statement.encode())
+                    for part in _parted(statement, database.partitions):
+                        connection.execute(part.encode())
                 connection.execute("INSERT INTO step (name) VALUES (%s)", (name,))
     except psycopg.OperationalError as error:
         raise Unavailable(f"the database at {database.shown} does not answer: {error}") from error

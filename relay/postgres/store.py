@@ -310,6 +310,8 @@ class PostgresStore(Store):
                 error = again
             except CommitFailed:
                 raise
+            except Unavailable as again:
+                error = again
             except PoslineError as other:  # what was staged does not fit what is there: a copy was put back
                 raise CommitFailed(f"the database is not what it was: {other}") from other
             except psycopg.Error as other:

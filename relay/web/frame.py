@@ -25,7 +25,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from posline.errors import BadRequest, NotFound, PoslineError
-from posline.storage.connection import Error
 from posline.till.body import read_body
 from posline.till.guard import UNUSED
 from posline.till.problems import Forbidden
@@ -177,7 +176,8 @@ class Visit:
     def speak(self, language: str, path: str) -> Response:
         """Send the browser on, in another language."""
         answer = self.go(path)
-        answer.set_cookie(LANGUAGE, language, LANGUAGE_S, path="/", secure=self.caller.secure, httponly=True)
+        secure = self.caller.secure
+        answer.set_cookie(LANGUAGE, language, LANGUAGE_S, path="/", secure=secure, httponly=True, samesite="lax")
         return answer
 
     def _set(self, answer: Response, name: str, value: str, age_s: int) -> None:
@@ -222,27 +222,34 @@ class Frame:
         session = request.cookies.get(_name(SESSION, caller_of(request, self._options.trusted)), "")
         return await off(self.relay.people.session, session) if session else None
 
-    async def visit(self, request: Request) -> Visit:
-        """A request, with whoever asks."""
-        caller = caller_of(request, self._options.trusted)
+    def _stranger(self, request: Request) -> Visit:
+        """A request by nobody known: what can be shown of whatever goes wrong."""
+        caller, nobody = caller_of(request, self._options.trusted), Viewer("", frozenset(), frozenset())
         session = request.cookies.get(_name(SESSION, caller), "")
-        viewer = await off(self.relay.people.session, session) if session else None
-        language = chosen(
-            "" if viewer is None else viewer.language,
-            request.cookies.get(LANGUAGE, ""),
-            accepts=request.headers.get("accept-language", "")[:200],
-        )
-        nobody = Viewer("", frozenset(), frozenset())
-        return Visit(self, request, caller, Words(language, self._zone()), session, viewer or nobody)
+        return Visit(self, request, caller, self._words(request), session, nobody)
+
+    async def _recognise(self, visit: Visit) -> None:
+        """Find out who asks. Raises Unavailable."""
+        viewer = await off(self.relay.people.session, visit.session) if visit.session else None
+        if viewer is not None:
+            visit.viewer = viewer
+            visit.words = self._words(visit.request, viewer.language)
+
+    def _words(self, request: Request, wish: str = "") -> Words:
+        accepts = request.headers.get("accept-language", "")[:200]
+        return Words(chosen(wish, request.cookies.get(LANGUAGE, ""), accepts=accepts), self._zone())
 
     def _zone(self) -> tzinfo:
         """The time zone of most shops; before there are any, this machine's. Looked at once a minute."""
         if self._zone_now is not None and self._zone_now[0] > time.monotonic():
             return self._zone_now[1]
-        names = Counter(str(branch.replica.founding.get("zone", "")) for branch in self.relay.branches()[:100])
-        found = zone_of(names.most_common(1)[0][0]) if names else None
         here = datetime.now().astimezone().tzinfo
         assert here is not None
+        try:
+            names = Counter(str(branch.replica.founding.get("zone", "")) for branch in self.relay.branches()[:100])
+        except PoslineError:
+            return here
+        found = zone_of(names.most_common(1)[0][0]) if names else None
         self._zone_now = time.monotonic() + ZONE_S, found or here
         return self._zone_now[1]
 
@@ -250,10 +257,11 @@ class Frame:
         self, handler: Handler, right: Right | None, anybody: bool
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            visit = await self.visit(request)
-            if not visit.signed_in and not anybody:
-                return visit.go(_sign_in(request))
+            visit = self._stranger(request)
             try:
+                await self._recognise(visit)
+                if not visit.signed_in and not anybody:
+                    return visit.go(_sign_in(request))
                 if any("\0" in value for value in request.path_params.values()):
                     raise NoPage("an address holds no such character")
                 if right is not None and not anybody:
@@ -299,10 +307,12 @@ class Frame:
         async def answer(request: Request, error: Exception) -> Response:
             wants = "text/html" in request.headers.get("accept", "")
             if isinstance(error, HTTPException) and error.status_code == 404 and wants:
+                visit = self._stranger(request)
                 try:
-                    return self.failed(await self.visit(request), NoPage(f"there is no page {request.url.path} here"))
-                except Error:
-                    pass
+                    await self._recognise(visit)
+                    raise NoPage(f"there is no page {request.url.path} here")
+                except PoslineError as reason:
+                    return self.failed(visit, reason)
             return await otherwise(request, error)
 
         return answer

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from posline.errors import FolderDamaged, NotFound
+from posline.errors import FolderDamaged, NotFound, Unavailable
 from posline.storage.folder import Folder
 from posline.till.invitation import InvitationRefused
 from posline.trust.gate import Grant, Scope, token_hash
+from relay import database as database_module
 from relay import office as office_module
 from relay.database import Database, SqliteDatabase, transact
 from relay.invitations import OfficeInvitations
@@ -276,8 +277,13 @@ def test_books_that_are_gone_or_damaged_are_not_gone_on_without(tmp_path: Path) 
             open_office(folder)
 
 
-def test_a_transaction_that_another_one_was_in_the_way_of_is_tried_again(office: Office) -> None:
+def test_a_transaction_that_another_one_was_in_the_way_of_is_tried_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tries = []
+
+    def fails(error: Exception) -> None:
+        raise error
 
     class Contended:
         def __getattr__(self, name: str) -> Any:
@@ -295,6 +301,11 @@ def test_a_transaction_that_another_one_was_in_the_way_of_is_tried_again(office:
 
     assert transact(Contended(), work) == "done"
     assert acts(office) == ["tried"], "what was rolled back left nothing"
+    monkeypatch.setattr(database_module, "WAIT_S", 0)
+    with pytest.raises(Unavailable):
+        transact(Contended(), lambda tx: fails(TimeoutError()))
+    with pytest.raises(ZeroDivisionError):
+        transact(Contended(), lambda tx: fails(ZeroDivisionError()))
 
 
 def test_the_tables_keep_to_what_both_databases_speak() -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import ssl
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -425,3 +426,23 @@ async def test_the_commands(tmp_path: Path) -> None:
             assert (await https.get(f"{serving.page}/api/shops")).status_code == 401
         assert "its books stay" in office("shop", "remove", "Mall") and office("shop", "list") == ""
         rig.run("shop", "remove", "Mall", "--data", str(tmp_path / "office"), module="relay.cli", expect=1)
+
+
+async def test_a_shop_that_nobody_asks_about_is_let_go_of_and_comes_back(tmp_path: Path) -> None:
+    async with office(tmp_path, "North", "South") as found:
+        north, relay, token = found.tills[0], found.relay, await found.token("North")
+        sale = await north.sell([TEA])
+        await until(lambda: relay.branch("North").reports.by_id(sale.id))
+        assert await relay.let_go_of_idle(time.monotonic() + 1) == 0, "both are linked"
+        before = relay.branch("North")
+        await north.close()
+        await until(lambda: not relay.engine.hub.links(before.id))
+        day = before.reports.day(sale.day)
+        assert await relay.let_go_of_idle(time.monotonic() + 1) == 1
+        assert relay.engine.hub.replica(before.id) is None
+        assert relay.branch("North") is not before and relay.branch("North").reports.day(sale.day) == day
+        path = f"/api/shops/North/sales/{sale.id}"
+        assert (await found.http.get(path, headers=token)).json()["receipt"] == sale.receipt
+        async with open_till(tmp_path / "0") as again:
+            late = await again.sell([TEA])
+            await until(lambda: relay.branch("North").reports.by_id(late.id))

@@ -17,6 +17,7 @@ from argon2 import PasswordHasher
 from playwright.async_api import Page, async_playwright
 from starlette.responses import Response
 
+from posline.errors import Unavailable
 from posline.storage.folder import Folder
 from posline.sync.accept import WebSocketProtocol
 from posline.till.asking import AskFailed, ask_at
@@ -239,13 +240,20 @@ async def test_every_form_needs_its_sessions_own_mark(tmp_path: Path) -> None:
         owner, other = await office.person("Asma"), await office.person("Bilal")
         person = office.relay.people.by_name("Bilal").id
         theirs = re.findall(r'name="csrf" value="([^"]+)"', (await other.get("/account")).text)[0]
-        paths = [route.path for route in office.app.routes if "POST" in (getattr(route, "methods", None) or ())]
+        paths = [route.path for route in office.app.routes if getattr(route, "name", "").startswith("form /")]
         assert len(paths) > 15
         before = office.relay.office.trail(limit=1)[0].id
+        changing = {"POST", "PUT", "PATCH", "DELETE"}
+        for route in office.app.routes:  # what programs change takes a token, whoever's session comes along
+            for method in changing & set(getattr(route, "methods", None) or ()):
+                if route.path.startswith("/api/"):
+                    path = re.sub(r"{\w+}", NORTH, route.path)
+                    assert (await owner.request(method, path, json={})).status_code == 401, path
         for path in paths:
             path = path.replace("{person}", person).replace("{shop}", NORTH)
             for fields in ({}, {"csrf": ""}, {"csrf": theirs}):
-                assert (await owner.post(path, data=fields)).status_code == 403, path
+                refused = 401 if path.startswith("/api/") else 403  # there a session opens nothing that changes things
+                assert (await owner.post(path, data=fields)).status_code == refused, path
         assert office.relay.office.trail(limit=1)[0].id == before
         plain = httpx.AsyncClient(transport=httpx.ASGITransport(office.app), base_url="http://office.test")
         sent = {"name": "Asma", "password": SECRET}
@@ -472,6 +480,22 @@ async def test_names_are_shown_and_never_run(tmp_path: Path) -> None:
         policy = (await owner.get("/")).headers["content-security-policy"]
         assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
         assert "form-action 'self'" in policy and "frame-ancestors 'none'" in policy
+
+
+async def test_a_database_that_does_not_answer_is_told_on_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise Unavailable("the database does not answer")
+
+    async with web(tmp_path) as office:
+        owner = await office.person("Asma")
+        monkeypatch.setattr(office.relay.people, "session", away)
+        for path in ("/", "/office/people", "/nothing"):
+            answer = await owner.get(path)
+            assert answer.status_code == 503 and "<h1>" in answer.text and "does not answer" in answer.text
+        monkeypatch.undo()
+        assert (await owner.get("/")).status_code == 200
 
 
 async def test_every_page_says_how_it_may_be_used(tmp_path: Path) -> None:

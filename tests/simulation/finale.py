@@ -11,12 +11,13 @@ import random
 from collections import Counter, defaultdict
 
 from posline.storage.reports import Reports
+from posline.trust.keys import Key
 from tests.simulation.actions import ACTIONS
 from tests.simulation.oracle import MONEY, Oracle, differences
 from tests.simulation.oracle_bytes import Element
 from tests.simulation.oracle_drawer import covered, expected, figures
 from tests.simulation.people import close_day, close_shift
-from tests.simulation.world import STEP_S, Machine, World
+from tests.simulation.world import STEP_S, Machine, World, phone_of
 
 __all__ = ["finish", "wires"]
 
@@ -69,17 +70,18 @@ def _calm(world: World, joined: list[tuple[Machine, Machine]], chance: random.Ra
 def _close(world: World, joined: list[tuple[Machine, Machine]]) -> None:
     """Whoever closes whenever, each entry lies in one Z report, and days and Z reports agree."""
     tills = [m for m in world.machines if m.sells and not m.hostile]
-    for machine in tills:
-        close_shift(world, machine)
+    drawers = [(machine, phone) for machine in tills for phone in (None, *_phones(world, machine))]
+    for machine, phone in drawers:
+        close_shift(world, machine, phone)
     world.rest(joined)
     oracle = world.book.audit(joined)
     plain = not (world.rewound or world.twins or world.reshaped or world.book.forged)
     if plain:
         _drawers(world, oracle)
     days = Reports(world.machines[0].disk, world.shop, here="").days()
-    for machine in tills:
+    for machine, phone in drawers:
         for day in days:
-            close_day(world, machine, day)
+            close_day(world, machine, day, phone)
     world.rest(joined)
     oracle = world.book.audit(joined)
     reports = Reports(world.machines[0].disk, world.shop, here="")
@@ -90,6 +92,12 @@ def _close(world: World, joined: list[tuple[Machine, Machine]]) -> None:
                 report = reports.day(day)
                 assert (report["late"], report["provisional"], report["waiting_for"]) == ([], False, []), report["day"]
     world.did("all closed")
+
+
+def _phones(world: World, machine: Machine) -> list[Key]:
+    """The phone that a machine hosts, where it hosts one."""
+    phone = phone_of(machine)
+    return [phone] if phone.id in machine.disk.members(world.shop) else []
 
 
 def _drawers(world: World, oracle: Oracle) -> None:

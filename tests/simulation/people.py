@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import random
+import zlib
 from typing import Any
 
 from posline.core.kinds import content_of
+from posline.core.members import Role
 from posline.core.refunding import refund_body, void_body
 from posline.core.status import Status
 from posline.errors import BadRequest
@@ -21,7 +23,7 @@ from tests.kit import text_key
 from tests.simulation.actions import action, fresh_id, pick, seller
 from tests.simulation.disk import Files
 from tests.simulation.versions import UNKNOWN
-from tests.simulation.world import MACHINES_MAX, Machine, World, hashes_on, key_of, take_shop
+from tests.simulation.world import MACHINES_MAX, Machine, World, hashes_on, key_of, phone_of, take_shop
 
 __all__ = ["close_day", "close_shift", "confirmable"]
 
@@ -30,14 +32,17 @@ def _books(world: World, machine: Machine) -> Reports:
     return Reports(machine.disk, world.shop, here=machine.key.id)
 
 
-def _shifts(world: World, machine: Machine) -> TillShifts:
-    return TillShifts(machine.disk, world.shop, machine.key.id)
+def _shifts(world: World, machine: Machine, phone: Key | None = None) -> TillShifts:
+    return TillShifts(machine.disk, world.shop, (phone or machine.key).id)
 
 
-def _write(world: World, machine: Machine, kind: str, fields: dict[str, Any], **how: Any) -> None:
+def _write(
+    world: World, machine: Machine, kind: str, fields: dict[str, Any], phone: Key | None = None, **how: Any
+) -> None:
     if not (machine.old and kind in UNKNOWN):
+        writer = machine.running if phone is None else machine.running.writer(phone)
         with world.version(machine):
-            machine.running.write(kind, fields, **how)
+            writer.write(kind, fields, **how)
         world.did(kind)
 
 
@@ -111,6 +116,28 @@ def sell(world: World, chance: random.Random) -> None:
     for _ in range(chance.choice((1, 1, 1, 2, 8))):
         if machine is not None:
             ring(world, machine, fresh_id(chance), goods(chance))
+
+
+@action(6)
+def sell_by_phone(world: World, chance: random.Random) -> None:
+    """A till that hosts a phone appends what that sold, under the phone's own name."""
+    machine = seller(world, chance)
+    if machine is None or machine.old:
+        return
+    phone, own = phone_of(machine), machine.disk.members(world.shop).get(machine.key.id)
+    known = phone.id in machine.disk.authority(world.shop).everyone
+    if not known and own is not None and own.role is Role.MANAGER:
+        label = f"P{zlib.crc32(machine.name.encode()) % 1000}"
+        fields = {"key": text_key(phone.public), "label": label, "role": "till", "hosted_by": own.author}
+        _write(world, machine, "member", fields, document="shop")
+        world.commit_all(machine)  # pairing waits for it
+    if phone.id in machine.disk.members(world.shop):
+        for _ in range(chance.choice((1, 1, 3))):
+            sale, fields = fresh_id(chance), goods(chance)
+            world.book.asks(sale, fields)
+            staged = machine.running.writer(phone).write("sale", fields, id=sale, request=b"{}")
+            machine.asked[id(staged)] = staged, sale
+            world.did("a phone's sale")
 
 
 @action(4)
@@ -210,16 +237,16 @@ def shut(world: World, chance: random.Random) -> None:
         close_shift(world, machine)
 
 
-def close_shift(world: World, machine: Machine) -> None:
-    """As posline.till.shifts does it."""
-    staged, shifts = list(machine.running.staged), _shifts(world, machine)
+def close_shift(world: World, machine: Machine, phone: Key | None = None) -> None:
+    """As posline.till.shifts does it, for the till or for the phone that it hosts."""
+    staged, shifts = list(machine.running.staged), _shifts(world, machine, phone)
     fields = shifts.closing(staged, {"cash": 0})
     if fields is not None:
-        _write(world, machine, "shift closed", fields)
+        _write(world, machine, "shift closed", fields, phone)
         clock = machine.running.clock
         assert clock is not None
         for day in shifts.unclosed(machine.running.day(clock.now().at_ms)):
-            _write(world, machine, "day closed", {"of_day": day, "vector": shifts.vector(day, staged)})
+            _write(world, machine, "day closed", {"of_day": day, "vector": shifts.vector(day, staged)}, phone)
 
 
 @action(1)
@@ -231,10 +258,10 @@ def end_day(world: World, chance: random.Random) -> None:
             close_day(world, machine, chance.choice(days))
 
 
-def close_day(world: World, machine: Machine, day: str) -> None:
-    """A till closes a day."""
-    vector = _shifts(world, machine).vector(day, machine.running.staged)
-    _write(world, machine, "day closed", {"of_day": day, "vector": vector})
+def close_day(world: World, machine: Machine, day: str, phone: Key | None = None) -> None:
+    """A till closes a day, for itself or for the phone that it hosts."""
+    vector = _shifts(world, machine, phone).vector(day, machine.running.staged)
+    _write(world, machine, "day closed", {"of_day": day, "vector": vector}, phone)
 
 
 @action(2)

@@ -40,7 +40,7 @@ def test_what_is_drawn_really_happens() -> None:
     """An action may find nothing to act on; among some runs that are drawn for it, each comes to something."""
     done: Counter[str] = Counter()
     traits = ("disks", "members", "skew", "hostile")
-    for seed in range(6):
+    for seed in range(8, 14):
         chance = random.Random(seed)
         names = [name for name in sorted(ACTIONS) for _ in range(2)]
         chance.shuffle(names)
@@ -49,7 +49,7 @@ def test_what_is_drawn_really_happens() -> None:
         assert outcome.failure is None, f"{seed}: {outcome.where}: {outcome.failure}"
         done.update(outcome.done)
     wanted = {
-        "sale", "a sale rung twice", "refund", "void", "cash", "payment", "stock", "hold",
+        "sale", "a phone's sale", "a sale rung twice", "refund", "void", "cash", "payment", "stock", "hold",
         "shift opened", "shift closed", "day closed", "setting", "products", "redate", "loyalty", "member", "remove",
         "role", "key", "recovered", "restored", "a disk put back", "a disk copied and run twice",
         "a running machine copied", "an upgrade", "disk full", "a slow disk", "power cut", "power cut in a checkpoint",

@@ -107,6 +107,11 @@ class Machine:
         return any(act.fault is None and act.body["key"] == text_key(own.public) for act in changes)
 
 
+def phone_of(machine: Machine) -> Key:
+    """The key of the phone that a till hosts; it lies beside the till's own, and is lost with it."""
+    return key_of(f"phone of {machine.key.id}")
+
+
 def founded_disks(names: Sequence[str], roles: Sequence[str]) -> tuple[str, dict[str, Files]]:
     """A shop that the first machine founded and to which it admitted the others: its id, and each disk's bytes. Made
     once; every run starts from the same bytes."""
@@ -222,6 +227,8 @@ class World:
             machine.hub.add(machine.replica)
             if machine.sells:
                 machine.replica.begin()
+                if phone_of(machine).id in machine.store.members(self.shop):
+                    machine.replica.writer(phone_of(machine)).vouch()
         if draws:
             lots.seed(life)
             hub_lots.seed(f"hub {life}")

@@ -115,6 +115,10 @@ class Hosting:
             self.trouble = str(error)
             raise
         self._listener = listener
+        for device in self.devices.of(self.host.whole.shop):
+            if device.author in self._members():
+                self.host.whole.writer(self.devices.key(device.author), self.host.clock).vouch()
+        engine.poke()
         self._seen = dict(self.host.whole.store.get_meta(SEEN) or {})
         self._looking = asyncio.create_task(self._look(), name="hosting")
         log.info("phones and tablets are hosted at %s", self.url)

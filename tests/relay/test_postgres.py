@@ -1,0 +1,340 @@
+"""What PostgreSQL adds to the store: several writers, partitions, lost answers, connections that are all busy."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+import psycopg
+import pytest
+
+from posline.errors import CommitFailed, Hole, Unavailable
+from posline.replica import Replica
+from posline.storage import renewal
+from posline.storage.removal import points_of
+from posline.storage.reports import Reports
+from posline.storage.store import Store
+from posline.storage.verify import verify
+from relay.postgres import connection
+from relay.postgres.connection import Database, Readers, Writer
+from relay.postgres.spelling import spelled, spelled_table
+from relay.postgres.store import PostgresStore
+from tests.kit import DAY, commit, founded, joined, sale, send
+from tests.postgres import Cluster
+from tests.proof import share
+
+
+@pytest.fixture
+def url(cluster: Cluster) -> Iterator[str]:
+    yield cluster.url(f"p{uuid.uuid4().hex[:12]}")
+
+
+def opened(url: str) -> PostgresStore:
+    return PostgresStore.connect(Database(url), readers=2)
+
+
+def head_office(store: Store, shop: str) -> Replica:
+    return Replica(
+        store, shop, author=None, clock=None, random=random.Random(1), documents=False, store_id="h" * 26
+    )
+
+
+def shop_with_sales(count: int) -> Replica:
+    till = founded()
+    for n in range(count):
+        till.write("sale", sale(100 + n))
+        commit(till)
+    return till
+
+
+def receive(till: Replica, office: Replica, *, skip: int = 0) -> None:
+    """Stage everything of the till at a head office, and commit it."""
+    for document in sorted(till.documents(), reverse=True):
+        for row in till.rows(document, 0, 1000)[skip:]:
+            office.integrate(document, row.update, origin=till.store_id)
+    commit(office)
+
+
+def test_an_update_that_reached_two_processes_is_written_once(url: str) -> None:
+    till = shop_with_sales(5)
+    with closing(opened(url)) as a, closing(opened(url)) as b:
+        ours, theirs = head_office(a, till.shop), head_office(b, till.shop)
+        for document in sorted(till.documents(), reverse=True):
+            for row in till.rows(document, 0, 1000):
+                for office in (ours, theirs):  # both have staged it before either commits
+                    office.integrate(document, row.update, origin=till.store_id)
+        commit(ours)
+        commit(theirs)
+        assert theirs.staged == []
+        for store in (a, b):
+            assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 5
+            assert list(verify(store, till.shop)) == []
+        (rows,) = a.read.execute("SELECT count(*) FROM log").fetchone()
+        assert rows == sum(len(till.rows(document, 0, 1000)) for document in till.documents())
+
+
+def test_what_two_processes_write_in_turn_adds_up(url: str) -> None:
+    till = founded()
+    with closing(opened(url)) as a, closing(opened(url)) as b:
+        offices = [head_office(a, till.shop), head_office(b, till.shop)]
+        for n in range(12):
+            till.write("sale", sale(100))
+            commit(till)
+            send(till, offices[n % 2])  # each time from the beginning, half of it known to the other one alone
+        for store in (a, b):
+            store.refresh(till.shop)
+            assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 12
+            assert store.head(till.shop, f"journal/{DAY}").digest == till.head(f"journal/{DAY}").digest
+            assert list(verify(store, till.shop)) == []
+        assert a.refresh(till.shop) == {} and a.behind([till.shop]) == []
+
+
+def test_four_that_write_in_one_shop_at_once_wait_for_each_other_and_lose_nothing(url: str) -> None:
+    till = shop_with_sales(6)
+    stores = [opened(url) for _ in range(4)]
+    failed: list[BaseException] = []
+
+    def work(store: PostgresStore) -> None:
+        try:
+            receive(till, head_office(store, till.shop))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert list(verify(stores[0], till.shop)) == []
+    assert Reports(stores[0], till.shop, here="").day(DAY)["sales"]["count"] == 6
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_a_commit_whose_answer_was_lost_is_asked_about(url: str, monkeypatch: pytest.MonkeyPatch, stands: bool) -> None:
+    till = shop_with_sales(3)
+    with closing(opened(url)) as store:
+        office, real, cut = head_office(store, till.shop), Writer.execute, []
+
+        def execute(self: Writer, query: str, values: object = ()) -> object:
+            if query == "COMMIT" and not cut:
+                cut.append(query)
+                if stands:
+                    real(self, "COMMIT")
+                raise psycopg.OperationalError("the line is cut")
+            return real(self, query, values)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Writer, "execute", execute)
+        receive(till, office)
+        assert cut and office.staged == []
+        assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 3
+        assert list(verify(store, till.shop)) == []
+
+
+def test_a_database_that_stays_away_fails_the_commit_and_what_comes_again_is_taken(cluster: Cluster) -> None:
+    till = shop_with_sales(2)
+    with Cluster() as own:
+        store = opened(own.url("away"))
+        store.patience_s = 0.3
+        office = head_office(store, till.shop)
+        own.stop()
+        with pytest.raises(Unavailable, match="does not answer"):
+            Reports(store, till.shop, here="").day(DAY)
+        own.start()
+        time.sleep(connection.AGAIN_S)
+        receive(till, office)
+        own.stop()
+        till.write("sale", sale(1))
+        commit(till)
+        row = till.rows(f"journal/{DAY}", 0, 1000)[-1]
+        office.integrate(f"journal/{DAY}", row.update, origin="x")
+        with pytest.raises(CommitFailed, match="does not answer"):
+            store.commit(office.staged)
+        own.start()
+        office.reset()
+        time.sleep(connection.AGAIN_S)
+        send(till, office)
+        assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 3
+        store.close()
+
+
+def test_readers_that_are_all_busy_say_so_and_links_do_not_wait_for_them(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "POOL_WAIT_S", 0.2)
+    opened(url).close()
+    readers = Readers(Database(url), 2)
+    taken, go = threading.Semaphore(0), threading.Event()
+
+    def hold() -> None:
+        with readers.still():
+            readers.execute("SELECT 1")
+            taken.release()
+            go.wait(30)
+
+    holders = [threading.Thread(target=hold) for _ in range(2)]
+    for holder in holders:
+        holder.start()
+        assert taken.acquire(timeout=30)
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            readers.execute("SELECT 1")
+        except Unavailable as error:
+            said.append(str(error))
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    asker.join(30)
+    assert said == ["all 2 connections to the database are busy or lost: ask again in a moment"]
+    assert readers.execute("SELECT 2").fetchone() == (2,), "the event loop's own"
+    go.set()
+    for holder in holders:
+        holder.join(30)
+    readers.close()
+
+
+def test_the_large_tables_can_be_cut_by_shop(url: str) -> None:
+    till = shop_with_sales(4)
+    with closing(opened(url + "&partitions=3")) as store:
+        receive(till, head_office(store, till.shop))
+        parts = store.read.execute("SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent"
+                                   " WHERE c.relname = 'entry' AND c.relnamespace = to_regnamespace(?)",
+                                   (store.database.schema,)).fetchone()  # fmt: skip
+        assert parts == (3,)
+        assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 4
+        assert list(verify(store, till.shop)) == []
+
+
+def test_every_key_of_a_shops_table_starts_with_the_shop(url: str) -> None:
+    with closing(opened(url)) as store:
+        keys = store.read.execute(
+            "SELECT t.relname, a.attname FROM pg_index i JOIN pg_class t ON t.oid = i.indrelid JOIN pg_attribute a"
+            " ON a.attrelid = t.oid AND a.attnum = i.indkey[0] WHERE i.indisprimary AND t.relnamespace ="
+            " to_regnamespace(?)",
+            (store.database.schema,),
+        ).fetchall()
+        others = {table: first for table, first in keys if first != "shop"}
+        assert others == {"shop": "key", "meta": "name", "step": "name"}
+
+
+def test_a_shop_is_judged_by_newer_rules_when_it_is_next_written_and_older_processes_refuse(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    till = shop_with_sales(3)
+    with closing(opened(url)) as store:
+        office = head_office(store, till.shop)
+        receive(till, office)
+        store._db.execute("UPDATE shop SET rules = '1/old'")
+        store._db.execute("UPDATE entry SET status = 3 WHERE kind = 'sale'")  # as older rules may have judged
+        till.write("sale", sale(1))
+        commit(till)
+        send(till, office)
+        assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 4
+        assert list(verify(store, till.shop)) == []
+        events = store.read.execute("SELECT event, status FROM feed_waiting ORDER BY place").fetchall()
+        assert events.count(("status", 0)) == 3, "integrators hear of each that counts now"
+        store._db.execute(f"UPDATE shop SET rules = '{renewal.RULES + 1}/x'")
+        till.write("sale", sale(1))
+        commit(till)
+        with pytest.raises(CommitFailed, match="a newer version"):
+            send(till, office)
+
+
+def test_texts_with_nul_come_back_as_they_were(url: str) -> None:
+    with closing(opened(url)) as store:
+        for text in ("a\0b", "\ufdd0", "\0\ufdd00", "چائے"):
+            assert store.read.execute("SELECT CAST(? AS TEXT)", (text,)).fetchone() == (text,)
+
+
+def test_sql_is_spelled_for_postgresql() -> None:
+    assert spelled("INSERT OR IGNORE INTO t (a) VALUES (?)") == "INSERT INTO t (a) VALUES (%s) ON CONFLICT DO NOTHING"
+    found = spelled("SELECT '?', 5 % ?1 FROM t INDEXED BY i WHERE b = ?2")
+    assert found == "SELECT '?', 5 %% %(p1)s FROM t  WHERE b = %(p2)s"
+    made = spelled_table("CREATE TABLE t (a INTEGER, b BLOB, c TEXT, PRIMARY KEY (a)) WITHOUT ROWID")
+    assert made == 'CREATE TABLE t (a BIGINT, b BYTEA, c TEXT COLLATE "C", PRIMARY KEY (a))'
+
+
+def test_a_database_that_is_not_there_is_said_in_words(tmp_path: object) -> None:
+    with pytest.raises(Unavailable, match="does not answer"):
+        opened("postgresql://posline@127.0.0.1:1/nowhere")
+    with pytest.raises(Unavailable, match="no number"):
+        Database("postgresql://posline@db/x?partitions=many")
+    shown = Database("postgresql://posline:secret@db.example/posline").shown
+    assert "secret" not in shown and "db.example" in shown
+
+
+
+
+def some_shop(rng: random.Random) -> Replica:
+    """A shop with a few tills, restarts, a day that went on, and a till that was removed; all of it at the first."""
+    first = founded(store=Store.open(":memory:"))
+    second = joined(first, "beh")
+    send(first, second)
+    for _ in range(rng.randrange(8, 25)):
+        till = rng.choice((first, second))
+        if rng.random() < 0.15:
+            till.reset()  # as a start: another run
+        till.write(*rng.choice((("sale", sale(rng.randrange(1, 500))), ("sale", sale(7)), ("seal", {}))))
+        commit(till)
+    send(second, first)
+    if rng.random() < 0.4:
+        points = points_of(first.store, first.shop, second.store_id, vouched_only=False)
+        first.write("remove", {"member": second.store_id, "points": [list(point) for point in points]}, document="shop")
+        commit(first)
+    return first
+
+
+@pytest.mark.parametrize("seed", range(share(6, 200)))
+def test_any_schedule_of_three_processes_leaves_what_one_would(cluster: Cluster, seed: int) -> None:
+    rng = random.Random(seed)
+    till = some_shop(rng)
+    database = Database(cluster.url(f"q{uuid.uuid4().hex[:12]}"))
+    stores = [PostgresStore.connect(database, readers=1) for _ in range(3)]
+    offices = [head_office(store, till.shop) for store in stores]
+    rows = [(document, row.update) for document in sorted(till.documents()) for row in till.rows(document, 0, 1000)]
+    pieces = [piece for document, update in rows for piece in [(document, update)] * rng.choice((1, 2))]
+    for _ in range(rng.randrange(40, 120)):
+        at = rng.randrange(3)
+        act = rng.random()
+        if act < 0.6:
+            document, update = rng.choice(pieces)
+            with suppress(Hole):  # it leans on what is not here yet
+                offices[at].integrate(document, update, origin="x" * 26)
+        elif act < 0.85:
+            commit(offices[at])
+        elif act < 0.9:
+            stores[at].refresh(till.shop)
+        elif act < 0.94:
+            if not offices[at].staged:
+                stores[at].let_go(till.shop)
+        elif act < 0.97:
+            stores[at].squash(till.shop, rng.choice(pieces)[0])
+        else:
+            offices[at].reset()  # a commit that failed: what was staged is gone
+            stores[at]._db.drop()
+    for office in offices:
+        for document, update in rows:
+            office.integrate(document, update, origin="x" * 26)
+        commit(office)
+    alone = head_office(Store.open(":memory:"), till.shop)
+    for document, update in rows:
+        alone.integrate(document, update, origin="x" * 26)
+    commit(alone)
+    for store in stores:
+        store.refresh(till.shop)
+        found, wanted = (Reports(each, till.shop, here="") for each in (store, alone.store))
+        assert [found.day(day) for day in found.days()] == [wanted.day(day) for day in wanted.days()]
+        assert store.sums(till.shop) == alone.store.sums(till.shop)
+        assert list(verify(store, till.shop)) == list(verify(alone.store, till.shop))
+    waiting = stores[0].read.execute("SELECT entry FROM feed_waiting WHERE event = 'entry' ORDER BY place").fetchall()
+    assert len(waiting) == len(set(waiting)) == sum(alone.head(name).count for name in alone.documents())
+    for store in stores:
+        store.close()
