@@ -35,7 +35,7 @@ __all__ = ["Publisher", "compare", "held_versions"]
 log = logging.getLogger("posline.relay.prices")
 
 LOOK = 200  # products compared at a time
-PIECE = 50  # products in one entry and one transaction: a sale's commit waits for no more
+PIECE = 25  # products in one entry and one transaction: a sale's commit waits for no more
 ACTIVE = 4  # shops under way at once
 SHARE = 0.2  # of the time that may go into writing and comparing
 BYTES_A_SECOND = 512 * 1024  # written, over all shops
