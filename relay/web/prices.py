@@ -66,7 +66,8 @@ def _currency(visit: Visit) -> str:
 async def prices(visit: Visit, error: PoslineError | None = None) -> Response:
     """The lists, what waits to be published, and how far the shops are."""
     desk = _desk(visit)
-    lists, status, groups = await off(desk.lists), await off(desk.status), await off(desk.groups)
+    lists, groups = await off(desk.lists), await off(desk.groups)
+    status = await off(lambda: desk.status(limit=SHOPS_SHOWN))
     names = {branch.id: branch.registered.alias or branch.name for branch in desk.branches()}
     return visit.show(
         "prices.html", error=error, lists=lists, status=status, groups=groups, names=names,
