@@ -25,6 +25,8 @@ from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.export_commands import add_export_commands
 from relay.number_cli import add_accounting_commands, add_webhook_commands
+from relay.operations.draining import DRAIN_S
+from relay.operations.logs import FORMATS, LEVELS, set_up
 from relay.relay import Relay
 from relay.rights import Role
 from relay.serve import RelayOptions, database_home, run_relay
@@ -117,6 +119,18 @@ def serve(
         list[str] | None,
         typer.Option(help="A proxy's address or network, whose X-Forwarded-For and -Proto count; repeat it."),
     ] = None,
+    proxy_cert: Annotated[
+        Path | None, typer.Option(help="The certificate (PEM) that a proxy before it shows to tills.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve /metrics there, and not beside the pages.")
+    ] = None,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, max=3600, help="How long it may take to go empty once it is told to stop.")
+    ] = DRAIN_S,
+    log_format: Annotated[str, typer.Option(help="text, or json: one object a line.")] = "text",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    access_log: Annotated[bool, typer.Option(help="A line for each request.")] = True,
 ) -> None:
     """Run the head office until it is stopped."""
     try:
@@ -126,8 +140,13 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
-    terminal.log_to_stderr()
-    options = RelayOptions(_place(context), host, port, tls, own_certificate, address, WebOptions(trusted))
+    if log_format not in FORMATS or log_level not in LEVELS:
+        raise typer.BadParameter(f"--log-format is {' or '.join(FORMATS)}, --log-level {', '.join(LEVELS)}")
+    set_up(log_format, log_level)
+    options = RelayOptions(
+        _place(context), host, port, tls, own_certificate, address, proxy_cert, metrics_port, drain_s=drain_seconds,
+        web=WebOptions(trusted, access_log=access_log),
+    )  # fmt: skip
     run(lambda: run_relay(options))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from posline.errors import FolderDamaged, FolderError
 from posline.storage.folder import Folder
 from posline.storage.soundness import examine
 from posline.storage.store import Store
+from posline.till.metrics import Metric
 from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.trust.certificate import ROOT_FILE, Certificate, own_certificate
 from posline.trust.keys import Key
@@ -86,6 +88,22 @@ class Home(ABC):
     def refresh(self, store: Store, shop: str) -> dict[str, int]:
         """Take note of what other processes committed in a shop: {document: the last row that was known here}."""
         return {}
+
+    def figures(self, store: Store) -> list[Metric]:
+        """What a monitor should know of the database."""
+        return []
+
+    def unfit(self, store: Store) -> str:
+        """Why this process may not work in it though it answers, such as that a newer one does; "" where it may."""
+        return ""
+
+    def waiting(self, store: Store) -> int:
+        """How many events wait for their number in the feed, up to a limit."""
+        return 0
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may show."""
+        return ()
 
     def announce(self, url: str, secret: str) -> None:  # noqa: B027  # by nothing, where commands go to the database
         """Commands that are given beside the running head office reach it there."""
@@ -162,6 +180,19 @@ class FolderHome(Home):
         """See Home."""
         path = self.folder.path / ROOT_FILE
         return path if path.exists() else None
+
+    def figures(self, store: Store) -> list[Metric]:
+        """See Home."""
+        path = self.folder.database
+        size, log = (each.stat().st_size if each.exists() else 0 for each in (path, Path(f"{path}-wal")))
+        return [
+            ("posline_relay_database_bytes", "gauge", "Size of the ledger's file", [({}, size)]),
+            ("posline_relay_database_log_bytes", "gauge", "Size of its write-ahead log", [({}, log)]),
+            (
+                "posline_relay_disk_free_bytes", "gauge", "Room on the disk that it is on",
+                [({}, shutil.disk_usage(self.folder.path).free)],
+            ),
+        ]  # fmt: skip
 
     def announce(self, url: str, secret: str) -> None:
         """See Home."""

@@ -376,6 +376,11 @@ class Webhooks:
         )
         return [Dead(n, life, at_ms, bool(queued), why) for n, life, at_ms, queued, why in rows]
 
+    def dead_count(self, id: str) -> int:
+        """How many were given up, or are to be sent again."""
+        asked = "SELECT count(*) FROM webhook_dead WHERE webhook = ?"
+        return int(self.database.execute(asked, (id,)).fetchone()[0])
+
     def requeue(self, id: str, numbers: Sequence[int] | None = None) -> int:
         """Send these once more, or all; returns how many that are. Raises NotFound."""
         done = self._each(id, numbers, "UPDATE webhook_dead SET queued = 1 WHERE webhook = ? AND n = ?", None, CONSOLE)

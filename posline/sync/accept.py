@@ -107,11 +107,13 @@ def accept_routes(
     engine: Engine,
     find: Callable[[str | None], tuple[Replica, Doorkeeper] | None],
     *,
-    tls: str = "",
+    tls: str | Callable[[], str] = "",
     address: Callable[[WebSocket], str] = _host,
+    turned_away: Callable[[str], None] = lambda why: None,
 ) -> list[BaseRoute]:
-    """/sync and /sync/{shop}. `tls` is the fingerprint of the certificate that they are served under; `address` says
-    where a connection comes from."""
+    """/sync and /sync/{shop}. `tls` is the fingerprint of the certificate that they are served under, or tells which
+    one it is by now; `address` says where a connection comes from; `turned_away` is told in a word why one was."""
+    pin = tls if callable(tls) else lambda: tls
     live = 0
     strangers: dict[str, list[Link]] = {}  # by address, those that were not known yet when last looked at
 
@@ -129,7 +131,8 @@ def accept_routes(
 
     async def sync(socket: WebSocket) -> None:
         nonlocal live
-        if engine.stopping:
+        if engine.stopping or engine.leaving:
+            turned_away("stopping")
             await socket.accept()
             await socket.close(GOING_AWAY, "stopping")
             return
@@ -137,16 +140,17 @@ def accept_routes(
         host = address(socket)
         crowded = "" if found is None else full(found[0], host)
         if found is None or crowded:
+            turned_away("no such shop" if found is None else "crowded")
             await socket.accept()
             await socket.close(*((UNKNOWN_SHOP, "no such shop here") if found is None else (TOO_MANY, crowded)))
             return
         replica, keeper = found
         nonce = socket.headers.get(NONCE, "")[:NONCE_CHARS_MAX]
-        proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=tls)
+        proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=pin())
         live += 1
         try:
             await socket.accept(headers=[(LISTENER.encode(), piece) for piece in _pieces(proof.encode())])
-            if engine.stopping:  # meanwhile
+            if engine.stopping or engine.leaving:  # meanwhile
                 await socket.close(GOING_AWAY, "stopping")
                 return
             await _serve(engine, socket, replica, gate, strangers.setdefault(host, []))
