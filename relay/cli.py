@@ -25,6 +25,7 @@ from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.export_commands import add_export_commands
 from relay.number_cli import add_accounting_commands, add_webhook_commands
+from relay.operations.cli import add_operation_commands
 from relay.operations.draining import DRAIN_S
 from relay.operations.logs import FORMATS, LEVELS, set_up
 from relay.relay import Relay
@@ -328,6 +329,7 @@ add_report_commands(report, lambda context, name, arguments: _ask(context, name,
 add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
+add_operation_commands(app, lambda context, name, arguments: _ask(context, name, arguments), _place)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from posline.errors import FolderDamaged, FolderError
 from posline.storage.folder import Folder
@@ -24,6 +24,7 @@ from posline.trust.certificate import ROOT_FILE, Certificate, own_certificate
 from posline.trust.keys import Key
 from relay.delivering import Leads, leads_always
 from relay.office import Office, open_office
+from relay.operations.backups import is_copy
 
 __all__ = ["FolderHome", "Home", "Telling"]
 
@@ -100,6 +101,18 @@ class Home(ABC):
     def waiting(self, store: Store) -> int:
         """How many events wait for their number in the feed, up to a limit."""
         return 0
+
+    def free_bytes(self) -> int | None:
+        """Room on the disk, where it is this machine's."""
+        return None
+
+    @abstractmethod
+    def is_copy(self, path: Path) -> bool:
+        """Whether a file is a copy of a home of this sort."""
+
+    def dump(self, target: Path) -> dict[str, Any]:
+        """Have the database write a copy of itself to `target`; what is known of it."""
+        raise NotImplementedError
 
     def secrets(self) -> tuple[str, ...]:
         """What no log may show."""
@@ -190,9 +203,17 @@ class FolderHome(Home):
             ("posline_relay_database_log_bytes", "gauge", "Size of its write-ahead log", [({}, log)]),
             (
                 "posline_relay_disk_free_bytes", "gauge", "Room on the disk that it is on",
-                [({}, shutil.disk_usage(self.folder.path).free)],
+                [({}, self.free_bytes())],
             ),
         ]  # fmt: skip
+
+    def is_copy(self, path: Path) -> bool:
+        """See Home."""
+        return is_copy(path)
+
+    def free_bytes(self) -> int:
+        """See Home."""
+        return shutil.disk_usage(self.folder.path).free
 
     def announce(self, url: str, secret: str) -> None:
         """See Home."""

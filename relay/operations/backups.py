@@ -32,7 +32,7 @@ from posline.trust.keys import Key
 from relay.office import FILE as BOOKS
 from relay.office import iso_ms
 
-__all__ = ["Manifest", "place_of", "put_back", "read_manifest", "unpack", "write_copy"]
+__all__ = ["Manifest", "is_copy", "place_of", "put_back", "read_manifest", "unpack", "write_copy"]
 
 FORMAT, MANIFEST, LEDGER, KEY = 1, "manifest.json", "posline.db", "key"
 SECRET = (KEY, KEY_FILE, ROOT_FILE, CHAIN_FILE)  # what is in a copy with the key
@@ -60,13 +60,23 @@ class Manifest:
         return KEY in self.files
 
 
-def place_of(target: Path, at_ms: int) -> Path:
-    """The file that a copy goes to: `target`, or in a folder, one that is named by the time."""
+def place_of(target: Path, at_ms: int, is_copy: Callable[[Path], bool]) -> Path:
+    """The file that a copy goes to: `target`, or in a folder, one that is named by the time. Raises BadRequest where
+    another file is in the way."""
     if target.is_dir():
         return target / f"posline-relay-{iso_ms(at_ms).replace(':', '')}.backup"
-    if target.exists():
-        read_manifest(target)  # nothing else is overwritten
+    if target.exists() and not is_copy(target):
+        raise BadRequest.of("file", f"{target} is no backup, and is not overwritten")
     return target
+
+
+def is_copy(path: Path) -> bool:
+    """Whether a file is a copy of a folder."""
+    try:
+        read_manifest(path)
+    except BadRequest:
+        return False
+    return True
 
 
 def write_copy(
@@ -141,7 +151,7 @@ def _shop(store: Store, shop: str) -> dict[str, Any]:
         place = store.shop_key(shop), store.document_key(shop, document)
         last = store.read.execute("SELECT coalesce(max(n), 0) FROM log WHERE shop = ? AND document = ?", place)
         if last.fetchone()[0] != head.n:
-            raise FolderDamaged(f"{document} of shop {shop} does not end where its log does: run 'posline-relay verify'")
+            raise FolderDamaged(f"{document} of shop {shop} does not end where its log does: run verify")
         total.update(f"{document}\0{head.count}\0{head.sum:064x}\n".encode())
         count += head.count
     return {"entries": count, "digest": total.hexdigest()}

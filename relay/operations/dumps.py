@@ -62,9 +62,10 @@ def dump(database: Database, target: Path) -> int:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             raise Unavailable(f"pg_dump failed: {_last(done.stderr)}")
-        done = subprocess.run([_program("pg_restore", instead), "--list", str(fresh)], capture_output=True, check=False)
+        look = [_program("pg_restore", instead), "--list", str(fresh)]
+        done = subprocess.run(look, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Unavailable(f"what pg_dump wrote cannot be read back: {_last(done.stderr.decode(errors='replace'))}")
+            raise Unavailable(f"what pg_dump wrote cannot be read back: {_last(done.stderr)}")
         with fresh.open("rb+") as written:
             os.fsync(written.fileno())
         size = fresh.stat().st_size
@@ -97,7 +98,8 @@ def load(source: Path, database: Database) -> None:
         with database.connect() as connection:
             there = connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", (database.schema,)).fetchone()
             if there is not None:
-                raise BadRequest.of("database", f"the schema {database.schema} is there already: name another, ?schema=")
+                said = f"the schema {database.schema} is there already: name another with ?schema="
+                raise BadRequest.of("database", said)
             with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reading:
                 assert reading.stdout is not None and reading.stderr is not None
                 with connection.transaction():

@@ -31,6 +31,7 @@ from relay.database import Transaction, transact
 from relay.delivering import Leads
 from relay.home import Home
 from relay.office import Office
+from relay.operations.dumps import dump, is_dump
 from relay.postgres.connection import Database
 from relay.postgres.office import OfficeDatabase
 from relay.postgres.schema import bring_up_to_date, unknown_steps
@@ -137,6 +138,15 @@ class DatabaseHome(Home):
         """See Home."""
         asked = "SELECT count(*) FROM (SELECT 1 FROM feed_waiting LIMIT ?) w"
         return int(store.read.execute(asked, (WAITING_MAX,)).fetchone()[0])
+
+    def is_copy(self, path: Path) -> bool:
+        """See Home."""
+        return is_dump(path)
+
+    def dump(self, target: Path) -> dict[str, Any]:
+        """See Home."""
+        dump(self.database, target)
+        return {}
 
     def secrets(self) -> tuple[str, ...]:
         """See Home."""

@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 import time
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -94,12 +95,13 @@ class Slow(BaseHTTPRequestHandler):
 def test_a_webhook_under_way_ends_before_the_process_and_a_second_signal_waits_for_nothing(tmp_path: Path) -> None:
     receiver = HTTPServer(("127.0.0.1", 0), Slow)
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    till, relay = rig.Process(tmp_path / "till", arguments=["till", "--shop", "North", "--port", "0", "--sync-port", "0"]), rig.relay(tmp_path / "office")
+    till = rig.Process(tmp_path / "till", arguments=["till", "--shop", "North", "--port", "0", "--sync-port", "0"])
+    relay = rig.relay(tmp_path / "office")
     try:
         with till, relay:
-            hook = f"http://127.0.0.1:{receiver.server_port}/"
-            rig.run("webhook", "add", hook, "--private", "--from-beginning", "--data", str(relay.data), module="relay.cli")
-            link = rig.run("invite", "--data", str(relay.data), module="relay.cli").strip()
+            run = partial(rig.run, "--data", str(relay.data), module="relay.cli")
+            run("webhook", "add", f"http://127.0.0.1:{receiver.server_port}/", "--private", "--from-beginning")
+            link = run("invite").strip()
             rig.run("attach", link, "--data", str(till.data))
             assert Slow.came.wait(30)
             told(relay, signal.SIGTERM)
@@ -111,7 +113,7 @@ def test_a_webhook_under_way_ends_before_the_process_and_a_second_signal_waits_f
             assert relay.running, "it waits for the webhook"
             Slow.may.set()
             assert relay.wait() == 0
-            found = json.loads(rig.run("webhook", "list", "--json", "--data", str(relay.data), module="relay.cli"))
+            found = json.loads(run("webhook", "list", "--json"))
             assert int(found["webhooks"][0]["at"]) > 0 and found["webhooks"][0]["tries"] == 0, "it is written down"
 
             Slow.may.clear()
@@ -121,7 +123,7 @@ def test_a_webhook_under_way_ends_before_the_process_and_a_second_signal_waits_f
             assert Slow.came.wait(30)
             began_s = time.monotonic()
             told(relay, signal.SIGTERM)
-            rig.wait_for("it to drain", lambda: "draining" in relay.log.read_text().rpartition("ready")[2] or not relay.running)
+            rig.wait_for("it to drain", lambda: relay.log.read_text().count("draining:") == 2)
             told(relay, signal.SIGTERM)
             assert relay.wait() == 0
             assert time.monotonic() - began_s < 10
