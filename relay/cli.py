@@ -28,6 +28,7 @@ from relay.number_cli import add_accounting_commands, add_webhook_commands
 from relay.operations.cli import add_operation_commands
 from relay.operations.draining import DRAIN_S
 from relay.operations.logs import FORMATS, LEVELS, set_up
+from relay.operations.service_cli import add_service_commands
 from relay.relay import Relay
 from relay.rights import Role
 from relay.serve import RelayOptions, database_home, run_relay
@@ -52,10 +53,11 @@ token = typer.Typer(no_args_is_help=True, help="Tokens of programs and people.")
 report = typer.Typer(no_args_is_help=True, help="Reports.")
 export = typer.Typer(no_args_is_help=True, help="Files for other programs.")
 accounting = typer.Typer(no_args_is_help=True, help="What accountants book.")
+service = typer.Typer(no_args_is_help=True, help="Start the head office with this machine.")
 webhook = typer.Typer(no_args_is_help=True, help="Programs that are told of what comes in.")
 for name, group in (
     ("shop", shop), ("user", user), ("token", token), ("report", report), ("export", export),
-    ("accounting", accounting), ("webhook", webhook),
+    ("accounting", accounting), ("webhook", webhook), ("service", service),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -329,6 +331,7 @@ add_report_commands(report, lambda context, name, arguments: _ask(context, name,
 add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
+add_service_commands(service, _place, serve)
 add_operation_commands(app, lambda context, name, arguments: _ask(context, name, arguments), _place)
 
 
