@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from click.core import ParameterSource
 from rich.markup import escape
 from rich.table import Table
 
@@ -80,10 +81,16 @@ def _root(
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON; may stand anywhere on the line.")] = False,
     version: Version = False,
 ) -> None:
+    if data is not None and database is not None and _source(context, "data") is ParameterSource.ENVIRONMENT:
+        data = None  # of a service, whose operator went on to a database
     if data is not None and database is not None:
         raise typer.BadParameter("--data or --database: a head office is kept in one of the two")
     context.obj = Options(data if data is not None else default_folder(PROGRAM), json)
     context.meta[DATABASE] = database
+
+
+def _source(context: typer.Context, name: str) -> ParameterSource | None:
+    return context.get_parameter_source(name)
 
 
 def _place(context: typer.Context) -> Path | str:

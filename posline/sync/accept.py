@@ -9,6 +9,7 @@ from asyncio import Task
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -131,7 +132,11 @@ def accept_routes(
 
     async def sync(socket: WebSocket) -> None:
         nonlocal live
-        if engine.stopping or engine.leaving:
+        if engine.leaving:  # said before the upgrade, so that a balancer tries the next one
+            turned_away("stopping")
+            await socket.send_denial_response(Response("this process is going\n", 503, {"retry-after": "1"}))
+            return
+        if engine.stopping:
             turned_away("stopping")
             await socket.accept()
             await socket.close(GOING_AWAY, "stopping")
