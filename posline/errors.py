@@ -8,7 +8,8 @@
     ├── Conflict          the id is taken by other content (409)
     ├── NotPossible       as things stand it cannot be done: nothing is left to refund, a shift is open (409)
     ├── CommitFailed      the disk did not take it: nothing was recorded
-    │   └── DiskFull      ... because there is no room (507)
+    │   ├── DiskFull      ... because there is no room (507)
+    │   └── Overtaken     ... because another process wrote as the same author meanwhile
     ├── DiskFailed        the disk gave an error: the process ends, and is started afresh (503)
     ├── Unavailable       what it needs does not answer for now, and is tried again (503)
     ├── OutcomeUnknown    the till is going down: repeat the same id (503)
@@ -48,6 +49,7 @@ __all__ = [
     "NotFound",
     "NotPossible",
     "OutcomeUnknown",
+    "Overtaken",
     "PoslineError",
     "Refused",
     "Unavailable",
@@ -141,6 +143,14 @@ class CommitFailed(PoslineError):
 
 class DiskFull(CommitFailed):
     """There is no room on the disk: nothing was recorded."""
+
+
+class Overtaken(CommitFailed):
+    """Another process wrote as the same author meanwhile: nothing was recorded, and the next try goes on behind it."""
+
+    def __init__(self, shop: str) -> None:
+        self.shop = shop
+        super().__init__("another process of this head office wrote there meanwhile")
 
     status = 507
     title = "No room on disk"

@@ -92,13 +92,24 @@ class Replica(Writer):
             writer.unsure = self.unsure or self.writers_unsure
         return writer
 
-    def dismiss(self, author: str) -> bool:
-        """Let go of a writer that has nothing left to do; whether that is so. Another one goes on where it ended."""
+    def dismiss(self, author: str, *, removed: bool = False) -> bool:
+        """Let go of a writer that has nothing left to do; whether that is so. Another one goes on where it ended. What
+        one that was removed from the shop would still sign counts for nothing."""
         writer = self.writers.get(author)
-        if writer is not None and not writer.at_rest:
+        if writer is not None and not writer.at_rest and not removed:
             return False
         self.writers.pop(author, None)
         return True
+
+    def release_writer(self, author: str) -> None:
+        """Let go of a writer, whatever it has left to sign: another one, here or in another process, goes on. What it
+        has staged is committed all the same."""
+        self.writers.pop(author, None)
+
+    def unstage(self, count: int) -> None:
+        """Take back what was staged behind the first `count`, before any commit can have taken it up."""
+        del self.staged[count:]
+        self._staging.done(())
 
     # -- the documents in memory -------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from posline.core.kinds import MEMBERSHIP, NUMBERED, SIGNED_KINDS
 from posline.core.members import key_proof
 from posline.core.status import SHORT
 from posline.core.update import StateVector, read_update
-from posline.errors import Mismatch
+from posline.errors import Mismatch, Unavailable
 from posline.storage.committed import Committed
 from posline.storage.effects import CUSTOMERS
 from posline.storage.records import Commit, Staged
@@ -121,6 +121,7 @@ class Writer(Committed):
         self.author, self.clock, self.store_id = author, clock, store_id
         self.alarms: dict[str, Alarm] = {}
         self.unsure = False  # what this disk wrote last is not known: whoever set it says so before the first run
+        self.fenced = False  # another process may write as this author: a commit then fails where one has meanwhile
         self._random = random
         self._monotonic = monotonic_ms or (lambda: 0)
         self._staging = staging or Staging()
@@ -128,6 +129,7 @@ class Writer(Committed):
         self._run: int | None = None
         self._run_day = ""
         self._last: tuple[int, int, bytes] | None = None  # run, seq, hash of the last own entry
+        self._behind = b""  # the hash of what this disk wrote last, or has staged
         self._seq = self._number = 0
         self._label = ""
         self._seen: dict[str, dict[str, str]] = {}
@@ -138,6 +140,7 @@ class Writer(Committed):
         self._new_run_s: float | None = None
         self._former: tuple[Author, Staged] | None = None  # who signed before a change of key that is not committed yet
         self._uncertain: list[tuple[int, int, str, int]] = []  # run, seq, day, monotonic ms
+        self._astray = False  # what was written last could not be asked for
         self._recall()
 
     @property
@@ -151,6 +154,11 @@ class Writer(Committed):
         be dropped; another begins where it ended."""
         mine = self.author is not None and any(s.own and s.entries[0].till == self.author.id for s in self.staged)
         return not (mine or self._unsealed or self._new_run or self._uncertain or self._former)
+
+    @property
+    def behind(self) -> bytes:
+        """The hash of the entry that the next one goes on from, on this disk or staged; b"" for none."""
+        return self._behind
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -211,6 +219,9 @@ class Writer(Committed):
     def _begin_run(self, reading: Reading, day: str) -> None:
         """Start a run behind the last entry that this disk wrote; its signature vouches for what went before. Its
         numbers go on behind what others wrote under this name and is vouched for; inside a run they never jump."""
+        if self._astray:
+            self._recall()
+            self._astray = False
         if self.author is not None:
             seq, number = self.store.written_elsewhere(self.shop, self.author.id)
             self._seq, self._number = max(self._seq, seq), max(self._number, number)
@@ -283,7 +294,9 @@ class Writer(Committed):
                 live.apply(update, read_update(update, known))
             except Mismatch:  # it comes back from the log, with what is staged
                 del self._staging.live[name]
-        staged = Staged(self.shop, name, update, before, after, [entry], self.store_id, True, id, request)
+        follows = self._behind if self.fenced else None
+        staged = Staged(self.shop, name, update, before, after, [entry], self.store_id, True, id, request, follows)
+        self._behind = entry.hash
         self._stage(staged)
         return staged
 
@@ -383,17 +396,21 @@ class Writer(Committed):
         self._open.clear()
         self._seen.clear()
         self._uncertain.clear()
-        self._recall()
+        try:
+            self._recall()
+        except Unavailable:  # what failed the commit may last; asked again before anything is written
+            self._astray = True
         self._unsealed = int(self._last is not None)  # a seal may have been among what is gone
 
     def _recall(self) -> None:
-        """Take up the numbers where this disk left off."""
-        self._run, self._unsealed, self._last, self._seq, self._number = None, 0, None, 0, 0
+        """Take up the numbers where this disk left off. Raises Unavailable."""
+        self._run, self._unsealed, self._last, self._seq, self._number, self._behind = None, 0, None, 0, 0, b""
         if self.author is None:
             return
         written = self.store.written(self.shop, self.author.id)
         if written is not None:
             self._last = (written.run, written.seq, written.hash)
+            self._behind = written.hash
             self._seq, self._number = max(written.seq, written.foreign_seq), max(written.number, written.foreign_number)
 
     # -- as time goes by ---------------------------------------------------------------------------
@@ -413,6 +430,11 @@ class Writer(Committed):
         last = self.store.read.execute(query, place).fetchone()
         if last is None or last[0] not in SIGNED_KINDS - MEMBERSHIP:
             self.begin()
+
+    def sign_off(self) -> None:
+        """Sign now what is unsigned."""
+        if self._unsealed:
+            self.begin() if self._run is None else self.write("seal", {})
 
     def seal_soon(self) -> None:
         """A link came up, or the till is stopping: sign what is unsigned at the next tick."""

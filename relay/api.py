@@ -31,6 +31,7 @@ from posline.till.sale import Sale
 from posline.till.till import place
 from relay.api_feed import feed_routes
 from relay.api_numbers import number_routes
+from relay.api_prices import price_routes
 from relay.api_webhooks import webhook_routes
 from relay.asker import Asker
 from relay.office import SHOP_ACTOR
@@ -63,6 +64,7 @@ def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = 
         *number_routes(relay, api),
         *webhook_routes(relay, api),
         *feed_routes(relay, api),
+        *price_routes(relay, api),
         *health_routes(relay, metrics=options.metrics),
     ]
     handlers = exception_handlers(relay.suspect)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click.core import ParameterSource
 from rich.markup import escape
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from relay.operations.cli import add_operation_commands
 from relay.operations.draining import DRAIN_S
 from relay.operations.logs import FORMATS, LEVELS, set_up
 from relay.operations.service_cli import add_service_commands
+from relay.price_cli import add_price_commands
 from relay.relay import Relay
 from relay.rights import Role
 from relay.serve import RelayOptions, database_home, run_relay
@@ -54,11 +54,12 @@ token = typer.Typer(no_args_is_help=True, help="Tokens of programs and people.")
 report = typer.Typer(no_args_is_help=True, help="Reports.")
 export = typer.Typer(no_args_is_help=True, help="Files for other programs.")
 accounting = typer.Typer(no_args_is_help=True, help="What accountants book.")
+prices = typer.Typer(no_args_is_help=True, help="Prices of all shops, of groups of them, and of one.")
 service = typer.Typer(no_args_is_help=True, help="Start the head office with this machine.")
 webhook = typer.Typer(no_args_is_help=True, help="Programs that are told of what comes in.")
 for name, group in (
     ("shop", shop), ("user", user), ("token", token), ("report", report), ("export", export),
-    ("accounting", accounting), ("webhook", webhook), ("service", service),
+    ("accounting", accounting), ("webhook", webhook), ("prices", prices), ("service", service),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -81,7 +82,7 @@ def _root(
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON; may stand anywhere on the line.")] = False,
     version: Version = False,
 ) -> None:
-    if data is not None and database is not None and _source(context, "data") is ParameterSource.ENVIRONMENT:
+    if data is not None and database is not None and _from_environment(context, "data"):
         data = None  # of a service, whose operator went on to a database
     if data is not None and database is not None:
         raise typer.BadParameter("--data or --database: a head office is kept in one of the two")
@@ -89,8 +90,9 @@ def _root(
     context.meta[DATABASE] = database
 
 
-def _source(context: typer.Context, name: str) -> ParameterSource | None:
-    return context.get_parameter_source(name)
+def _from_environment(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 def _place(context: typer.Context) -> Path | str:
@@ -337,6 +339,7 @@ def verify(context: typer.Context, shop: Annotated[str, typer.Option(help="Only 
 add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
 add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
+add_price_commands(prices, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
 add_service_commands(service, _place, serve)
 add_operation_commands(app, lambda context, name, arguments: _ask(context, name, arguments), _place)

@@ -13,6 +13,7 @@ from posline.till.report_commands import sheet_of
 from relay.number_commands import NUMBER_COMMANDS, actor_of
 from relay.office import PAGE, iso_ms
 from relay.operations.commands import OPERATION_COMMANDS
+from relay.price_commands import PRICE_COMMANDS
 from relay.relay import Relay
 from relay.rights import Role
 
@@ -223,4 +224,5 @@ COMMANDS: dict[str, Command] = {
     "report_sheet": report_sheet,
     **NUMBER_COMMANDS,
     **OPERATION_COMMANDS,
+    **PRICE_COMMANDS,
 }

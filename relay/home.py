@@ -70,8 +70,8 @@ class Home(ABC):
     def root(self) -> Path | None:
         """The certificate that a program must trust, where there is one."""
 
-    def leads(self) -> Leads:
-        """Who of several processes sends what must be sent once."""
+    def leads(self, what: str = "leads") -> Leads:
+        """Who of several processes does `what` must be done once."""
         return leads_always
 
     def alone(self, what: str) -> contextlib.AbstractContextManager[None]:

@@ -24,15 +24,16 @@ from posline.till.problems import exception_handlers
 from posline.till.serve import LOOPBACK, until_stopped
 from posline.trust.certificate import Tls
 from relay.api import build_app
+from relay.authoring import authoring_of
 from relay.commands import COMMANDS
 from relay.delivering import Deliverer, HttpSender
 from relay.home import FolderHome, Home
 from relay.operations.certificates import Shown
 from relay.operations.draining import DRAIN_S, Told, drain
-from relay.operations.figures import links_by_kind
 from relay.operations.logs import hide
 from relay.operations.readiness import health_routes
 from relay.operations.roster import Roster
+from relay.publishing import Publisher
 from relay.relay import Relay
 from relay.web.caller import caller_of, is_one_of
 from relay.web.frame import WebOptions
@@ -96,16 +97,19 @@ async def run_relay(options: RelayOptions) -> None:
                     tls_1_2=options.tls is not None, is_crowd=lambda host: is_one_of(host, options.web.trusted),
                 )  # fmt: skip
                 await front.start()
+                leads = home.leads()
                 deliverer = Deliverer(
-                    relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=home.leads(),
-                    measured=relay.delivered,
-                )  # fmt: skip
+                    relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=leads, measured=relay.delivered
+                )
                 relay.lag_s = deliverer.lag_s
+                publisher = Publisher(relay, authoring_of(relay), leads=leads)
                 deliverer.start()
+                publisher.start()
                 try:
                     async with _monitored(relay, options):
                         await _serve(relay, front, deliverer, shown, options)
                 finally:
+                    await publisher.stop()
                     await deliverer.stop()
         finally:
             if front is not None:
@@ -164,7 +168,7 @@ async def _serve(
         jobs.append(asyncio.create_task(shown.follow(front, told.reload, remember), name="certificate"))
         if relay.home.shared:
             follow = Roster(relay.office.database).follow(
-                relay.office.now_ms, lambda: sum(links_by_kind(relay).values()), relay.draining
+                relay.office.now_ms, relay.links_here, relay.draining
             )
             jobs.append(asyncio.create_task(follow, name="roster"))
         url = front.url.replace(front.address, front.reached)

@@ -376,10 +376,10 @@ class Webhooks:
         )
         return [Dead(n, life, at_ms, bool(queued), why) for n, life, at_ms, queued, why in rows]
 
-    def dead_count(self, id: str) -> int:
-        """How many were given up, or are to be sent again."""
-        asked = "SELECT count(*) FROM webhook_dead WHERE webhook = ?"
-        return int(self.database.execute(asked, (id,)).fetchone()[0])
+    def dead_counts(self) -> dict[str, int]:
+        """How many events each subscription did not take."""
+        rows = self.database.execute("SELECT webhook, count(*) FROM webhook_dead GROUP BY webhook")
+        return {webhook: int(count) for webhook, count in rows}
 
     def requeue(self, id: str, numbers: Sequence[int] | None = None) -> int:
         """Send these once more, or all; returns how many that are. Raises NotFound."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -18,16 +19,22 @@ from posline.core.money import MAX_MONEY, is_rate, signed_text
 from posline.errors import BadRequest, FieldError
 
 __all__ = [
+    "AHEAD_MAX",
     "BARCODES_MAX",
+    "DATED",
     "FIELDS",
     "FLAGS",
     "MAX_PRODUCTS",
+    "ahead_of",
     "barcodes_of",
     "check_products",
     "edited",
     "favourite_place",
     "is_active",
+    "is_business_day",
+    "on_day",
     "product_of",
+    "scheduled",
     "spellings",
 ]
 
@@ -45,6 +52,10 @@ FIELDS = (
     "third_schedule", "hs_code", "uom", "sro_schedule", "sro_serial", "favourite", "stock", "low_stock", "active",
     "labels",
 )  # fmt: skip
+# what may change from a business day on: what a thing costs, and how it is taxed. What it is found by changes at once
+DATED = ("price", "mrp", "tax", "tax_rate", "third_schedule", "hs_code", "uom", "sro_schedule", "sro_serial")
+AHEAD_MAX = 20  # days of one product on which something changes
+_DAY = re.compile(r"20[2-9][0-9]-[0-9]{2}-[0-9]{2}")
 _STOCK = re.compile(r"(-?)([0-9]{1,9})(?:\.([0-9]{1,3}))?")
 _FAVOURITE = re.compile(r"([1-9][0-9]{0,2})(?:/([1-9][0-9]{0,2}))?")
 _BLANK = re.compile(r"[\s|]")
@@ -135,15 +146,100 @@ def favourite_place(product: Mapping[str, Any]) -> tuple[int, int] | None:
     return (1, int(match[1])) if match[2] is None else (int(match[1]), int(match[2]))
 
 
+# -- what changes from a day on ----------------------------------------------------------------------------------------
+
+
+def is_business_day(day: object) -> bool:
+    """Whether it is a day that something may change on, YYYY-MM-DD."""
+    if type(day) is not str or _DAY.fullmatch(day) is None:
+        return False
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
+
+
+def ahead_of(product: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a product says will change, by day: {from, and the fields that are set from then on; null takes one away}.
+
+    An older version keeps `ahead` unread, and a newer one may put there what is not known here. So nothing in it makes
+    an entry invalid: what cannot be read is passed over.
+    """
+    said = product.get("ahead")
+    if type(said) is not list:
+        return []
+    stages = [stage for stage in said if type(stage) is dict and is_business_day(stage.get("from"))]
+    return sorted(stages, key=lambda stage: str(stage["from"]))[:AHEAD_MAX]
+
+
+def on_day(product: Mapping[str, Any], day: str) -> dict[str, Any]:
+    """A product as it is on a business day, with what will change after it."""
+    if "ahead" not in product:
+        return dict(product)
+    known = {name: value for name, value in product.items() if name != "ahead"}
+    later = []
+    for stage in ahead_of(product):
+        if stage["from"] > day:
+            later.append(stage)
+            continue
+        for name in DATED:
+            if name in stage and _fits(name, stage[name]):
+                known[name] = stage[name]
+                if stage[name] is None:
+                    del known[name]
+    return known | ({"ahead": later} if later else {})
+
+
+def _fits(name: str, value: object) -> bool:
+    """Whether a stage may say so of a field. A price is never taken away."""
+    if value is None:
+        return name != "price"
+    return _unreadable({"sku": "-", "name": "-", "price": 0, "unit": "", name: value}) is None
+
+
+def scheduled(product: Mapping[str, Any], day: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A product with these fields set from a business day on; null takes one away. What is said of later days stays,
+    and what is so on that day anyway is not said. Raises BadRequest with every field that is wrong."""
+    wrong = [FieldError(str(name)[:60], f"cannot change from a day on, as {', '.join(DATED)} can")
+             for name in fields if name not in DATED]  # fmt: skip
+    if not is_business_day(day):
+        wrong.append(FieldError("from", f"{str(day)[:40]!r} is no business day, YYYY-MM-DD"))
+    if wrong:
+        raise BadRequest(wrong)
+    then = {name: value for name, value in on_day(product, day).items() if name in FIELDS}
+    wanted = {name: value for name, value in (then | dict(fields)).items() if value is not None}
+    made = product_of(wanted)
+    changed = {name: made.get(name, FLAGS.get(name)) for name in fields if made.get(name) != then.get(name)}
+    stages = {stage["from"]: dict(stage) for stage in ahead_of(product)}
+    stage = stages.get(day, {"from": day}) | changed
+    before = on_day({**product, "ahead": [each for each in stages.values() if each["from"] < day]}, day)
+    stages[day] = {name: value for name, value in stage.items()
+                   if name == "from" or before.get(name, FLAGS.get(name)) != value}  # fmt: skip
+    return _with_ahead(product, list(stages.values()))
+
+
+def _with_ahead(product: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A product of which this will change."""
+    made = {name: value for name, value in product.items() if name != "ahead"}
+    kept = sorted((dict(stage) for stage in stages if len(stage) > 1), key=lambda stage: str(stage["from"]))
+    if len(kept) > AHEAD_MAX:
+        raise BadRequest.of("from", f"a product may change on {AHEAD_MAX} days ahead, and this would be one more")
+    return made | ({"ahead": kept} if kept else {})
+
+
 # -- writing one -------------------------------------------------------------------------------------------------------
 
 
 def edited(sku: str, now: Mapping[str, Any] | None, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The product `sku`, which is `now` (None: not there yet), with these fields set; null takes a field away.
 
-    A `barcode` without `barcodes` takes the place of the first one. What a newer version said of it stays. Raises
-    BadRequest with every field that is wrong.
+    A `barcode` without `barcodes` takes the place of the first one. What a newer version said of it stays, and so does
+    what will change from some day on, unless the field `ahead` says otherwise. Raises BadRequest with every field that
+    is wrong.
     """
+    if "ahead" in fields:
+        return _rescheduled(edited(sku, now, {n: v for n, v in fields.items() if n != "ahead"}), fields["ahead"])
     if fields.get("sku", sku) != sku:
         raise BadRequest.of("sku", f"is not the {sku[:60]!r} that the address names: a product keeps its sku")
     if sku != sku.strip():  # or what is made of it were another product than the one it was looked up as
@@ -155,6 +251,18 @@ def edited(sku: str, now: Mapping[str, Any] | None, fields: Mapping[str, Any]) -
     elif "barcodes" in fields and "barcode" not in fields:
         product["barcode"] = None
     return product_of({name: value for name, value in product.items() if value is not None}) | newer
+
+
+def _rescheduled(product: Mapping[str, Any], ahead: object) -> dict[str, Any]:
+    """A product of which this will change, and nothing else."""
+    if ahead is None:
+        ahead = []
+    if not isinstance(ahead, Sequence) or not all(isinstance(stage, Mapping) and "from" in stage for stage in ahead):
+        raise BadRequest.of("ahead", "is a list of objects, each with the day `from` which its fields are set")
+    made = _with_ahead(product, [])
+    for stage in sorted(ahead, key=lambda stage: str(stage["from"])):
+        made = scheduled(made, stage["from"], {name: value for name, value in stage.items() if name != "from"})
+    return made
 
 
 def product_of(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@
     key             the author's signing key, mode 0600; no backup holds it
     settings.json   the shop's id and token, peers' addresses
     fiscal-token    the token of a fiscal service, mode 0600; no backup holds it
-    hosting.json    the phones and tablets that sell here, with hosting*, hosted/ (docs/hosting.md); no backup holds them
+    hosting.json    the phones and tablets that sell here; hosting*, hosted/: docs/hosting.md; no backup holds them
     local.json      while a till runs: its local address and the secret that its commands present
     doubted         a process met an error in the database, so that the next one looks through all of it first
 

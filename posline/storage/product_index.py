@@ -14,20 +14,20 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from posline.core.products import barcodes_of, is_active
+from posline.core.products import ahead_of, barcodes_of, is_active
 from posline.core.words import WORDS_VERSION, fold
 from posline.storage.connection import Connection
 from posline.storage.dialect import SQLITE, Dialect
 
 __all__ = ["ProductIndex", "department_word", "differences", "numbers_of"]
 
-INDEX_VERSION = f"2.{WORDS_VERSION}"  # of what is below; another one makes the index again
+INDEX_VERSION = f"3.{WORDS_VERSION}"  # of what is below; another one makes the index again
 VERSION_NOTE = "product index"  # where the file says which one it has
 PLACE_BITS = 22  # of a product in its catalogue: four million
 DOCUMENT_BITS = 18  # of a document in its shop: seven hundred years of days
 LINES = "\n"  # stands between fields, so that no search for a part of a text reaches over two of them
 
-Row = tuple[int, str, str, str, str, str]  # active, name, name_ur, department, favourite, words
+Row = tuple[int, str, str, str, str, str, str]  # active, name, name_ur, department, favourite, words, ahead
 
 
 def numbers_of(shop: int, document: int) -> tuple[int, int]:
@@ -81,7 +81,7 @@ class ProductIndex:
 
     def _put(self, shop: int, document: int, sku: str, product: Mapping[str, Any] | None) -> None:
         known = self._db.execute(
-            "SELECT n, active, name, name_ur, department, favourite, words FROM product"
+            "SELECT n, active, name, name_ur, department, favourite, words, ahead FROM product"
             " WHERE shop = ? AND document = ? AND sku = ?",
             (shop, document, sku),
         ).fetchone()
@@ -101,17 +101,18 @@ class ProductIndex:
             if n is None:
                 return  # the catalogue is fuller than any shop's: it is sold by its sku, and not found otherwise
             self._db.execute(
-                "INSERT INTO product (n, shop, document, sku, active, name, name_ur, department, favourite, words)"
-                " VALUES (?,?,?,?,?,?,?,?,?,?)",
+                "INSERT INTO product (n, shop, document, sku, active, name, name_ur, department, favourite, words,"
+                " ahead) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
                 (n, shop, document, sku, *wanted),
             )
         else:
             self._db.execute(
-                "UPDATE product SET active = ?, name = ?, name_ur = ?, department = ?, favourite = ?, words = ?"
-                " WHERE shop = ? AND n = ?",
+                "UPDATE product SET active = ?, name = ?, name_ur = ?, department = ?, favourite = ?, words = ?,"
+                " ahead = ? WHERE shop = ? AND n = ?",
                 (*wanted, shop, n),
             )
-        self._words.change(self._db, n, said, wanted[5])
+        if wanted[5] != said:  # most edits change a price, and no word
+            self._words.change(self._db, n, said, wanted[5])
 
     def _next(self, shop: int, document: int) -> int | None:
         first, last = numbers_of(shop, document)
@@ -144,7 +145,7 @@ def differences(db: Connection, shop: int, document: int) -> Iterator[str]:
     held = {
         row[0]: tuple(row[1:])
         for row in db.execute(
-            "SELECT sku, active, name, name_ur, department, favourite, words FROM product"
+            "SELECT sku, active, name, name_ur, department, favourite, words, ahead FROM product"
             " WHERE shop = ? AND document = ?",
             place,
         )
@@ -169,7 +170,8 @@ def _row(sku: str, product: Mapping[str, Any]) -> Row:
     department = _text(product, "department")
     fields = [fold(sku), name, name_ur, *map(fold, barcodes_of(product)), fold(department), department_word(department)]
     words = LINES.join(filter(None, fields)) if active else ""
-    return int(active), name, name_ur, department, _text(product, "favourite"), words
+    last = max((str(stage["from"]) for stage in ahead_of(product)), default="")
+    return int(active), name, name_ur, department, _text(product, "favourite"), words, last
 
 
 def _codes(product: Mapping[str, Any] | None) -> list[str]:

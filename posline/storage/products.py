@@ -7,16 +7,18 @@ typed, but for the last resort: where no word begins so, each product is looked 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from posline.core.products import favourite_place, spellings
+from posline.core.clock import parse_iso
+from posline.core.products import favourite_place, on_day, spellings
 from posline.core.words import fold
+from posline.storage.committed import Committed
 from posline.storage.pieces import in_pieces
 from posline.storage.product_index import department_word, numbers_of
 from posline.storage.store import Store
 
-__all__ = ["FOUND_MAX", "Products"]
+__all__ = ["FOUND_MAX", "Products", "no_day"]
 
 FOUND_MAX = 1000  # products that one search finds, over all its pages
 WORDS_MAX = 8  # of a search, the first ones: nobody reads on behind the eighth
@@ -37,11 +39,17 @@ CURRENT = (
 )
 
 
-class Products:
-    """What one shop's catalogue answers."""
+def no_day() -> str:
+    """Before every day: nothing that is scheduled has begun."""
+    return ""
 
-    def __init__(self, store: Store, shop: str) -> None:
-        self._store, self._shop = store, shop
+
+class Products:
+    """What one shop's catalogue answers, each product as it is on the business day that `today` names. What changes at
+    the day's turn changes as it is read: nothing need run for it, and an answer about one product is still one row."""
+
+    def __init__(self, store: Store, shop: str, today: Callable[[], str] = no_day) -> None:
+        self._store, self._shop, self.today = store, shop, today
         self._read = store.read
         self._current = -1, ""  # the row of the shop's document as of which it was looked up, and its name
 
@@ -59,6 +67,11 @@ class Products:
             self._current = n, f"catalog/{(json.loads(row[0]) if row is not None else None) or 1}"
         return self._current[1]
 
+    def scheduled(self, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Products, by SKU behind `after`, that change on a day that is yet to come."""
+        query = "SELECT sku FROM product WHERE shop = ? AND document = ? AND ahead <> '' AND ahead > ? AND sku > ?"
+        return self.several(self._column(query + " ORDER BY sku LIMIT ?", self.today(), after, limit))
+
     def _place(self) -> tuple[int | None, int | None]:
         return self._store.shop_key(self._shop), self._store.document_key(self._shop, self.catalogue)
 
@@ -74,7 +87,19 @@ class Products:
         for marks, piece in in_pieces(skus):
             rows = self._read.execute(CURRENT.format(marks=marks), (*self._place(), *piece))
             values.update(rows.fetchall())
-        return [json.loads(values[sku]) for sku in skus if sku in values]
+        products = [json.loads(values[sku]) for sku in skus if sku in values]
+        if not any("ahead" in product for product in products):
+            return products
+        today = self.today()
+        return [on_day(product, today) for product in products]
+
+    def said(self, skus: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What the current edit of each of these products says, whatever day it is, by SKU."""
+        found: dict[str, dict[str, Any]] = {}
+        for marks, piece in in_pieces(skus):
+            rows = self._read.execute(CURRENT.format(marks=marks), (*self._place(), *piece))
+            found.update((sku, json.loads(value)) for sku, value in rows)
+        return found
 
     def at(self, sku: str, at: str) -> dict[str, Any] | None:
         """A product as it stood at a time (ISO 8601), for names on old receipts; no total depends on it."""
@@ -85,7 +110,17 @@ class Products:
             " ORDER BY at > ?3, CASE WHEN at > ?3 THEN at END, at DESC LIMIT 1",
             (self._store.shop_key(self._shop), sku, at),
         ).fetchone()
-        return None if row is None else json.loads(row[0])
+        if row is None:
+            return None
+        product: dict[str, Any] = json.loads(row[0])
+        return on_day(product, self._day(at)) if "ahead" in product else product
+
+    def _day(self, at: str) -> str:
+        """The business day of a time; before every day where a wild clock wrote one that no calendar has."""
+        try:
+            return Committed(self._store, self._shop).day(parse_iso(at))
+        except (ValueError, OverflowError, OSError):
+            return ""
 
     def with_barcode(self, code: str) -> list[dict[str, Any]]:
         """The products, retired ones aside, that bear this barcode among theirs, by SKU: one, unless two were given the

@@ -44,6 +44,7 @@ class Staged:
     own: bool = False
     id: str | None = None  # with `request`: the normal form of what was asked, kept to recognise a retry
     request: bytes | None = None
+    follows: bytes | None = None  # the entry that its author must have written last here, b"" for none; None: any
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Every figure is a function of the set of entries held, so two replicas that hold
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from posline.storage.connection import altered
 from posline.storage.day import DAYS, day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.lights import holders, waiting
-from posline.storage.products import Products
+from posline.storage.products import Products, no_day
 from posline.storage.returned import excess
 from posline.storage.store import Store
 from posline.storage.summaries import summary
@@ -81,12 +81,13 @@ _FROM = " FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document
 
 
 class Reports:
-    """What one shop's ledger answers. `here` is this device's store id, for lights and waiting counts."""
+    """What one shop's ledger answers. `here` is this device's store id, for lights and waiting counts, `today` the
+    business day whose prices products have; without it, none that are scheduled have begun."""
 
-    def __init__(self, store: Store, shop: str, *, here: str) -> None:
+    def __init__(self, store: Store, shop: str, *, here: str, today: Callable[[], str] = no_day) -> None:
         self._store, self._shop, self._here = store, shop, here
         self._read = store.read
-        self.catalog = Products(store, shop)
+        self.catalog = Products(store, shop, today)
 
     @property
     def _key(self) -> int | None:

@@ -174,6 +174,11 @@ _UNSEEN = (
     "CREATE TABLE unseen (shop INTEGER, wanted BLOB, hash BLOB, PRIMARY KEY (shop, wanted, hash)) WITHOUT ROWID",
     "CREATE INDEX unseen_by ON unseen (shop, hash)",
 )
+# the last business day on which something of a product changes by itself; "" for one that stays as it is
+_AHEAD = (
+    "ALTER TABLE product ADD COLUMN ahead TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX product_ahead ON product (shop, document, sku, ahead) WHERE ahead <> ''",
+)
 
 # in the order in which they were released; another database than SQLite takes the same ones
 STEPS: dict[str, tuple[str, ...]] = {
@@ -185,6 +190,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "opening stock": _OPENING,
     "sales in order": _SALES,
     "edits that name what is missing": _UNSEEN,
+    "products that change on a day": _AHEAD,
 }
 
 migrations = Migrations("posline")

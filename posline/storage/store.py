@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from posline.core.entry import Entry
 from posline.core.update import decode_state, encode_state
-from posline.errors import CommitFailed, DiskFull, Refused
+from posline.errors import CommitFailed, DiskFull, Overtaken, Refused
 from posline.storage.connection import (
     CHECKPOINT_PAGES,
     Connection,
@@ -59,7 +59,7 @@ class Store(Standing):
 
     def __init__(self, path: str, writer: Connection, read: Connection, *, feed: bool) -> None:
         self.path = path
-        self._place = Place(path)
+        self._file = Place(path)
         self._db = writer
         super().__init__(read)
         self._heads: dict[tuple[str, str], Head] = {}
@@ -104,7 +104,7 @@ class Store(Standing):
         if self.path == ":memory:":  # whoever reads it writes it, too
             yield self
             return
-        connection = self._place.reader()
+        connection = self._file.reader()
         try:
             connection.execute("BEGIN")
             yield Store(self.path, connection, connection, feed=False)
@@ -226,11 +226,10 @@ class Store(Standing):
             return kept.setdefault(key, read) if self._age == age else read
 
     def _read_head(self, shop: str, document: str, db: Connection) -> Head:
-        place = (self.shop_key(shop), document)
         rows = db.execute(  # in one question, so as of one commit
-            "SELECT d.n, d.count, d.sum, c.client, c.clock FROM document d LEFT JOIN clock c ON c.shop = d.shop"
-            " AND c.document = d.key WHERE d.shop = ? AND d.name = ?",
-            place,
+            "SELECT d.n, d.count, d.sum, c.client, c.clock FROM shop s JOIN document d ON d.shop = s.key AND d.name = ?"
+            " LEFT JOIN clock c ON c.shop = d.shop AND c.document = d.key WHERE s.id = ?",
+            (document, shop),
         ).fetchall()
         if not rows:
             return Head(document, {}, 0, 0, 0, ((encode_state({}), 0, 0),))
@@ -291,7 +290,7 @@ class Store(Standing):
             for staged in batch:
                 by_shop.setdefault(staged.shop, []).append(staged)
                 place = staged.shop, staged.document
-                before.setdefault(place, self.head(*place).n)
+                before.setdefault(place, self._last_known(*place))
             for shop, items in sorted(by_shop.items()):  # always in one order, so that no two wait for each other
                 made[shop] = self._write_shop(shop, items, heads)
             self._write_notes(notes, haves)
@@ -303,10 +302,13 @@ class Store(Standing):
         for place, mark in haves.items():
             if self._haves.get(place) is mark:
                 del self._haves[place]
-        for (shop, name), head in heads.items():
-            sums = self.sums(shop)
-            sums[name] = head.sum
-        self._heads.update(heads)
+        with self._guard:
+            for (shop, name), head in heads.items():
+                if shop in self._sums:
+                    self._sums[shop][name] = head.sum
+                else:
+                    self._age += 1  # whoever is reading them now may read those of before
+            self._heads.update(heads)
         self._checkpoint(len(batch))
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
         return Commit(list(batch), changes, heads, {place: n for place, n in before.items() if place in heads})
@@ -337,7 +339,7 @@ class Store(Standing):
     def _transact(self, work: Any) -> None:
         """Run `work` in one transaction. A disk that is full leaves everything as it was."""
         try:
-            self._place.check()  # or it would be told as recorded, in a file that no start finds
+            self._file.check()  # or it would be told as recorded, in a file that no start finds
             self._db.execute("BEGIN IMMEDIATE")
             work()
             self._db.execute("COMMIT")
@@ -372,6 +374,7 @@ class Store(Standing):
 
     def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
         key = self._shop(shop)
+        self._fence(key, shop, items)
         arrivals: list[Arrival] = []
         for staged in items:
             document = self._document(key, staged.document)
@@ -404,6 +407,20 @@ class Store(Standing):
                 past = (*head.past, (encode_state(head.state), head.count, head.sum))[-REMEMBERED:]
                 heads[of, name] = Head(name, head.state, head.count, head.sum, head.n, past)
         return changes
+
+    def _fence(self, key: int, shop: str, items: Iterable[Staged]) -> None:
+        """What goes on from an author's last entry goes on from the one that stands here. Raises Overtaken."""
+        last: dict[str, bytes] = {}
+        for staged in items:
+            if staged.follows is None:
+                continue
+            author = staged.entries[0].till
+            if author not in last:
+                row = self._db.execute("SELECT hash FROM mark WHERE shop = ? AND author = ?", (key, author)).fetchone()
+                last[author] = b"" if row is None else bytes(row[0])
+            if last[author] != staged.follows:
+                raise Overtaken(shop)
+            last[author] = staged.entries[-1].hash
 
     def _write_head(self, shop: int, document: int, head: Head) -> None:
         self._db.execute(
@@ -462,6 +479,10 @@ class Store(Standing):
 
         self._transact(write)
 
+    def _last_known(self, shop: str, document: str) -> int:
+        """The last row of a document that anybody here was told of."""
+        return self._head_for_writing(shop, document).n
+
     def _head_for_writing(self, shop: str, document: str) -> Head:
         # heads are only ever replaced by commits, and commits run one at a time, so the last one is what is on the disk
         return self._heads.get((shop, document)) or self.head(shop, document)
@@ -499,8 +520,8 @@ class Store(Standing):
             )
 
     def _shop(self, shop: str) -> int:
-        key = self.shop_key(shop)
-        if key is None:
+        key = self._shops.get(shop)
+        if key is None:  # by the connection that writes: a commit waits for nobody who reads
             self._db.execute("INSERT INTO shop (id) VALUES (?) ON CONFLICT (id) DO NOTHING", (shop,))
             key = int(self._db.execute("SELECT key FROM shop WHERE id = ?", (shop,)).fetchone()[0])
             self._shops[shop] = key
@@ -534,13 +555,17 @@ class Store(Standing):
         rows = self._db.execute(
             "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
             " ORDER BY n LIMIT ?",
-            (self.shop_key(shop), self.document_key(shop, document), after, SQUASH_ROWS),
+            (*self._place(shop, document), after, SQUASH_ROWS),
         ).fetchall()
         old = [Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in rows]
         return old, join_rows(old, keep_origin=False)
 
+    def _place(self, shop: str, document: str) -> tuple[int, int | None]:
+        key = self._shop(shop)
+        return key, self._names(key, self._db).get(document)
+
     def _replace(self, shop: str, document: str, old: list[Row], new: list[Row]) -> None:
-        key, name = self.shop_key(shop), self.document_key(shop, document)
+        key, name = self._place(shop, document)
         self._db.execute(
             "DELETE FROM log WHERE shop = ? AND document = ? AND n BETWEEN ? AND ?", (key, name, old[0].n, old[-1].n)
         )
@@ -551,6 +576,6 @@ class Store(Standing):
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy of the file to `target`, which must not exist, while others go on writing."""
-        with closing(self._place.reader()) as source:
+        with closing(self._file.reader()) as source:
             source.execute("PRAGMA query_only=OFF")  # it still opens the original for reading only
             source.execute("VACUUM INTO ?", (str(target),))

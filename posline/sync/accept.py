@@ -19,10 +19,11 @@ from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFact
 from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
+from posline.errors import PoslineError
 from posline.sync.frames import MAX_MESSAGE_BYTES
 from posline.sync.moods import Mood
 from posline.sync.places import is_loopback
-from posline.sync.shell import run_link
+from posline.sync.shell import close_reason, run_link
 
 if TYPE_CHECKING:
     from posline.replica import Replica
@@ -43,7 +44,7 @@ MAPPED = "::ffff:"  # before an IPv4 address on a socket that takes both
 CONNECTIONS_MAX = 10_000  # on one device; a head office of 2,000 shops of four tills has 8,000
 STRANGERS_MAX = 256  # of one address that have not said yet who they are: a chain behind one router comes back at once
 SHOP_LINKS_MAX = 64  # of one shop: eight times its tills, each with a program that follows, and old ones not yet gone
-GOING_AWAY = 1001
+GOING_AWAY, TRY_AGAIN = 1001, 1013
 UNKNOWN_SHOP = 4404  # close codes of our own lie above 4000
 TOO_MANY = 4429
 BITE_BYTES = 4096  # taken from the socket's bytes at a time: deflated, at most 4 MiB of messages can be in so many
@@ -141,8 +142,13 @@ def accept_routes(
             await socket.accept()
             await socket.close(GOING_AWAY, "stopping")
             return
-        found = find(socket.path_params.get("shop"))
         host = address(socket)
+        try:
+            found = find(socket.path_params.get("shop"))
+        except PoslineError as error:  # what it is looked up in does not answer
+            await socket.accept()
+            await socket.close(TRY_AGAIN, close_reason(str(error)))
+            return
         crowded = "" if found is None else full(found[0], host)
         if found is None or crowded:
             turned_away("no such shop" if found is None else "crowded")
@@ -151,7 +157,12 @@ def accept_routes(
             return
         replica, keeper = found
         nonce = socket.headers.get(NONCE, "")[:NONCE_CHARS_MAX]
-        proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=pin())
+        try:
+            proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=pin())
+        except PoslineError as error:
+            await socket.accept()
+            await socket.close(TRY_AGAIN, close_reason(str(error)))
+            return
         live += 1
         try:
             await socket.accept(headers=[(LISTENER.encode(), piece) for piece in _pieces(proof.encode())])

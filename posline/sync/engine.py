@@ -22,7 +22,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from posline.errors import CommitFailed, OutcomeUnknown
+from posline.errors import CommitFailed, OutcomeUnknown, Overtaken
 from posline.replica import Replica
 from posline.storage.connection import is_failure
 from posline.storage.records import Commit, Staged
@@ -39,6 +39,7 @@ __all__ = ["Engine", "PeerState"]
 
 log = logging.getLogger("posline.sync")
 
+CATALOGUE_BYTES = 12 * 1024  # of others' products in one transaction: a sale waits for the indexing of a hundred or so
 BATCH_UPDATES = 512  # in one transaction: a few MB at the most, and the cashier's sale waits for one at the most
 INLINE_UPDATES = 4  # a ring or two; more would keep the loop busy
 INLINE_S = 0.0015  # a disk whose last commits were faster than this is fast
@@ -53,6 +54,26 @@ PATIENCE_S = 1.0  # for a till with a lower id to dial us, before we dial it
 STOP_S = 1.5  # for links to say their last words, the last seal among them
 ANSWERED_S = 3.0  # for a link that is to end to have its answers, which come with the next commits
 LEAVING = "this process is going: link again, elsewhere"
+
+
+def _next(staged: Sequence[Staged], most: int) -> list[Staged]:
+    """What of a shop goes into the next commit: products that came from elsewhere only a few at a time, and what is
+    behind them does not wait for the rest. What is written here keeps its order."""
+    taken: list[Staged] = []
+    room, waits = CATALOGUE_BYTES, set[str]()
+    for each in staged:
+        if len(taken) >= most:
+            break
+        if each.own or not each.document.startswith("catalog/"):
+            if each.document in waits:  # an edit of ours: it may lean on what waits
+                break
+            taken.append(each)
+        elif room > 0 and each.document not in waits:
+            room -= len(each.update)
+            taken.append(each)
+        else:
+            waits.add(each.document)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +232,7 @@ class Engine:
         batch: list[Staged] = []
         for replica in self.hub.replicas:
             if replica.staged:
-                batch += replica.staged[: max(1, BATCH_UPDATES - len(batch))]
+                batch += _next(replica.staged, max(1, BATCH_UPDATES - len(batch)))
         return batch
 
     async def _commit(self, batch: list[Staged]) -> bool:
@@ -224,6 +245,10 @@ class Engine:
             else:
                 loop = asyncio.get_running_loop()
                 commit = await loop.run_in_executor(self._thread, self.store.commit, batch)
+        except Overtaken as error:  # nothing was written; what other shops had in it goes with the next one
+            log.warning("%s: %s", error.shop, error)
+            self._failed([staged for staged in batch if staged.shop == error.shop], error)
+            return True
         except CommitFailed as error:
             log.error("%s", error)
             self.measured(self.now() - began, len(batch), False)

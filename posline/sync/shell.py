@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from posline.errors import Unavailable
 from posline.sync.link import Link
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ async def run_link(
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception) and not isinstance(result, OSError) and not engine.suspect(result):
+            if isinstance(result, Unavailable):
+                log.warning("a link ends: %s", result)
+            elif isinstance(result, Exception) and not isinstance(result, OSError) and not engine.suspect(result):
                 log.error("a link failed", exc_info=result)
         engine.hub.disconnect(link, engine.now())
         engine.left.set()

@@ -64,6 +64,8 @@ def _found(till: Till, request: Request, limit: int) -> list[dict[str, Any]]:
         return [p for p in catalog.with_barcode(asked["barcode"].strip()) if p["sku"] > asked["after"]][:limit]
     if _yes(request, "favourites"):
         return catalog.favourites()
+    if _yes(request, "scheduled"):
+        return catalog.scheduled(after=asked["after"], limit=limit)
     if asked["q"].strip():
         return catalog.search(asked["q"], department=asked["department"], after=asked["after"], limit=limit)
     retired = _yes(request, "retired")

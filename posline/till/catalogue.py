@@ -1,8 +1,9 @@
 """Catalogue files: CSV in, with every bad row named and none of them in the way of the others, and CSV out.
 
 Columns are `sku,name,price` and optionally the other fields of a product (docs/catalogue.md); any other column is kept
-as a label of the product. Prices are whole minor units. Files that begin like gzip are unpacked. Knows nothing of
-shops: it yields products, and takes them.
+as a label of the product. A row with a day in the column `from` says what the product is from that business day on.
+Prices are whole minor units. Files that begin like gzip are unpacked. Knows nothing of shops: it yields products, and
+takes them.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from posline.core.products import FIELDS, FLAGS, barcodes_of, product_of, spellings
+from posline.core.products import FIELDS, FLAGS, ahead_of, barcodes_of, is_business_day, on_day, product_of, spellings
 from posline.errors import BadRequest
 from posline.till.cells import csv_line, inert, lively
 
 __all__ = ["BadRow", "Barcodes", "Row", "read_catalogue", "write_catalogue"]
 
+START = "from"  # the column with the business day from which a row is so
 REQUIRED = ("sku", "name", "price")
+PARTS = {"name": "-", "price": 0}  # stand in for what a row need not say
 OPTIONAL = tuple(name for name in FIELDS if name not in (*REQUIRED, "labels"))
 AMOUNTS = ("price", "mrp")
 FLAG_WORDS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
@@ -35,11 +38,14 @@ ROW_CHARACTERS_MAX = 64 * 1024  # a longer row is no product, but most likely a 
 @dataclass(frozen=True, slots=True)
 class Row:
     """A product, its line in the file (the first is 1), and what the file has columns for: what it has none for it
-    says nothing about."""
+    says nothing about. `start` is the business day from which it is so, "" for at once; `names` what the columns for
+    whom it is say, where the reader asked for those."""
 
     line: int
     product: dict[str, Any]
     columns: frozenset[str]
+    start: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +56,15 @@ class BadRow:
     detail: str
 
 
-def read_catalogue(path: Path) -> Iterator[Row | BadRow]:
-    """The products of a CSV file, in its order, with the rows that are none named in between.
+def read_catalogue(path: Path, *, whose: Sequence[str] = (), parts: bool = False) -> Iterator[Row | BadRow]:
+    """The products of a CSV file, in its order, with the rows that are none named in between. The columns `whose` say
+    for whom a row is, and are no labels. With `parts` a row need say no more of a product than its SKU and one field.
 
     Raises BadRequest when the file as a whole is no catalogue.
     """
     try:
         with _open(path) as source:
-            yield from _products(source)
+            yield from _products(source, whose, parts)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadRequest.of(path.name, f"cannot be read ({reason})") from error
@@ -72,19 +79,21 @@ def _open(path: Path) -> IO[str]:
     return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _products(source: IO[str]) -> Iterator[Row | BadRow]:
+def _products(source: IO[str], whose: Sequence[str], parts: bool) -> Iterator[Row | BadRow]:
     rows = csv.reader(source, strict=True)
     try:
         header = [lively(name.strip()) for name in next(rows, [])]
     except csv.Error as error:
         raise BadRequest.of("line 1", f"is no CSV ({error})") from error
-    missing = [name for name in REQUIRED if name not in header]
+    missing = [name for name in (REQUIRED[:1] if parts else REQUIRED) if name not in header]
     if missing:
-        raise BadRequest.of("line 1", f"the columns sku, name and price are needed; {', '.join(missing)} is missing")
+        needed = "column sku is" if parts else "columns sku, name and price are"
+        raise BadRequest.of("line 1", f"the {needed} needed; {', '.join(missing)} is missing")
     if len(set(header)) != len(header):
         raise BadRequest.of("line 1", "a column stands twice")
-    columns = frozenset(header)
-    seen: dict[str, int] = {}
+    about = [name for name in (START, *whose) if name in header]  # a column, but nothing of a product
+    columns = frozenset(header).difference(about)
+    seen: dict[tuple[str, ...], int] = {}
     while True:
         line = rows.line_num + 1
         try:
@@ -96,30 +105,39 @@ def _products(source: IO[str]) -> Iterator[Row | BadRow]:
             continue
         if not any(cell.strip() for cell in row):
             continue
-        found = _product(header, row)
+        said = dict(zip(header, row, strict=False))
+        apart = {name: lively(said.pop(name, "").strip()) for name in about}
+        start, names = apart.get(START, ""), tuple(apart.get(name, "") for name in whose)
+        found = _product(said, parts) if len(row) == len(header) else _uneven(header, row)
         if isinstance(found, str):
             yield BadRow(line, found)
-        elif found["sku"] in seen:
-            yield BadRow(line, f"sku: {found['sku']} stands in line {seen[found['sku']]} already")
+        elif start and not is_business_day(start):
+            yield BadRow(line, f"from: {start[:40]!r} is no business day, YYYY-MM-DD")
+        elif (place := (found["sku"], start, *names)) in seen:
+            yield BadRow(line, f"sku: {found['sku']} stands in line {seen[place]} already")
         else:
-            seen[found["sku"]] = line
-            yield Row(line, found, columns)
+            seen[place] = line
+            yield Row(line, found, columns, start, names)
 
 
-def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
-    """One row as a product, or what is wrong with it."""
-    if len(row) != len(header):
-        return f"has {len(row)} cells where the first line has {len(header)}"
-    if sum(map(len, row)) > ROW_CHARACTERS_MAX:
+def _uneven(header: Sequence[str], row: Sequence[str]) -> str:
+    return f"has {len(row)} cells where the first line has {len(header)}"
+
+
+def _product(row: Mapping[str, str], parts: bool) -> dict[str, Any] | str:
+    """One row as a product, or what is wrong with it; with `parts`, no more of one than the row says."""
+    if sum(map(len, row.values())) > ROW_CHARACTERS_MAX:
         return "is too long for a product: is a quote not closed?"
     try:
-        "".join(row).encode("utf-8")
+        "".join(row.values()).encode("utf-8")
     except UnicodeEncodeError:
         return "is not UTF-8"
     fields: dict[str, Any] = {}
     labels: dict[str, str] = {}
-    for name, cell in zip(header, row, strict=True):
+    for name, cell in row.items():
         text = lively(cell.strip())
+        if parts and not text and name in PARTS:
+            continue
         if name in AMOUNTS and (text or name in REQUIRED):
             if not (text.isascii() and text.isdecimal() and len(text) <= 16):
                 return f"{name}: {text[:40]!r} is no whole number of minor units"
@@ -137,9 +155,12 @@ def _product(header: Sequence[str], row: Sequence[str]) -> dict[str, Any] | str:
     if labels:
         fields["labels"] = labels
     try:
-        return product_of(fields)
+        if not parts:
+            return product_of(fields)
+        made = product_of(PARTS | fields)
     except BadRequest as error:
         return str(error)
+    return {name: value for name, value in made.items() if name in fields or name not in PARTS}
 
 
 class Barcodes:
@@ -163,17 +184,26 @@ class Barcodes:
         return f"barcode: {'; '.join(said)}" if said else None
 
 
-def write_catalogue(products: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of a CSV file that `read_catalogue` reads back to the same products."""
-    held = list(products)
-    labels = sorted({name for product in held for name in product.get("labels", {})})
-    used = [name for name in OPTIONAL if any(name in product for product in held)]
-    for row in [[*REQUIRED, *used, *map(inert, labels)]] + [
-        [_cell(product.get(name, "")) for name in (*REQUIRED, *used)]
-        + [inert(product.get("labels", {}).get(name, "")) for name in labels]
-        for product in held
-    ]:
-        yield csv_line(row)
+def write_catalogue(products: Iterable[Mapping[str, Any]], whose: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The lines of a CSV file that `read_catalogue` reads back to the same products: a row for each, and behind it one
+    for each day on which it changes. `whose` are columns that all rows have, with what they say."""
+    held = [(start, product) for each in products for start, product in _stages(each)]
+    labels = sorted({name for _, product in held for name in product.get("labels", {})})
+    used = [name for name in OPTIONAL if any(name in product for _, product in held)]
+    start = [START] if any(start for start, _ in held) else []
+    apart = dict(whose or {})
+    yield csv_line([*REQUIRED, *used, *start, *apart, *map(inert, labels)])
+    for day, product in held:
+        row = [_cell(product.get(name, "")) for name in (*REQUIRED, *used)] + ([day] if start else [])
+        row += [inert(value) for value in apart.values()]
+        yield csv_line(row + [inert(product.get("labels", {}).get(name, "")) for name in labels])
+
+
+def _stages(product: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A product as it is, and as it will be from each day on which it changes."""
+    yield "", product
+    for stage in ahead_of(product):
+        yield stage[START], on_day(product, stage[START])
 
 
 def _cell(value: object) -> object:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from posline.core.checks import MAX_TEXT, text
 from posline.core.entry import Entry
 from posline.core.members import Role
-from posline.core.products import barcodes_of, edited, is_active
+from posline.core.products import DATED, barcodes_of, edited, is_active, is_business_day, scheduled
 from posline.errors import BadRequest, NotAllowed
 from posline.storage.records import Staged
 from posline.storage.reports import Reports
@@ -23,7 +23,7 @@ from posline.writer import Writer
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["CATALOGUE", "edit_product", "edited_product", "may_edit", "save_product"]
+__all__ = ["CATALOGUE", "changed", "edit_product", "edited_product", "may_edit", "save_product"]
 
 CATALOGUE = "catalog"  # the shared setting that names the current catalogue by its number
 ASKING = frozenset({"id", "by", "pin", "approve"})  # of a request: who asks for it, and is no field of a product
@@ -47,8 +47,8 @@ def edit_product(
     by: str = "",
     more: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], Staged | None]:
-    """Stage an edit of one product: these fields are set, null takes one away, the others stay as they are. `more` is
-    what the entry says beside the product.
+    """Stage an edit of one product: these fields are set, null takes one away, the others stay as they are. With a day
+    `from` they are set from that day on. `more` is what the entry says beside the product.
 
     Answers the product, and what the caller has to commit; None where that is what the catalogue says already, and no
     other edit stands beside it. Raises BadRequest with every field that is wrong, NotAllowed, BadEntry.
@@ -64,7 +64,7 @@ def edit_product(
 def edited_product(reports: Reports, sku: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What becomes of a product by these fields. Raises BadRequest, where a barcode is another product's too."""
     now = reports.product(sku)
-    product = edited(sku, now, fields)
+    product = changed(sku, now, fields, reports.catalog.today())
     if is_active(product):
         fresh = set(barcodes_of(product)) - set(barcodes_of(now) if now is not None and is_active(now) else ())
         for code in sorted(fresh):
@@ -72,6 +72,22 @@ def edited_product(reports: Reports, sku: str, fields: Mapping[str, Any]) -> dic
                 if other != sku:
                     raise BadRequest.of("barcode", f"{code} is {other}'s barcode already: take it away there first")
     return product
+
+
+def changed(sku: str, now: Mapping[str, Any] | None, fields: Mapping[str, Any], today: str) -> dict[str, Any]:
+    """A product by these fields: at once, or from the day `from` on where that is yet to come. Raises BadRequest."""
+    start = fields.get("from")
+    if start is None:
+        return edited(sku, now, {name: value for name, value in fields.items() if name != "from"})
+    given = {name: value for name, value in fields.items() if name != "from"}
+    if not is_business_day(start):
+        raise BadRequest.of("from", f"{str(start)[:40]!r} is no business day, YYYY-MM-DD")
+    if start <= today:
+        return edited(sku, now, given)
+    if now is None:
+        raise BadRequest.of("from", f"{sku[:60]!r} is not in the catalogue yet: add it first, then say what changes")
+    same = {name for name, value in given.items() if name not in DATED and now.get(name) == value}
+    return scheduled(now, start, {name: value for name, value in given.items() if name not in same})
 
 
 async def save_product(till: Till, sku: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +125,6 @@ def _says(entry: Entry, sku: str, fields: Mapping[str, Any]) -> bool:
     if len(products) != 1 or products[0]["sku"] != sku:
         return False
     try:
-        return bool(edited(sku, products[0], fields) == products[0])
+        return bool(changed(sku, products[0], fields, entry.day) == products[0])
     except BadRequest:
         return False

@@ -373,7 +373,7 @@ class Watch:
         till = self._till
         assert till.replica.clock is not None
         own = till.replica.clock.now()
-        found = [] if own.warning is None else [{"kind": "clock", "detail": own.warning}]
+        found = [] if own.warning is None else [{"kind": "clock", "detail": own.warning + self._waiting_prices()}]
         if not till.running:
             return found
         for state in till.engine.peers(till.shop_id):
@@ -382,6 +382,13 @@ class Watch:
                 detail = f"the clock of {state.name} is {_span(abs(state.clock_apart_ms))} {way} this till's"
                 found.append({"kind": "clock", "detail": detail})
         return found
+
+    def _waiting_prices(self) -> str:
+        """What a wrong date means for prices that change by themselves: each changes when this clock says that its day
+        has come, as the day does that sales are filed under."""
+        if not self._till.reports.catalog.scheduled(limit=1):
+            return ""
+        return f"; prices that change on a day go by it, too, and are those of {self._till.day}"
 
 
 def _span(ms: int) -> str:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posline.core.money import is_rate
-from posline.core.products import FIELDS, MAX_PRODUCTS, barcodes_of, edited
+from posline.core.products import FIELDS, MAX_PRODUCTS, barcodes_of
 from posline.errors import BadRequest
 from posline.till.catalogue import BadRow, Barcodes, Row, read_catalogue
-from posline.till.editing import CATALOGUE, may_edit
+from posline.till.editing import CATALOGUE, changed, may_edit
 
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["import_catalogue"]
+__all__ = ["import_catalogue", "pieces_of", "product_by"]
 
 ENTRY_BYTES = 40_000  # of products in one entry: well under an element's 48 KiB, whatever stands around them
 SLICE = 200  # rows read and compared in another thread at a time, some 10 ms
@@ -83,7 +83,8 @@ class _Taking:
         self._bad_count = self._warning_count = 0
         self._barcodes = Barcodes(self._owner)
         self._classes = till.terms().classes
-        self._changed: list[tuple[int, dict[str, Any]]] = []  # with their sizes in bytes
+        self._changed: dict[str, tuple[int, dict[str, Any]]] = {}  # with their sizes in bytes
+        self._latest: dict[str, Any] | None = None
         self._asked = ""
 
     def read(self) -> bool:
@@ -93,34 +94,43 @@ class _Taking:
             if isinstance(row, BadRow):
                 self._leave(row)
                 continue
-            now = None if self._replace else self._till.reports.product(row.product["sku"])
+            now = self._now(row.product["sku"])
             try:
-                product = row.product if now is None else edited(row.product["sku"], now, _said(row, now))
+                product = product_by(row, now, self._till.day)
             except BadRequest as error:
                 self._leave(BadRow(row.line, str(error)))
                 continue
-            self._take(row.line, product, row.product, product != now)
+            self._take(row, product, product != now)
         return bool(rows)
+
+    def _now(self, sku: str) -> dict[str, Any] | None:
+        """A product as the file so far leaves it: rows of what changes later stand behind the one of what it is now."""
+        if self._latest is not None and self._latest["sku"] == sku:
+            return self._latest
+        if sku in self._changed:
+            return self._changed[sku][1]
+        return None if self._replace else self._till.reports.product(sku)
 
     def _leave(self, row: BadRow) -> None:
         self._bad_count += 1
         if len(self._bad) < LISTED_MAX:
             self._bad.append(row)
 
-    def _take(self, line: int, product: dict[str, Any], said: dict[str, Any], differs: bool) -> None:
+    def _take(self, row: Row, product: dict[str, Any], differs: bool) -> None:
         self.count += 1
-        if "stock" in said:
-            self.stocked.append({"sku": said["sku"], "stock": said["stock"]})
-        self._asked = product["sku"]
+        if "stock" in row.product and not row.start:
+            self.stocked.append({"sku": product["sku"], "stock": row.product["stock"]})
+        self._asked, self._latest = product["sku"], product
         for warning in (self._barcodes.shared(product), self._untaxed(product)):
             if warning is None:
                 continue
             self._warning_count += 1
             if len(self._warnings) < LISTED_MAX:
-                self._warnings.append(BadRow(line, warning))
+                self._warnings.append(BadRow(row.line, warning))
         if differs:
             size = len(json.dumps(product, ensure_ascii=False).encode()) + 1
-            self._changed.append((size, product))
+            self._changed[product["sku"]] = size, product
+            self.written += 1
 
     def _untaxed(self, product: dict[str, Any]) -> str | None:
         """That a product's tax class is none of the shop's (yet), if so: nothing else would tell that it sells without
@@ -138,17 +148,7 @@ class _Taking:
 
     def entries(self, *, last: bool) -> Iterator[list[dict[str, Any]]]:
         """The products of each entry that is full, and with `last` of the one that is not."""
-        while self._changed:
-            size = count = 0
-            for weight, _ in self._changed[:MAX_PRODUCTS]:
-                if count and size + weight > ENTRY_BYTES:
-                    break
-                size, count = size + weight, count + 1
-            if not last and count == len(self._changed) and count < MAX_PRODUCTS:
-                return
-            piece, self._changed = self._changed[:count], self._changed[count:]
-            self.written += count
-            yield [product for _, product in piece]
+        yield from pieces_of(self._changed, last=last)
 
     def answer(self) -> dict[str, Any]:
         """What it came to."""
@@ -162,6 +162,31 @@ class _Taking:
             "warning_count": self._warning_count,
             "catalogue": self.document,
         }
+
+
+def pieces_of(changed: dict[str, tuple[int, dict[str, Any]]], *, last: bool) -> Iterator[list[dict[str, Any]]]:
+    """Take away from what changed, {SKU: (size, product)}, the products of each entry that is full, and with `last` of
+    the one that is not."""
+    while changed:
+        size, piece = 0, list[dict[str, Any]]()
+        for weight, product in islice(changed.values(), MAX_PRODUCTS):
+            if piece and size + weight > ENTRY_BYTES:
+                break
+            size += weight
+            piece.append(product)
+        if not last and len(piece) == len(changed) and len(piece) < MAX_PRODUCTS:
+            return
+        for product in piece:
+            del changed[product["sku"]]
+        yield piece
+
+
+def product_by(row: Row, now: dict[str, Any] | None, today: str) -> dict[str, Any]:
+    """What becomes of a product, `now` as it is on the day `today`, by a row. Raises BadRequest."""
+    if now is None:
+        return row.product if row.start <= today else changed(row.product["sku"], None, {"from": row.start}, today)
+    start = {"from": row.start} if row.start else {}
+    return changed(row.product["sku"], now, _said(row, now) | start, today)
 
 
 def _said(row: Row, now: dict[str, Any]) -> dict[str, Any]:

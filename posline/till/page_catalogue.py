@@ -20,7 +20,7 @@ __all__ = ["KEPT", "kept_catalogue", "news_of"]
 # what selling needs of a product, and no more: a page keeps fifty thousand of them
 KEPT = (
     "sku", "name", "name_ur", "price", "barcode", "barcodes", "department", "unit", "tax", "tax_rate", "mrp",
-    "third_schedule", "favourite", "low_stock",
+    "third_schedule", "favourite", "low_stock", "ahead",
 )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def problem_of(error: PoslineError) -> Response:
 async def _on_posline_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PoslineError)
     if error.status >= 500:
-        log.error("%s %s: %s", request.method, request.url.path, error)
+        log.error("%s %s: %s", request.scope.get("method", "websocket"), request.url.path, error)
     return problem_of(error)
 
 

@@ -119,6 +119,7 @@ class Till:
         self._engine: Engine | None = None
         self._noted_ms: dict[str, int] = {}
         self._products: dict[str, Product | None] = {}
+        self._products_of = ""  # the business day whose prices those are
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
@@ -143,7 +144,7 @@ class Till:
     def _compose(self, opened: Opened) -> None:
         """Put together what a till consists of, over what is open."""
         self._opened = opened
-        self._reports = Reports(self.store, self.shop_id, here=opened.replica.store_id)
+        self._reports = Reports(self.store, self.shop_id, here=opened.replica.store_id, today=lambda: self.day)
         self.watch = Watch(self)
         self.links = Links(self)
         self.recording = Recording(self)
@@ -471,6 +472,9 @@ class Till:
 
     def product(self, sku: str) -> Product | None:
         """A product of the catalogue, as a sale prices it."""
+        if (today := self.day) != self._products_of:  # what was scheduled for this day counts from its first sale on
+            self._products.clear()
+            self._products_of = today
         if sku in self._products:
             return self._products[sku]
         if len(self._products) >= PRODUCTS_KEPT:

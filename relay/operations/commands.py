@@ -58,7 +58,7 @@ def _status(relay: Relay, links: dict[str, int] | None, linked: int | None) -> d
         "webhooks": {
             "count": len(webhooks), "off": sum(not one.active for one, _ in webhooks),
             "behind": max((end - at.at for one, at in webhooks if one.active), default=0),
-            "given_up": sum(relay.webhooks.dead_count(one.id) for one, _ in webhooks),
+            "given_up": sum(relay.webhooks.dead_counts().values()),
         },
         "backup": _shown(backup), "drill": _shown(drill),
     }  # fmt: skip

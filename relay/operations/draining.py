@@ -47,8 +47,7 @@ class Told:
 async def drain(relay: Relay, deliverer: Deliverer, told: Told, seconds: float) -> None:
     """Let this process go empty; returns when it is, after `seconds`, or when it was told twice."""
     relay.draining.set()
-    hub, began_s = relay.engine.hub, time.monotonic()
-    count = sum(len(hub.links(shop)) for shop in hub.linked_shops())
+    count, began_s = relay.links_here(), time.monotonic()
     log.info(
         "draining: %d links are asked to go, within %.0f s; a second signal ends at once", count, seconds,
         extra={"event": "draining", "links": count, "seconds": seconds},
@@ -57,7 +56,7 @@ async def drain(relay: Relay, deliverer: Deliverer, told: Told, seconds: float) 
     going = asyncio.create_task(_go(relay, deliverer, spread_s))
     jobs = [going, *(asyncio.create_task(event.wait()) for event in (told.again, relay.broken))]
     await asyncio.wait(jobs, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    left = sum(len(hub.links(shop)) for shop in hub.linked_shops())
+    left = relay.links_here()
     if not going.done():
         log.warning(
             "%s with %d links and perhaps a webhook left: what was not acknowledged is sent again, elsewhere",

@@ -122,6 +122,7 @@ def _asked(relay: Relay) -> list[Metric]:
 def _webhooks(relay: Relay) -> list[Metric]:
     """Who is off, behind, or does not take something. By id: an address may say more than a monitor should know."""
     found, end = [(one, relay.webhooks.progress(one.id)) for one in relay.webhooks.listed()], relay.feed.end()
+    dead = relay.webhooks.dead_counts()
     told: tuple[tuple[str, str, Callable[[Subscription, Progress], float]], ...] = (
         ("active", "Whether it is told", lambda one, at: int(one.active)),
         ("behind", "Events of the feed that it has not heard, wanted or not", lambda one, at: max(0, end - at.at)),
@@ -130,7 +131,7 @@ def _webhooks(relay: Relay) -> list[Metric]:
             lambda one, at: round(relay.lag_s(one.id), 3) if one.active else 0,
         ),
         ("tries", "How often its next message was sent in vain", lambda one, at: at.tries),
-        ("given_up", "Events that it did not take", lambda one, at: relay.webhooks.dead_count(one.id)),
+        ("given_up", "Events that it did not take", lambda one, at: dead.get(one.id, 0)),
     )  # fmt: skip
     return [
         (f"posline_relay_webhook_{name}", "gauge", help, [({"webhook": one.id}, of(one, at)) for one, at in found])

@@ -11,7 +11,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -301,17 +301,32 @@ class Readers:
         if getattr(self._mine, "still", None) is not None:
             yield
             return
-        with self._one() as connection:
+        with ExitStack() as held:
             try:
-                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                connection = self._begun(held)
                 self._mine.still = connection
                 yield
             except psycopg.OperationalError as error:
                 raise self._unavailable(error) from error
             finally:
                 self._mine.still = None
-                with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
+
+    def _begun(self, held: ExitStack) -> psycopg.Connection[Any]:
+        """A connection in a transaction that stands still; `held` gives it back. One may have been lost since it was
+        used, so a second is tried."""
+        for last in (False, True):
+            with ExitStack() as trying:
+                connection = trying.enter_context(self._one())
+                try:
+                    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                except psycopg.OperationalError:
+                    if last:
+                        raise
+                    continue
+                held.push(trying.pop_all())
+                held.callback(_roll_back, connection)
+                return connection
+        raise AssertionError
 
     def _unavailable(self, error: Exception) -> Unavailable:
         shown = self._database.shown
@@ -323,6 +338,11 @@ class Readers:
             self._pool.close()
         if self._own is not None:
             self._own.close()
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    with suppress(psycopg.Error):
+        connection.execute("ROLLBACK")
 
 
 def _first(error: Exception) -> str:

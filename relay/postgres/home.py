@@ -174,9 +174,9 @@ class DatabaseHome(Home):
         path = self._folder / ROOT_FILE if self._folder is not None else None
         return path if path is not None and path.exists() else None
 
-    def leads(self) -> Leads:
+    def leads(self, what: str = "leads") -> Leads:
         """See Home: whoever has the lock of it, for as long as its connection lives."""
-        leader = _Leader(self.database, "leads")
+        leader = _Leader(self.database, what)
         self._leaders.append(leader)
         return leader.leads
 

@@ -1,4 +1,4 @@
-"""Copies of a head office: made while it runs, put back elsewhere, tried; and what tills and readers make of a restore."""
+"""Copies of a head office: made while it runs, tried, put back; and what tills and readers make of a restore."""
 
 from __future__ import annotations
 

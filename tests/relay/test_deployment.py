@@ -1,4 +1,4 @@
-"""The examples of running a head office: units that systemd takes, a container that could be built, and what they run."""
+"""The examples of running a head office: units that systemd takes, a container file, and what they run."""
 
 from __future__ import annotations
 

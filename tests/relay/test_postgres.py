@@ -7,14 +7,15 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import psycopg
 import pytest
 
-from posline.errors import CommitFailed, Unavailable
+from posline.errors import CommitFailed, Hole, Unavailable
 from posline.replica import Replica
 from posline.storage import renewal
+from posline.storage.removal import points_of
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.storage.verify import verify
@@ -22,8 +23,9 @@ from relay.postgres import connection
 from relay.postgres.connection import Database, Readers, Writer
 from relay.postgres.spelling import spelled, spelled_table
 from relay.postgres.store import PostgresStore
-from tests.kit import DAY, commit, founded, sale, send
+from tests.kit import DAY, commit, founded, joined, sale, send
 from tests.postgres import Cluster
+from tests.proof import share
 
 
 @pytest.fixture
@@ -269,3 +271,115 @@ def test_a_database_that_is_not_there_is_said_in_words(tmp_path: object) -> None
     assert "secret" not in shown and "db.example" in shown
 
 
+
+
+def some_shop(rng: random.Random) -> Replica:
+    """A shop with a few tills, restarts, a day that went on, and a till that was removed; all of it at the first."""
+    first = founded(store=Store.open(":memory:"))
+    second = joined(first, "beh")
+    send(first, second)
+    for _ in range(rng.randrange(8, 25)):
+        till = rng.choice((first, second))
+        if rng.random() < 0.15:
+            till.reset()  # as a start: another run
+        till.write(*rng.choice((("sale", sale(rng.randrange(1, 500))), ("sale", sale(7)), ("seal", {}))))
+        commit(till)
+    send(second, first)
+    if rng.random() < 0.4:
+        points = points_of(first.store, first.shop, second.store_id, vouched_only=False)
+        first.write("remove", {"member": second.store_id, "points": [list(point) for point in points]}, document="shop")
+        commit(first)
+    return first
+
+
+@pytest.mark.parametrize("seed", range(share(6, 200)))
+def test_any_schedule_of_three_processes_leaves_what_one_would(cluster: Cluster, seed: int) -> None:
+    rng = random.Random(seed)
+    till = some_shop(rng)
+    database = Database(cluster.url(f"q{uuid.uuid4().hex[:12]}"))
+    stores = [PostgresStore.connect(database, readers=1) for _ in range(3)]
+    offices = [head_office(store, till.shop) for store in stores]
+    rows = [(document, row.update) for document in sorted(till.documents()) for row in till.rows(document, 0, 1000)]
+    pieces = [piece for document, update in rows for piece in [(document, update)] * rng.choice((1, 2))]
+    for _ in range(rng.randrange(40, 120)):
+        at = rng.randrange(3)
+        act = rng.random()
+        if act < 0.6:
+            document, update = rng.choice(pieces)
+            with suppress(Hole):  # it leans on what is not here yet
+                offices[at].integrate(document, update, origin="x" * 26)
+        elif act < 0.85:
+            commit(offices[at])
+        elif act < 0.9:
+            stores[at].refresh(till.shop)
+        elif act < 0.94:
+            if not offices[at].staged:
+                stores[at].let_go(till.shop)
+        elif act < 0.97:
+            stores[at].squash(till.shop, rng.choice(pieces)[0])
+        else:
+            offices[at].reset()  # a commit that failed: what was staged is gone
+            stores[at]._db.drop()
+    for office in offices:
+        for document, update in rows:
+            office.integrate(document, update, origin="x" * 26)
+        commit(office)
+    alone = head_office(Store.open(":memory:"), till.shop)
+    for document, update in rows:
+        alone.integrate(document, update, origin="x" * 26)
+    commit(alone)
+    for store in stores:
+        store.refresh(till.shop)
+        found, wanted = (Reports(each, till.shop, here="") for each in (store, alone.store))
+        assert [found.day(day) for day in found.days()] == [wanted.day(day) for day in wanted.days()]
+        assert store.sums(till.shop) == alone.store.sums(till.shop)
+        assert list(verify(store, till.shop)) == list(verify(alone.store, till.shop))
+    waiting = stores[0].read.execute("SELECT entry FROM feed_waiting WHERE event = 'entry' ORDER BY place").fetchall()
+    assert len(waiting) == len(set(waiting)) == sum(alone.head(name).count for name in alone.documents())
+    for store in stores:
+        store.close()
+
+
+def test_links_hear_of_every_document_that_another_process_wrote_though_this_one_wrote_since(url: str) -> None:
+    till = shop_with_sales(1)
+    with closing(opened(url)) as a, closing(opened(url)) as b:
+        ours, theirs = head_office(a, till.shop), head_office(b, till.shop)
+        for office in (ours, theirs):
+            send(till, office)
+            office.store.refresh(till.shop)
+        a.sums(till.shop), b.sums(till.shop)  # as a link does that comes up
+        told = dict(a._lasts[till.shop])
+        joined(till, "beh")  # an entry of the shop's document
+        till.write("sale", sale(5))
+        commit(till)
+        send(till, theirs)
+        till.write("sale", sale(6))
+        commit(till)
+        row = till.rows(f"journal/{DAY}", 0, 1000)[-1]
+        with suppress(Hole):  # a till sends what is before it first
+            ours.integrate(f"journal/{DAY}", row.update, origin="x" * 26)
+        batch = list(ours.staged)
+        if batch:
+            ours.release(batch, a.commit(batch))
+        a.sums(till.shop)  # another link comes up
+        before = a.refresh(till.shop)
+        assert before["shop"] == told["shop"]
+        assert a.refresh(till.shop) == {}
+
+
+def test_a_commit_waits_for_no_report(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    till = shop_with_sales(2)
+    with closing(opened(url)) as store:
+        def refused(self: Readers, query: str, values: object = ()) -> object:
+            raise Unavailable("all connections are busy")
+
+        office = head_office(store, till.shop)
+        rows = [(document, row.update) for document in sorted(till.documents(), reverse=True)
+                for row in till.rows(document, 0, 1000)]  # fmt: skip
+        for document, update in rows:
+            office.integrate(document, update, origin="x" * 26)
+        monkeypatch.setattr(Readers, "execute", refused)
+        batch = list(office.staged)
+        office.release(batch, store.commit(batch))
+        monkeypatch.undo()
+        assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 2

@@ -22,7 +22,8 @@ from tests.relay.test_processes import Serving, free_port
 from tests.till.test_listener import certificate
 
 OPERATIONS = Path(__file__).parents[2] / "examples" / "operations"
-EXAMPLES = {"nginx.conf": [], "compose/nginx.conf": ["--own-certificate"]}  # what the processes behind it are started with
+# what the processes behind each are started with
+EXAMPLES: dict[str, list[str]] = {"nginx.conf": [], "compose/nginx.conf": ["--own-certificate"]}
 
 
 @contextmanager

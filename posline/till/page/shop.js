@@ -2,14 +2,21 @@
 // a till whose program is not running sells on. Follows the till's catalogue by what changed since.
 
 import { Refused, ask, glance } from "./calls.js";
-import { Catalogue } from "./core/search.js";
+import { Catalogue, businessDay } from "./core/search.js";
 import { tell } from "./live.js";
-import { customers, elsewhere, products, sales, shop } from "./state.js";
+import { customers, elsewhere, products, reached, sales, shop } from "./state.js";
 import { currency, named } from "./texts.js";
 
 const LOCK = "posline-catalogue";
 const PAGE = 1000;
 export const catalogue = new Catalogue();
+// the day is the till's; while it does not answer, this browser's clock says when the next one begins
+catalogue.today = () => {
+  const said = shop.value?.day ?? "";
+  if (!said || reached.value) return said;
+  const here = businessDay(Date.now(), shop.value.zone, shop.value.day_start);
+  return here > said ? here : said;
+};
 let version = "";
 let onDisk = true; // whether this version was written down, too
 let store = null;

@@ -32,7 +32,38 @@ function digit(c) {
   return n >= 0x660 && n <= 0x669 ? String(n - 0x660) : c;
 }
 
+// what may change from a day on; posline/core/products.py has the same
+const DATED = ["price", "mrp", "tax", "tax_rate", "third_schedule", "hs_code", "uom", "sro_schedule", "sro_serial"];
+
+/** A product as it is on a business day. */
+export function onDay(product, day) {
+  if (!Array.isArray(product?.ahead)) return product;
+  const now = { ...product };
+  const begun = product.ahead.filter((stage) => typeof stage?.from === "string" && stage.from <= day);
+  for (const stage of begun.sort((a, b) => (a.from < b.from ? -1 : 1))) {
+    for (const name of DATED) {
+      if (stage[name] === undefined) continue;
+      if (stage[name] === null) delete now[name];
+      else now[name] = stage[name];
+    }
+  }
+  return now;
+}
+
+/** The business day of a moment, in a shop's zone, counted from when its day starts ("04:00"). */
+export function businessDay(ms, zone, dayStart) {
+  const [hours, minutes] = (dayStart || "04:00").split(":").map(Number);
+  const wall = new Intl.DateTimeFormat("en-CA-u-nu-latn", {
+    timeZone: zone || "UTC", hourCycle: "h23", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit",
+  }).formatToParts(ms);
+  const part = (type) => Number(wall.find((each) => each.type === type).value);
+  const day = Date.UTC(part("year"), part("month") - 1, part("day"), part("hour"), part("minute")) - (hours * 60 + minutes) * 60_000;
+  return new Date(day).toISOString().slice(0, 10);
+}
+
 export class Catalogue {
+  /** The business day whose prices products have. */
+  today = () => "";
   #bySku = new Map();
   #byCode = new Map(); // code -> Set of SKUs
   #rows = []; // {sku, name, words}, in order of names
@@ -77,17 +108,17 @@ export class Catalogue {
   }
 
   get(sku) {
-    return this.#bySku.get(sku);
+    return onDay(this.#bySku.get(sku), this.today());
   }
 
   /** The products that bear a barcode, or the one with this SKU. */
   bearing(code) {
     const skus = new Set(spellings(code).flatMap((same) => [...(this.#byCode.get(same) ?? [])]));
     if (!skus.size && this.#bySku.has(code)) skus.add(code);
-    return [...skus].map((sku) => this.#bySku.get(sku));
+    return [...skus].map((sku) => this.get(sku));
   }
 
-  /** All products, in no order. */
+  /** All products, in no order, with what will change of them. */
   all() {
     return this.#bySku.values();
   }
@@ -97,7 +128,7 @@ export class Catalogue {
     const found = [];
     for (const product of this.#bySku.values()) {
       const match = /^(?:([0-9]+)\/)?([0-9]+)$/.exec(product.favourite ?? "");
-      if (match) found.push([Number(match[1] ?? 1) * 1000 + Number(match[2]), product]);
+      if (match) found.push([Number(match[1] ?? 1) * 1000 + Number(match[2]), this.get(product.sku)]);
     }
     return found.sort((a, b) => a[0] - b[0] || (a[1].sku < b[1].sku ? -1 : 1)).map(([, product]) => product);
   }
@@ -121,7 +152,7 @@ export class Catalogue {
       found = this.#rows.filter((row) => row.words.replaceAll(" ", "").includes(letters)).slice(0, limit).map((row) => row.sku);
     }
     const exact = this.bearing(text.trim()).map((product) => product.sku);
-    return [...new Set([...exact, ...found])].slice(0, limit).map((sku) => this.#bySku.get(sku));
+    return [...new Set([...exact, ...found])].slice(0, limit).map((sku) => this.get(sku));
   }
 
   #sort() {

@@ -1,0 +1,272 @@
+"""Pages about prices: lists, one product, a file and its preview, publishing, progress, what a shop has otherwise.
+
+Thin over `relay.price_desk`, which says who may.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from posline.core.money import minor_digits
+from posline.core.products import ahead_of
+from posline.errors import BadRequest, PoslineError
+from posline.till.problems import json_answer, problem_of
+from relay.api_prices import uploaded
+from relay.price_desk import Desk
+from relay.price_lists import ALL
+from relay.rights import Right
+from relay.web.caller import same_site
+from relay.web.frame import ForeignForm, Frame, Visit, off
+
+__all__ = ["prices_routes"]
+
+PATH = "/prices"
+PAGE = 50
+SHOPS_SHOWN = 200
+TEXTS = ("name", "name_ur", "barcode", "department", "unit", "tax", "tax_rate")
+AMOUNTS = ("price", "mrp")
+DATED = ("price", "mrp", "tax", "tax_rate")
+
+
+def prices_routes(frame: Frame) -> list[Route]:
+    """For whoever may set prices of any shop."""
+    right = Right.PRICES
+    return [
+        frame.get(PATH, prices, right=right),
+        frame.get(PATH + "/list", listed, right=right),
+        frame.get(PATH + "/item", item, right=right),
+        frame.post(PATH + "/item", save, right=right),
+        frame.get(PATH + "/import", file, right=right),
+        Route(PATH + "/import", _upload(frame), methods=["PUT"]),
+        frame.get(PATH + "/preview", preview, right=right),
+        frame.post(PATH + "/publish", publish, right=right),
+        frame.post(PATH + "/discard", discard, right=right),
+        frame.post(PATH + "/policy", policy, right=right),
+        frame.post(PATH + "/group", group, right=right),
+        frame.get(PATH + "/shops/{shop}", shop, right=right),
+        frame.post(PATH + "/shops/{shop}", again, right=right),
+    ]
+
+
+def _desk(visit: Visit) -> Desk:
+    return Desk(visit.relay, visit.viewer, visit.actor)
+
+
+def _currency(visit: Visit) -> str:
+    """The currency of the shops that are theirs; "" where they have several."""
+    found = {str(branch.replica.founding.get("currency", "")) for branch in _desk(visit).branches()[:SHOPS_SHOWN]}
+    return found.pop() if len(found) == 1 else ""
+
+
+async def prices(visit: Visit, error: PoslineError | None = None) -> Response:
+    """The lists, what waits to be published, and how far the shops are."""
+    desk = _desk(visit)
+    lists, status, groups = await off(desk.lists), await off(desk.status), await off(desk.groups)
+    names = {branch.id: branch.registered.alias or branch.name for branch in desk.branches()}
+    return visit.show(
+        "prices.html", error=error, lists=lists, status=status, groups=groups, names=names,
+        drafts=sum(each["drafts"] for each in lists if each["may_set"]), all_of_them=desk.may_set(ALL),
+        busy=any(each["version"] < each["wanted"] for each in status["shops"]), shown=SHOPS_SHOWN,
+    )  # fmt: skip
+
+
+async def listed(visit: Visit) -> Response:
+    """?list=&q=&after=: one list's products."""
+    desk, query = _desk(visit), visit.request.query_params
+    name, q, after = query.get("list", ALL), query.get("q", "")[:200], query.get("after", "")[:200]
+    found = await off(lambda: desk.items(name, q=q, after=after, limit=PAGE))
+    more = _query(list=name, q=q, after=found[-1]["sku"]) if len(found) == PAGE else ""
+    return visit.show(
+        "price_list.html", of=await off(_list, desk, name), items=found, q=q, more=more, after=after,
+        currency=_currency(visit), ahead_of=ahead_of,
+    )  # fmt: skip
+
+
+def _list(desk: Desk, wanted: str) -> Mapping[str, Any]:
+    name = desk.named(wanted)
+    return next(each for each in desk.lists() if each["list"] == name)
+
+
+def _query(**values: str) -> str:
+    return urlencode({name: value for name, value in values.items() if value})
+
+
+async def item(visit: Visit, error: PoslineError | None = None) -> Response:
+    """?list=&sku=: what a list says of one product."""
+    desk, query = _desk(visit), visit.request.query_params
+    name, sku = visit.form.get("list") or query.get("list", ALL), visit.form.get("sku") or query.get("sku", "")
+    of, currency = await off(_list, desk, name), _currency(visit)
+    rows = [row for row in await off(lambda: desk.items(name, q=sku, limit=1000)) if row["sku"] == sku] if sku else []
+    now = (rows[0]["draft"] if rows[0]["drafted"] else rows[0]["item"]) if rows else None
+    shown = _shown(now or {}, currency) if error is None else visit.form
+    history = await off(lambda: desk.history(sku=sku, limit=20)) if sku else []
+    names = {each["list"]: each for each in await off(desk.lists)}
+    return visit.show(
+        "price_item.html", error=error, of=of, sku=sku, row=rows[0] if rows else None, form=shown, history=history,
+        ahead=ahead_of(now or {}), currency=currency, names=names, dated=DATED, whole=name == ALL,
+    )  # fmt: skip
+
+
+def _shown(said: Mapping[str, Any], currency: str) -> dict[str, str]:
+    """The fields of a form."""
+    digits = minor_digits(currency) if currency else 0
+    found = {name: str(said.get(name) or "") for name in TEXTS}
+    for name in AMOUNTS:
+        found[name] = "" if said.get(name) is None else f"{Decimal(said[name]).scaleb(-digits):f}"
+    return found | {"retired": "1" if said.get("active") is False else ""}
+
+
+async def save(visit: Visit) -> Response:
+    """{list, sku, from, why, and the fields}, or {withdraw}: a draft. From a day on, only what is filled in changes."""
+    desk, form = _desk(visit), visit.form
+    name, sku, start = form.get("list", ALL), form.get("sku", "").strip(), form.get("from", "")
+    why = form.get("why", "")
+    try:
+        if form.get("withdraw"):
+            await off(lambda: desk.edit(name, sku, None, why=why))
+            return visit.go(f"{PATH}/list?{_query(list=name, said='price_drafted')}")
+        fields = _fields(form, _currency(visit), start)
+        await off(lambda: desk.edit(name, sku, fields, start=start, why=why))
+    except PoslineError as error:
+        return await item(visit, error)
+    return visit.go(f"{PATH}/item?{_query(list=name, sku=sku, said='price_drafted')}")
+
+
+def _fields(form: Mapping[str, str], currency: str, start: str) -> dict[str, Any]:
+    """What a form says of a product. Raises BadRequest."""
+    digits = minor_digits(currency) if currency else 0
+    fields: dict[str, Any] = {}
+    for name in (*AMOUNTS, *TEXTS):
+        text = form.get(name, "").strip()
+        if start and (name not in DATED or not text):
+            continue
+        if name in AMOUNTS and text:
+            try:
+                amount = Decimal(text.replace(",", "")).scaleb(digits)
+                if not amount.is_finite() or amount != amount.to_integral_value():
+                    raise InvalidOperation
+                fields[name] = int(amount)
+            except InvalidOperation as error:
+                raise BadRequest.of(name, "is no amount") from error
+        else:
+            fields[name] = text or None
+    if "barcode" in fields:
+        fields["barcodes"] = [fields["barcode"]] if fields["barcode"] else None
+    if not start and "retired_shown" in form:
+        fields["active"] = False if form.get("retired") else None
+    if start and not fields:
+        raise BadRequest.of("price", "is not filled in: say what is to be from that day on")
+    return fields
+
+
+async def file(visit: Visit) -> Response:
+    """Where a file is chosen; the page's script sends it."""
+    lists = [each for each in await off(_desk(visit).lists) if each["may_set"]]
+    return visit.show("price_import.html", lists=lists, currency=_currency(visit))
+
+
+def _upload(frame: Frame) -> Any:
+    """A file from our own page: ?list=&why=&dry_run=, with the session's mark in a header."""
+
+    async def endpoint(request: Request) -> Response:
+        visit = await frame.visit(request)
+        query = request.query_params
+        try:
+            mark = request.headers.get("x-csrf", "")
+            if not (visit.signed_in and same_site(request, visit.caller) and _same(mark, visit.csrf)):
+                raise ForeignForm("this file was not sent by a page of this head office, or by one that is too old")
+            desk = _desk(visit)
+            async with uploaded(request) as path:
+                found = await off(
+                    lambda: desk.import_file(
+                        path, query.get("list", ALL), why=query.get("why", ""), dry_run=query.get("dry_run") == "1"
+                    )
+                )
+        except PoslineError as error:
+            return problem_of(error)
+        return json_answer(found)
+
+    return endpoint
+
+
+def _same(one: str, other: str) -> bool:
+    return bool(other) and hmac.compare_digest(one.encode(), other.encode())
+
+
+async def preview(visit: Visit, error: PoslineError | None = None) -> Response:
+    """What publishing would change."""
+    desk = _desk(visit)
+    found = await off(desk.preview)
+    may = any(each["may_set"] for each in found["lists"])
+    return visit.show("price_preview.html", error=error, found=found, currency=_currency(visit), may=may)
+
+
+async def publish(visit: Visit) -> Response:
+    """{why}, and `list` of each that is ticked."""
+    try:
+        await off(lambda: _desk(visit).publish(visit.ticked("list") or None, why=visit.form.get("why", "")))
+    except PoslineError as error:
+        return await preview(visit, error)
+    return visit.go(PATH, "price_published")
+
+
+async def discard(visit: Visit) -> Response:
+    """`list` of each that is ticked."""
+    try:
+        await off(lambda: _desk(visit).discard(visit.ticked("list") or None))
+    except PoslineError as error:
+        return await preview(visit, error)
+    return visit.go(PATH, "price_discarded")
+
+
+async def policy(visit: Visit) -> Response:
+    """{list, differ}."""
+    try:
+        await off(lambda: _desk(visit).set_policy(visit.form.get("list", ""), visit.form.get("differ") == "1"))
+    except PoslineError as error:
+        return await prices(visit, error)
+    return visit.go(PATH, "price_policy")
+
+
+async def group(visit: Visit) -> Response:
+    """{group}, and `shop` of each that is in it; {remove} lets it be none."""
+    desk, name = _desk(visit), visit.form.get("group", "")
+    try:
+        if visit.form.get("remove"):
+            await off(desk.remove_group, name)
+        else:
+            await off(desk.set_group, name, visit.ticked("shop"))
+    except PoslineError as error:
+        return await prices(visit, error)
+    return visit.go(PATH, "price_group")
+
+
+async def shop(visit: Visit, error: PoslineError | None = None) -> Response:
+    """One shop: which version it and its tills have, and what it has otherwise than the lists say."""
+    branch, after = visit.branch(visit.request.path_params["shop"]), visit.request.query_params.get("after", "")
+    desk = _desk(visit)
+    found = await off(lambda: desk.shop(branch.id, after=after[:200], limit=100))
+    names = {each["list"]: each for each in await off(desk.lists)}
+    return visit.show(
+        "price_shop.html", error=error, branch=branch, found=found, names=names,
+        currency=str(branch.replica.founding.get("currency", "")), may=desk.may_set(f"shop:{branch.id}"),
+        busy=found["version"] < found["wanted"],
+    )  # fmt: skip
+
+
+async def again(visit: Visit) -> Response:
+    """Compare all of its products once more."""
+    branch = visit.branch(visit.request.path_params["shop"])
+    try:
+        await off(lambda: _desk(visit).override(branch.id))
+    except PoslineError as error:
+        return await shop(visit, error)
+    return visit.go(f"{PATH}/shops/{branch.id}", "price_again")
