@@ -74,6 +74,9 @@ async def test_every_figure_that_the_board_and_the_alerts_ask_for_is_there(clust
         text = re.sub(r"\b(by|without|on) \([^)]*\)", "", (OPERATIONS / file).read_text())
         asked |= set(NAME.findall(re.sub(r"posline_relay_\w+(?=[\"'] *:)", "", text)))
     assert len(asked) > 30 and asked - there == set()
+    told = set(NAME.findall((ROOT / "docs" / "operations.md").read_text()))
+    ours = {re.sub("_(bucket|sum|count)$", "", name) for name in there if name.startswith("posline_relay")}
+    assert ours - told == set(), "docs/operations.md says what each is"
 
 
 def test_the_alerts_say_what_to_do() -> None:
