@@ -216,4 +216,5 @@ async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate
             await socket.close(code, reason)
 
     reason = await run_link(engine, link, receive=receive, send=send, close=close)
-    log.info("a link ended: %s", reason)
+    about = {"event": "link_ended", "shop": replica.shop, "peer": link.peer.store, "reason": reason}
+    log.info("a link ended: %s", reason, extra=about)

@@ -41,6 +41,11 @@ async def status(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     return await asyncio.to_thread(_status, relay, links, linked)
 
 
+def _linked_anywhere(relay: Relay) -> int:
+    """Shops with a link to any process, as the books have it."""
+    return sum(any(one.linked for one in found) for found in relay.presence.everywhere(None).values())
+
+
 def _status(relay: Relay, links: dict[str, int] | None, linked: int | None) -> dict[str, Any]:
     now_ms = relay.office.now_ms()
     running = Roster(relay.office.database).listed(now_ms) if relay.home.shared else []
@@ -52,7 +57,9 @@ def _status(relay: Relay, links: dict[str, int] | None, linked: int | None) -> d
         "serving": relay.serving or bool(running), "draining": relay.draining.is_set(),
         "address": relay.office.address.partition(" ")[0],
         "processes": [_process(each) for each in running],
-        "shops": {"attached": len(relay.office.shops()), "linked": linked},
+        "shops": {
+            "attached": len(relay.office.shops()), "linked": _linked_anywhere(relay) if relay.home.shared else linked,
+        },
         "links": links if links is not None else {"all": sum(each.links for each in running)} if running else None,
         "feed": {"end": end, "waiting": relay.home.waiting(relay.store)},
         "webhooks": {

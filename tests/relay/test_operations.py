@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import uuid
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from posline.errors import Unavailable
+from posline.storage.connection import connect
+from posline.storage.folder import Folder
+from posline.till import opening
 from posline.till.metrics import exposition
 from posline.trust.certificate import Tls
 from relay.operations import readiness
@@ -258,6 +262,24 @@ async def test_only_a_trusted_proxy_names_a_request(caplog: pytest.LogCaptureFix
             wild = await http.get("/hello", headers={"x-request-id": "a b\tc" * 40})
             assert re.fullmatch("[0-9a-f]{16}", wild.headers["x-request-id"])
     assert ids[0] == "abc" and ids[1] != "abc"
+
+
+async def test_a_start_says_how_far_it_is_in_judging_by_newer_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with office(tmp_path, "North") as found:
+        sale = await found.tills[0].sell([TEA])
+        await until(lambda: found.relay.branch("North").reports.by_id(sale.id))
+        shop = found.tills[0].shop_id
+    with closing(connect(str(tmp_path / "office" / "posline.db"))) as file:
+        file.execute("UPDATE meta SET value = '1' WHERE name = 'rules'")
+    monkeypatch.setattr(opening, "TOLD_S", 0.0)
+    with Folder(tmp_path / "office") as folder:
+        async with Relay(folder, serving=False) as relay:
+            assert relay.branch(shop).reports.by_id(sale.id)[0].status == "counted"
+    said = [record.getMessage() for record in caplog.records if "newer rules" in record.getMessage()]
+    (done, of), *_ = (map(int, re.findall(r"(\d+) of (\d+) entries", line)[0]) for line in said[-1:])
+    assert done == of > 0 and "Let it end" in said[-1]
 
 
 # -- how it is reached -------------------------------------------------------------------------------------------------
