@@ -34,7 +34,7 @@ from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, join_rows
-from posline.storage.renewal import renew
+from posline.storage.renewal import Progress, renew
 from posline.storage.schema import migrate
 from posline.storage.standing import Standing
 
@@ -74,8 +74,9 @@ class Store(Standing):
         self._notes: dict[str, Any] = {}
 
     @classmethod
-    def open(cls, path: Path | str, *, feed: bool = False) -> Store:
-        """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk.
+    def open(cls, path: Path | str, *, feed: bool = False, told: Progress | None = None) -> Store:
+        """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk. `told`
+        hears how far a ledger is that newer rules have to judge anew, which may take minutes.
 
         Raises FolderDamaged when the file is no whole database, DiskFull when there is no room to open it, DiskFailed
         when the disk gives an error.
@@ -84,7 +85,7 @@ class Store(Standing):
         try:
             writer = connect(name)
             migrate(writer)
-            renew(writer, feed=feed)
+            renew(writer, feed=feed, **({} if told is None else {"told": told}))
             Effects(writer).bring_up_to_date()
             writer.execute("PRAGMA wal_autocheckpoint=0")  # see `_checkpoint`
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)

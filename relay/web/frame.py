@@ -85,9 +85,12 @@ MENU: tuple[Item, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """`trusted` are the proxies whose word about the real connection counts."""
+    """`trusted` are the proxies whose word about the real connection counts. `access_log`: a line for each request;
+    `metrics`: /metrics is served where the pages are."""
 
     trusted: Sequence[Network] = ()
+    access_log: bool = False
+    metrics: bool = True
 
 
 @dataclass(slots=True)
