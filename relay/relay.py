@@ -41,6 +41,8 @@ from relay.feeding import Arrivals, Feed
 from relay.home import FolderHome, Home, Telling
 from relay.invitations import OfficeInvitations
 from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
+from relay.operations.measuring import Meters
+from relay.operations.roster import PROCESSES
 from relay.overview import Overview
 from relay.people import People
 from relay.postings import STEPS as POSTINGS
@@ -120,7 +122,13 @@ class Relay:
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self.arrivals = Arrivals()
-        steps = (*POSTINGS, *WEBHOOKS, *PRICES, *marks.STEPS, *presence.STEPS, *boarding.STEPS, *alarming.STEPS)
+        self.meters = Meters()
+        self.people.on_sign_in = self.meters.sign_ins.add
+        self.draining = asyncio.Event()  # set once this process is to go: it takes nothing new
+        self.lag_s: Callable[[str], float] = lambda webhook: 0.0  # how long ago one had heard all there was
+        steps = (
+            *POSTINGS, *WEBHOOKS, *PRICES, *marks.STEPS, *presence.STEPS, *boarding.STEPS, *alarming.STEPS, *PROCESSES,
+        )  # fmt: skip
         up_to_date(self.office.database, steps, self.office.now_ms())
         self.prices = Prices(self.office.database, self.office.now_ms, self.office.audit)
         self.postings = Postings(self.office.database, self.office.now_ms, self.office.audit)
@@ -142,6 +150,7 @@ class Relay:
         self._store: Store | None = None
         self._watching: asyncio.Task[None] | None = None
         self._resting: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
         self._telling: Telling | None = None
 
     async def __aenter__(self) -> Self:
@@ -163,12 +172,15 @@ class Relay:
         self._engine = Engine(store, kind="head office", on_fatal=self._give_up)
         told = self.home.telling(store, self._engine.hub.linked_shops, self._changed_elsewhere, self.arrivals.tell)
         self._telling = told
+        self._engine.measured = self.meters.committed
+        self._engine.on_commit(self.meters.came_in)
         self._engine.on_commit(lambda commit: self.arrivals.tell() if told is None else told.committed())
         await self._engine.start()
         if self._telling is not None:
             self._telling.start()
         self._watching = asyncio.create_task(self._watch_doors(), name="doors")
         self._resting = asyncio.create_task(self._rest(), name="rest")
+        self._pulse = asyncio.create_task(self.meters.pulse(), name="pulse")
         self._watcher = Watcher(self)
         await self._watcher.start()
 
@@ -177,7 +189,7 @@ class Relay:
     ) -> None:
         """Close links and store; what was committed stays."""
         self.over = True
-        watching = [task for task in (self._watching, self._resting) if task is not None]
+        watching = [task for task in (self._watching, self._resting, self._pulse) if task is not None]
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
@@ -237,6 +249,11 @@ class Relay:
             await self.engine.between_commits(work)
         return len(idle)
 
+    def delivered(self, outcome: str, seconds: float) -> None:
+        """A message to a webhook was sent, and this became of it."""
+        self.meters.webhooks.add(outcome)
+        self.meters.webhook_s.observe(seconds)
+
     def _changed_elsewhere(self, shop: str) -> None:
         """Another process may have committed in a shop: what is new goes to its links here."""
         before = self.home.refresh(self.store, shop)
@@ -272,6 +289,7 @@ class Relay:
             member = self.store.authority(shop.id).everyone.get(author)
             who = "a device that it does not know" if member is None else f"a device that says it is {member.label}"
             refusals.note(f"{shop.name}: {who}", why, time.time_ns() // 1_000_000)
+            self.meters.refused.add("proof")
 
         doors = MemberDoors(
             shop.id,

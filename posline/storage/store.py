@@ -34,7 +34,7 @@ from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, join_rows
-from posline.storage.renewal import renew
+from posline.storage.renewal import Progress, renew
 from posline.storage.schema import migrate
 from posline.storage.standing import Standing
 
@@ -47,6 +47,7 @@ REMEMBERED = 64  # commits of a document whose state and digest are kept, so tha
 HEADS_KEPT = 4096  # documents whose heads are in memory, about 40 MB at the most
 DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
 SQUASH_ROWS = 256  # rows looked at in one squashing transaction
+UNJOINED = "catalog/"  # what lies there takes long to index: whoever gets it commits it in the pieces it was written in
 COMMIT_FRAMES, UPDATE_FRAMES = 14, 3  # pages that a commit and each update in it write, about
 READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
 
@@ -73,8 +74,9 @@ class Store(Standing):
         self._notes: dict[str, Any] = {}
 
     @classmethod
-    def open(cls, path: Path | str, *, feed: bool = False) -> Store:
-        """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk.
+    def open(cls, path: Path | str, *, feed: bool = False, told: Progress | None = None) -> Store:
+        """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk. `told`
+        hears how far a ledger is that newer rules have to judge anew, which may take minutes.
 
         Raises FolderDamaged when the file is no whole database, DiskFull when there is no room to open it, DiskFailed
         when the disk gives an error.
@@ -83,7 +85,7 @@ class Store(Standing):
         try:
             writer = connect(name)
             migrate(writer)
-            renew(writer, feed=feed)
+            renew(writer, feed=feed, **({} if told is None else {"told": told}))
             Effects(writer).bring_up_to_date()
             writer.execute("PRAGMA wal_autocheckpoint=0")  # see `_checkpoint`
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
@@ -256,7 +258,7 @@ class Store(Standing):
             if size >= READ_BYTES:
                 rows.close()
                 break
-        return join_rows(found)
+        return found if document.startswith(UNJOINED) else join_rows(found)
 
     def first_uncovered(self, shop: str, document: str, state: Mapping[int, int]) -> int:
         """The number of the first row that brings something beyond `state`; one past the last when none does."""
@@ -557,6 +559,8 @@ class Store(Standing):
             (*self._place(shop, document), after, SQUASH_ROWS),
         ).fetchall()
         old = [Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in rows]
+        if document.startswith(UNJOINED):
+            return old, old
         return old, join_rows(old, keep_origin=False)
 
     def _place(self, shop: str, document: str) -> tuple[int, int | None]:
