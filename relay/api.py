@@ -86,6 +86,7 @@ class _Api(Asker):
 
     async def shops(self, request: Request) -> Response:
         viewer = await self.viewer(request)
+        branches = [branch for branch in self._relay.branches() if viewer.covers(branch.id)]
         return json_answer({
             "shops": [
                 {
@@ -94,11 +95,10 @@ class _Api(Asker):
                     "alias": branch.registered.alias,
                     "day": branch.day,
                     "attached": branch.registered.attached,
-                    "peers": self._relay.peers(branch),
+                    "peers": peers,
                     "refused": branch.refusals.listed(),
                 }
-                for branch in self._relay.branches()
-                if viewer.covers(branch.id)
+                for branch, peers in zip(branches, self._relay.peers_of(branches), strict=True)
             ]
         })  # fmt: skip
 

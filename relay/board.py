@@ -274,7 +274,7 @@ class Board:
             for _, *event in events:
                 taken.take(*event)
             rows, at = taken.rows(), events[-1][0]
-            self._keep(place, at, feed.life_of(at), rows)
+            self._keep(place, at, feed.life_of(at), rows, taken.members)
         return len(events) == EVENTS_AT_ONCE
 
     def _place(self) -> tuple[int, str] | None:
@@ -297,7 +297,9 @@ class Board:
 
         transact(self._database, work)
 
-    def _keep(self, place: tuple[int, str], at: int, life: str, rows: Iterable[DayRow]) -> None:
+    def _keep(
+        self, place: tuple[int, str], at: int, life: str, rows: Iterable[DayRow], changed: Iterable[str]
+    ) -> None:
         kept = list(rows)
 
         def work(tx: Transaction) -> None:
@@ -307,7 +309,7 @@ class Board:
             )
             if followed.rowcount == 1:  # else another process was faster
                 tx.executemany(_RENEW, [row.values() for row in kept])
-                mark(tx, {row.shop for row in kept})
+                mark(tx, {row.shop for row in kept} | set(changed))
 
         transact(self._database, work)
 
@@ -437,14 +439,14 @@ class _Taken:
         self._versions: dict[Place, int] = {}
         self._again: set[Place] = set()
         self._changed: set[Place] = set()
-        self._members: set[str] = set()
+        self.members: set[str] = set()  # the shops whose members changed
 
     def take(
         self, event: str, was: int, shop: str, n: int, kind: str, author: str, day: str | None, status: int, raw: bytes
     ) -> None:
         """One event: the entry with number `n` was worth `was`, and is worth `status` now."""
         if kind in MEMBERSHIP:
-            self._members.add(shop)
+            self.members.add(shop)
         if kind == "redate":
             body = _body(raw)
             whose, run = str(body.get("author")), body.get("of")
@@ -479,7 +481,7 @@ class _Taken:
     def rows(self) -> list[DayRow]:
         """The rows that are others now."""
         made: dict[Place, DayRow] = {}
-        for shop in self._members:
+        for shop in self.members:
             for place, row in self._all_of(shop).items():
                 before = list(row.waiting)
                 kept = self._rows.get(place, row)

@@ -152,6 +152,17 @@ class Presence:
         since_ms = now_ms if before is None else before.since_ms
         return Standing(*place, self.serving, heard.kind, since_ms, heard.heard_ms, heard.behind, heard.apart_ms)
 
+    def forget(self, shop: str, devices: Iterable[str]) -> None:
+        """These are no devices of the shop any more, and no loss to anybody."""
+        gone = [(shop, device) for device in devices]
+
+        def work(tx: Transaction) -> None:
+            tx.executemany("DELETE FROM office_presence WHERE shop = ? AND device = ? AND serving = ''", gone)
+            mark(tx, [shop])
+
+        if gone:
+            transact(self._database, work)
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def of(self, shop: str) -> list[Standing]:

@@ -399,6 +399,14 @@ class Relay:
 
     def peers(self, branch: Branch) -> list[dict[str, Any]]:
         """The devices of a shop that are or were linked, to whichever process of this head office."""
+        return self._peers(branch, self.standing(branch))
+
+    def peers_of(self, branches: Sequence[Branch]) -> list[list[dict[str, Any]]]:
+        """As `peers`, of several shops at once."""
+        kept = self.presence.everywhere([branch.id for branch in branches])
+        return [self._peers(branch, self.as_of_now(branch.id, kept.get(branch.id, ()))) for branch in branches]
+
+    def _peers(self, branch: Branch, standing: Iterable[Standing]) -> list[dict[str, Any]]:
         members = self.store.members(branch.id)
         return [
             {
@@ -408,7 +416,7 @@ class Relay:
                 "last_seen": datetime.fromtimestamp(one.heard_ms / 1000, UTC).isoformat(timespec="milliseconds"),
                 "behind": one.behind,
             }
-            for one in self.standing(branch)
+            for one in standing
         ]
 
     def refused_here(self) -> Iterator[tuple[str, Refusals]]:

@@ -42,6 +42,7 @@ LOOKED_S, LOOK_S = 15.0, 1.0  # between two looks into one shop's ledger, and in
 LOOKS_AT_ONCE = 10  # into shops' ledgers, in one turn
 SUMS_AT_ONCE, SUMS_S = 8, 30.0
 GAP_S = 60.0  # until numbers that are missing are more than on their way
+SETTLE_S = 600.0  # after a start, until tills that found nobody have come back
 SILENT_HOURS = 2  # in which a shop is usually selling, and a till is not heard of
 CLOSE_BY_HOUR = 12  # of the next day: until then a day may be open
 REFUSED_MS = 86_400_000
@@ -93,6 +94,7 @@ class Watcher:
         self._looks = _Looks(deque(), set(), {}, {})
         self._marks = 0
         self._swept_s = self._summed_s = self._looked_s = self._whole_s = -SWEEP_S  # when each was last done
+        self._began_s = time.monotonic()
         self._filled: dict[str, str] = {}  # shop -> the day from which on its rows were made
 
     async def start(self) -> None:
@@ -247,6 +249,11 @@ class Watcher:
                     params["sales"] = alarm["sales"]
                 name = f"{kind} {till}" if kind in _OF_TILL else kind
                 found.append(Found(name, kind, int(alarm.get("count", 1)), params))
+            members = still.members(shop)
+            if members:  # who was removed is not missed
+                standing = self._relay.presence.of(shop)
+                gone = [one.device for one in standing if one.device not in members and not one.linked]
+                self._relay.presence.forget(shop, gone)
             return found + self._gaps(reports, shop, now_s)
 
     def _gaps(self, reports: Reports, shop: str, now_s: float) -> list[Found]:
@@ -273,7 +280,10 @@ class Watcher:
         shops = [shop.id for shop in relay.office.shops()]
         standing, now_ms = relay.presence.everywhere(None), relay.office.now_ms()
         silent = {shop: self._silent(shop, standing.get(shop, ()), now_ms) for shop in shops}
-        relay.alarms.looked(("silent", "clock"), silent)
+        settled = time.monotonic() - self._began_s >= SETTLE_S  # who had nowhere to link to was not silent
+        relay.alarms.looked(("silent", "clock") if settled else ("clock",), {
+            shop: [one for one in found if settled or one.kind != "silent"] for shop, found in silent.items()
+        })  # fmt: skip
         relay.alarms.looked(("unclosed",), self._unclosed(shops))
         relay.alarms.looked(("webhook_off", "webhook_dead"), {OFFICE: self._webhooks()})
         relay.alarms.looked(("disk",), {replica.shop: _disk(replica.alarms) for replica in relay.engine.hub.replicas})

@@ -54,7 +54,9 @@ async def shops(visit: Visit, error: PoslineError | None = None) -> Response:
     """The list, and a form for an invitation."""
     relay = visit.relay
     removed = [each for each in await off(lambda: relay.office.shops(removed=True)) if each.removed_ms]
-    listed = [(branch, sum(peer["connected"] for peer in relay.peers(branch))) for branch in relay.branches()]
+    branches = relay.branches()
+    linked = [sum(peer["connected"] for peer in peers) for peers in relay.peers_of(branches)]
+    listed = list(zip(branches, linked, strict=True))
     return visit.show(
         "shops.html", error=error, shops=listed, removed=removed, alias=visit.form.get("alias", ""),
         spans=list(EXPIRES_S),

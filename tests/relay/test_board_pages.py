@@ -258,6 +258,20 @@ async def test_a_page_asks_as_much_of_many_shops_as_of_few(tmp_path: Path) -> No
         assert asked[1] <= asked[0] + 2, asked
 
 
+async def test_when_a_till_was_last_seen_survives_a_restart(tmp_path: Path) -> None:
+    async with open_till(tmp_path / "till", shop="Corner shop") as till:
+        async with trading(tmp_path, "North", days=0) as office, listening(office) as front:
+            await attach(till, attaching(office.relay, front))
+            await until(lambda: linked(office.relay, till.shop_id))
+            await until(lambda: bool(office.relay.presence.of(till.shop_id)))
+        with Folder(tmp_path / "office") as folder:
+            async with Relay(folder) as relay:
+                (peer,) = relay.peers(relay.branch(till.shop_id))
+                assert (peer["name"], peer["kind"], peer["connected"]) == ("A", "till", False) and peer["last_seen"]
+                relay.presence.forget(till.shop_id, [till.id])
+                assert relay.peers(relay.branch(till.shop_id)) == []
+
+
 # -- alarms ------------------------------------------------------------------------------------------------------------
 
 
