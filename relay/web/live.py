@@ -95,7 +95,8 @@ class Live:
             arrival = self._relay.arrivals.next
             await self._relay.arrivals.pause(arrival, LOOK_S)
             await asyncio.sleep(0.05)  # what came is being added up
-            if not self._relay.serving or self._relay.over:
+            if self._relay.over:
+                self._news.set()  # everybody goes home
                 break
 
     async def _events(self, request: Request, viewer: Viewer) -> AsyncIterator[str]:
