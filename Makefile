@@ -97,6 +97,7 @@ hosts:
 	@missing=""; command -v ip >/dev/null || missing="iproute2"; command -v nsenter >/dev/null || missing="$$missing util-linux"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
 	command -v mkfs.ext4 >/dev/null || [ -x /sbin/mkfs.ext4 ] || missing="$$missing e2fsprogs"; \
 	[ ! -x /sbin/ldconfig ] || /sbin/ldconfig -p | grep -q libfribidi || missing="$$missing libfribidi0"; \
 	if [ -n "$$missing" ]; then \

@@ -92,10 +92,11 @@ class Replica(Writer):
             writer.unsure = self.unsure or self.writers_unsure
         return writer
 
-    def dismiss(self, author: str) -> bool:
-        """Let go of a writer that has nothing left to do; whether that is so. Another one goes on where it ended."""
+    def dismiss(self, author: str, *, removed: bool = False) -> bool:
+        """Let go of a writer that has nothing left to do; whether that is so. Another one goes on where it ended. What
+        one that was removed from the shop would still sign counts for nothing."""
         writer = self.writers.get(author)
-        if writer is not None and not writer.at_rest:
+        if writer is not None and not writer.at_rest and not removed:
             return False
         self.writers.pop(author, None)
         return True

@@ -431,6 +431,11 @@ class Writer(Committed):
         if last is None or last[0] not in SIGNED_KINDS - MEMBERSHIP:
             self.begin()
 
+    def sign_off(self) -> None:
+        """Sign now what is unsigned."""
+        if self._unsealed:
+            self.begin() if self._run is None else self.write("seal", {})
+
     def seal_soon(self) -> None:
         """A link came up, or the till is stopping: sign what is unsigned at the next tick."""
         self._seal_now = True

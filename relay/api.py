@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -24,7 +25,6 @@ from posline.till.admitting import text_field
 from posline.till.api_reports import report_answer
 from posline.till.asking import answering
 from posline.till.calls import list_answer, several
-from posline.till.metrics import METRICS_TYPE, Metric, exposition
 from posline.till.problems import exception_handlers, json_answer
 from posline.till.query import day_of, limit_of
 from posline.till.sale import Sale
@@ -32,9 +32,11 @@ from posline.till.till import place
 from relay.api_feed import feed_routes
 from relay.api_numbers import number_routes
 from relay.api_prices import price_routes
-from relay.api_webhooks import webhook_metrics, webhook_routes
+from relay.api_webhooks import webhook_routes
 from relay.asker import Asker
 from relay.office import SHOP_ACTOR
+from relay.operations.readiness import health_routes
+from relay.operations.watching import Watched, route_names
 from relay.relay import Branch, Relay
 from relay.rights import Actor, Right
 from relay.web.frame import Frame, WebOptions
@@ -47,7 +49,8 @@ UPDATES_MAX = 2000  # of a shop's document, in the request that attaches it
 
 def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = None) -> Starlette:
     """The application on the head office's port; `sync` are the routes that links come in by."""
-    frame = Frame(relay, options or WebOptions())
+    options = options or WebOptions()
+    frame = Frame(relay, options)
     api = _Api(relay, frame)
     routes = [
         *sync,
@@ -62,12 +65,14 @@ def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = 
         *webhook_routes(relay, api),
         *feed_routes(relay, api),
         *price_routes(relay, api),
-        Route("/healthz", api.healthz, methods=["GET"]),
-        Route("/metrics", api.metrics, methods=["GET"]),
+        *health_routes(relay, metrics=options.metrics),
     ]
     handlers = exception_handlers(relay.suspect)
     handlers[HTTPException] = frame.not_found(handlers[HTTPException])
-    return Starlette(routes=routes, exception_handlers=handlers)
+    watched = Middleware(
+        Watched, meters=relay.meters, names=route_names(routes), trusted=options.trusted, access=options.access_log
+    )
+    return Starlette(routes=routes, middleware=[watched], exception_handlers=handlers)
 
 
 class _Api(Asker):
@@ -144,20 +149,8 @@ class _Api(Asker):
                 alias = await asyncio.to_thread(self._relay.invitations.take, text_field(question, "token"), shop)
             except PoslineError as error:
                 self._relay.refusals.note(f"the shop {name!r}", str(error), time.time_ns() // 1_000_000)
+                self._relay.meters.refused.add("invitation")
                 raise
             by = Actor(SHOP_ACTOR + name.replace("\0", ""))
             branch = await self._relay.attach(shop=shop, name=name, updates=updates, alias=alias, by=by)
         return {"shop": branch.id, "name": branch.name, "key": base64url(self._relay.key.public)}
-
-    async def healthz(self, request: Request) -> Response:
-        return json_answer({"ok": True, "store": self._relay.key.id})
-
-    async def metrics(self, request: Request) -> Response:
-        relay = self._relay
-        links = sum(peer["connected"] for branch in relay.branches() for peer in relay.peers(branch))
-        figures: list[Metric] = [
-            ("posline_relay_shops", "gauge", "Shops that are attached", [({}, len(relay.branches()))]),
-            ("posline_relay_links", "gauge", "Links that are up", [({}, links)]),
-        ]
-        figures += await asyncio.to_thread(webhook_metrics, relay)
-        return Response(exposition(figures), media_type=METRICS_TYPE)

@@ -12,14 +12,13 @@ from starlette.routing import Route
 
 from posline.errors import BadRequest
 from posline.till.body import read_object
-from posline.till.metrics import Metric
 from posline.till.problems import json_answer
 from relay.asker import Asker
 from relay.number_commands import NUMBER_COMMANDS, shown_webhook
 from relay.relay import Relay
 from relay.rights import Actor, Right
 
-__all__ = ["webhook_metrics", "webhook_routes"]
+__all__ = ["webhook_routes"]
 
 FIELDS = {"url": str, "shops": list, "kinds": list, "batch": int, "active": bool}
 
@@ -39,23 +38,6 @@ def webhook_routes(relay: Relay, asker: Asker) -> list[Route]:
         Route(f"{one}/dead", api.dead, methods=["GET"]),
         Route(f"{one}/dead/requeue", api.acting("webhook_requeue", "numbers"), methods=["POST"]),
         Route(f"{one}/dead/discard", api.acting("webhook_discard", "numbers"), methods=["POST"]),
-    ]
-
-
-def webhook_metrics(relay: Relay) -> list[Metric]:
-    """What a monitor should ring about: who is off, behind, or does not take something. By id: an address may say more
-    than a monitor should know."""
-    found = [({"webhook": one.id}, shown_webhook(relay, one)) for one in relay.webhooks.listed()]
-    told: list[tuple[str, str, Callable[[dict[str, Any]], int]]] = [
-        ("active", "Whether it is told", lambda one: int(one["active"])),
-        ("behind", "Events of the feed that it has not heard, wanted or not", lambda one: int(one["behind"])),
-        ("tries", "How often its next message was sent in vain", lambda one: int(one["tries"])),
-        ("given_up", "Events that it did not take", lambda one: int(one["given_up"])),
-    ]
-    return [
-        (f"posline_relay_webhook_{name}", "gauge", help, [(label, figure(one)) for label, one in found])
-        for name, help, figure in told
-        if found
     ]
 
 

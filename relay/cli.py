@@ -25,6 +25,10 @@ from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.export_commands import add_export_commands
 from relay.number_cli import add_accounting_commands, add_webhook_commands
+from relay.operations.cli import add_operation_commands
+from relay.operations.draining import DRAIN_S
+from relay.operations.logs import FORMATS, LEVELS, set_up
+from relay.operations.service_cli import add_service_commands
 from relay.price_cli import add_price_commands
 from relay.relay import Relay
 from relay.rights import Role
@@ -51,10 +55,11 @@ report = typer.Typer(no_args_is_help=True, help="Reports.")
 export = typer.Typer(no_args_is_help=True, help="Files for other programs.")
 accounting = typer.Typer(no_args_is_help=True, help="What accountants book.")
 prices = typer.Typer(no_args_is_help=True, help="Prices of all shops, of groups of them, and of one.")
+service = typer.Typer(no_args_is_help=True, help="Start the head office with this machine.")
 webhook = typer.Typer(no_args_is_help=True, help="Programs that are told of what comes in.")
 for name, group in (
     ("shop", shop), ("user", user), ("token", token), ("report", report), ("export", export),
-    ("accounting", accounting), ("webhook", webhook), ("prices", prices),
+    ("accounting", accounting), ("webhook", webhook), ("prices", prices), ("service", service),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -77,10 +82,17 @@ def _root(
     json: Annotated[bool, typer.Option("--json", help="Answer in JSON; may stand anywhere on the line.")] = False,
     version: Version = False,
 ) -> None:
+    if data is not None and database is not None and _from_environment(context, "data"):
+        data = None  # of a service, whose operator went on to a database
     if data is not None and database is not None:
         raise typer.BadParameter("--data or --database: a head office is kept in one of the two")
     context.obj = Options(data if data is not None else default_folder(PROGRAM), json)
     context.meta[DATABASE] = database
+
+
+def _from_environment(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "ENVIRONMENT"
 
 
 def _place(context: typer.Context) -> Path | str:
@@ -119,6 +131,18 @@ def serve(
         list[str] | None,
         typer.Option(help="A proxy's address or network, whose X-Forwarded-For and -Proto count; repeat it."),
     ] = None,
+    proxy_cert: Annotated[
+        Path | None, typer.Option(help="The certificate (PEM) that a proxy before it shows to tills.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Serve /metrics there, and not beside the pages.")
+    ] = None,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, max=3600, help="How long it may take to go empty once it is told to stop.")
+    ] = DRAIN_S,
+    log_format: Annotated[str, typer.Option(help="text, or json: one object a line.")] = "text",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    access_log: Annotated[bool, typer.Option(help="A line for each request.")] = True,
 ) -> None:
     """Run the head office until it is stopped."""
     try:
@@ -128,8 +152,13 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key go together")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
-    terminal.log_to_stderr()
-    options = RelayOptions(_place(context), host, port, tls, own_certificate, address, WebOptions(trusted))
+    if log_format not in FORMATS or log_level not in LEVELS:
+        raise typer.BadParameter(f"--log-format is {' or '.join(FORMATS)}, --log-level {', '.join(LEVELS)}")
+    set_up(log_format, log_level)
+    options = RelayOptions(
+        _place(context), host, port, tls, own_certificate, address, proxy_cert, metrics_port, drain_s=drain_seconds,
+        web=WebOptions(trusted, access_log=access_log),
+    )  # fmt: skip
     run(lambda: run_relay(options))
 
 
@@ -312,6 +341,8 @@ add_export_commands(export, lambda context, name, arguments: _ask(context, name,
 add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_price_commands(prices, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
+add_service_commands(service, _place, serve)
+add_operation_commands(app, lambda context, name, arguments: _ask(context, name, arguments), _place)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from posline.till.local import Command
 from posline.till.report_commands import sheet_of
 from relay.number_commands import NUMBER_COMMANDS, actor_of
 from relay.office import PAGE, iso_ms
+from relay.operations.commands import OPERATION_COMMANDS
 from relay.price_commands import PRICE_COMMANDS
 from relay.relay import Relay
 from relay.rights import Role
@@ -222,5 +223,6 @@ COMMANDS: dict[str, Command] = {
     "report_day": report_day,
     "report_sheet": report_sheet,
     **NUMBER_COMMANDS,
+    **OPERATION_COMMANDS,
     **PRICE_COMMANDS,
 }

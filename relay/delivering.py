@@ -178,9 +178,13 @@ class Deliverer:
         *,
         leads: Leads = leads_always,
         chance: Callable[[], float] = random.random,
+        measured: Callable[[str, float], None] = lambda outcome, seconds: None,
     ) -> None:
+        """`measured` is told what became of each message (delivered, failed, dead, off) and how long that took."""
         self._store, self._webhooks, self._sender, self._arrivals = store, webhooks, sender, arrivals
-        self._leads, self._chance = leads, chance
+        self._leads, self._chance, self._measured = leads, chance, measured
+        self._current_s: dict[str, float] = {}  # when each had last heard all there was
+        self._ending = False
         self._feed = Feed(store)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -199,9 +203,20 @@ class Deliverer:
         self._tasks.clear()
         await self._sender.close()
 
+    async def drain(self) -> None:
+        """Begin nothing more; returns once what is under way is answered and written down."""
+        self._ending = True
+        self._arrivals.tell()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def lag_s(self, id: str) -> float:
+        """How long ago a webhook had heard all there was; 0 where this process does not know."""
+        since_s = self._current_s.get(id)
+        return 0.0 if since_s is None else max(0.0, time.monotonic() - since_s - LOOK_S)
+
     async def _look(self) -> None:
         """See which there are."""
-        while True:
+        while not self._ending:
             arrival = self._arrivals.next
             try:
                 leads = await self._leads()
@@ -217,10 +232,12 @@ class Deliverer:
 
     async def _serve(self, id: str) -> None:
         """One of them, until it is switched off, removed, or this process leads no more."""
-        while True:
+        self._current_s[id] = time.monotonic()
+        while not self._ending:
             arrival = self._arrivals.next
             try:
                 if not await self._leads():
+                    self._current_s.pop(id, None)
                     return
                 wait_s = await self.step(id)
             except NotFound:  # it was removed
@@ -240,10 +257,16 @@ class Deliverer:
             return None
         one, before, message = found
         if message is None:
+            if not before.tries:
+                self._current_s[id] = time.monotonic()
             return max(0.0, (before.next_ms - self._webhooks.clock()) / 1000) or LOOK_S
         async with self._room:
+            if self._ending:
+                return None
+            began_s = time.monotonic()
             outcome = await self._sender.send(one, message)
-        await asyncio.to_thread(self._settle, one, before, message, outcome)
+            took_s = time.monotonic() - began_s
+        await asyncio.to_thread(self._settle, one, before, message, outcome, took_s)
         return 0.0
 
     def _prepare(self, id: str) -> tuple[Subscription, Progress, Message | None] | None:
@@ -279,10 +302,16 @@ class Deliverer:
 
         return read
 
-    def _settle(self, one: Subscription, before: Progress, message: Message, outcome: Outcome) -> None:
+    def _settle(
+        self, one: Subscription, before: Progress, message: Message, outcome: Outcome, took_s: float = 0.0
+    ) -> None:
         after = settle(one, before, message, outcome, self._webhooks.clock(), self._chance())
         if not self._webhooks.settled(before, after, message):
             return
+        self._measured(
+            "delivered" if after.heard else "off" if not after.one.active else "dead" if after.dead else "failed",
+            took_s,
+        )
         if not after.one.active:
             log.error("webhook %s is switched off: %s", one.id, after.one.off_why)
         elif after.dead is not None:

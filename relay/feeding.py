@@ -9,6 +9,7 @@ told where that is not the one that the number has here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -122,12 +123,15 @@ class Arrivals:
         return self._next
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Return at the commit, or after so many seconds."""
+        """Return at the commit, or after so many seconds; counted as one of those that wait."""
         self.waiting += 1
         try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
+            await self.pause(event, seconds)
         finally:
             self.waiting -= 1
+
+    async def pause(self, event: asyncio.Event, seconds: float) -> None:
+        """As `wait`, for the head office itself."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from posline.errors import FolderDamaged, FolderError
 from posline.storage.folder import Folder
 from posline.storage.soundness import examine
 from posline.storage.store import Store
+from posline.till.metrics import Metric
 from posline.till.opening import KEY_SEED_BYTES, close_store, open_store
 from posline.trust.certificate import ROOT_FILE, Certificate, own_certificate
 from posline.trust.keys import Key
 from relay.delivering import Leads, leads_always
 from relay.office import Office, open_office
+from relay.operations.backups import is_copy
 
 __all__ = ["FolderHome", "Home", "Telling"]
 
@@ -67,8 +70,8 @@ class Home(ABC):
     def root(self) -> Path | None:
         """The certificate that a program must trust, where there is one."""
 
-    def leads(self) -> Leads:
-        """Who of several processes sends what must be sent once."""
+    def leads(self, what: str = "leads") -> Leads:
+        """Who of several processes does `what` must be done once."""
         return leads_always
 
     def alone(self, what: str) -> contextlib.AbstractContextManager[None]:
@@ -86,6 +89,34 @@ class Home(ABC):
     def refresh(self, store: Store, shop: str) -> dict[str, int]:
         """Take note of what other processes committed in a shop: {document: the last row that was known here}."""
         return {}
+
+    def figures(self, store: Store) -> list[Metric]:
+        """What a monitor should know of the database."""
+        return []
+
+    def unfit(self, store: Store) -> str:
+        """Why this process may not work in it though it answers, such as that a newer one does; "" where it may."""
+        return ""
+
+    def waiting(self, store: Store) -> int:
+        """How many events wait for their number in the feed, up to a limit."""
+        return 0
+
+    def free_bytes(self) -> int | None:
+        """Room on the disk, where it is this machine's."""
+        return None
+
+    @abstractmethod
+    def is_copy(self, path: Path) -> bool:
+        """Whether a file is a copy of a home of this sort."""
+
+    def dump(self, target: Path) -> dict[str, Any]:
+        """Have the database write a copy of itself to `target`; what is known of it."""
+        raise NotImplementedError
+
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may show."""
+        return ()
 
     def announce(self, url: str, secret: str) -> None:  # noqa: B027  # by nothing, where commands go to the database
         """Commands that are given beside the running head office reach it there."""
@@ -162,6 +193,27 @@ class FolderHome(Home):
         """See Home."""
         path = self.folder.path / ROOT_FILE
         return path if path.exists() else None
+
+    def figures(self, store: Store) -> list[Metric]:
+        """See Home."""
+        path = self.folder.database
+        size, log = (each.stat().st_size if each.exists() else 0 for each in (path, Path(f"{path}-wal")))
+        return [
+            ("posline_relay_database_bytes", "gauge", "Size of the ledger's file", [({}, size)]),
+            ("posline_relay_database_log_bytes", "gauge", "Size of its write-ahead log", [({}, log)]),
+            (
+                "posline_relay_disk_free_bytes", "gauge", "Room on the disk that it is on",
+                [({}, self.free_bytes())],
+            ),
+        ]  # fmt: skip
+
+    def is_copy(self, path: Path) -> bool:
+        """See Home."""
+        return is_copy(path)
+
+    def free_bytes(self) -> int:
+        """See Home."""
+        return shutil.disk_usage(self.folder.path).free
 
     def announce(self, url: str, secret: str) -> None:
         """See Home."""

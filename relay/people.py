@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -118,6 +118,7 @@ class People:
         self.office, self.passwords = office, passwords or Passwords()
         self.attempts = Attempts(office)
         self._database = office.database
+        self.on_sign_in: Callable[[str], None] = lambda outcome: None  # "signed in", "failed", "made to wait"
 
     # -- who they are --------------------------------------------------------------------------------------------------
 
@@ -284,6 +285,7 @@ class People:
         row, counted = await asyncio.to_thread(self._about_to, wanted, browser)
         wait_ms = await asyncio.to_thread(self.attempts.begin, *counted)
         if wait_ms:
+            self.on_sign_in("made to wait")
             raise _wait(wait_ms)
         id, kept = ("", "") if row is None else row
         if not await self.passwords.matches(password, kept):
@@ -300,6 +302,7 @@ class People:
         counted = by_address(browser.address)
         wait_ms = await asyncio.to_thread(self.attempts.begin, counted)
         if wait_ms:
+            self.on_sign_in("made to wait")
             raise _wait(wait_ms)
         row = await asyncio.to_thread(self._first_of, token)
         if row is None:
@@ -319,6 +322,7 @@ class People:
         device = by_device(person)  # who is signed in is not kept from it by others who try the name
         wait_ms = await asyncio.to_thread(self.attempts.begin, device)
         if wait_ms:
+            self.on_sign_in("made to wait")
             raise _wait(wait_ms)
         if not await self.passwords.matches(old, row[2]):
             await asyncio.to_thread(self._failed, person, browser)
@@ -350,6 +354,7 @@ class People:
 
     def _failed(self, person: str, browser: Browser) -> None:
         """Only names that exist are written down: people type passwords into that field, too."""
+        self.on_sign_in("failed")
         row = self._database.execute("SELECT name FROM office_person WHERE id = ?", (person,)).fetchone()
         by = Actor("" if row is None else row[0], browser.address)
         transact(self._database, lambda tx: self.office.audit(tx, by, "sign_in_failed", by.name))
@@ -397,6 +402,7 @@ class People:
             return name, language
 
         name, language = transact(self._database, work)
+        self.on_sign_in("signed in")
         return SignedIn(session, device, name, language)
 
     # -- sessions ------------------------------------------------------------------------------------------------------

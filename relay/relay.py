@@ -14,11 +14,13 @@ import binascii
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 from posline.core.base64url import from_base64url
+from posline.core.clock import business_day
 from posline.errors import BadRequest, Hole, NotFound, OutcomeUnknown, Refused
 from posline.replica import Replica
 from posline.storage.folder import Folder
@@ -28,18 +30,29 @@ from posline.sync.engine import Engine
 from posline.till.health import Refusals
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
+from relay import alarms as alarming
+from relay import board as boarding
+from relay import marks, presence
 from relay.accounting import Chart
+from relay.alarms import Alarms
+from relay.board import Board, Founded, zone_of
 from relay.database import up_to_date
 from relay.feeding import Arrivals, Feed
 from relay.home import FolderHome, Home, Telling
 from relay.invitations import OfficeInvitations
 from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
+from relay.operations.measuring import Meters
+from relay.operations.roster import PROCESSES
+from relay.overview import Overview
 from relay.people import People
 from relay.postings import STEPS as POSTINGS
 from relay.postings import Postings
+from relay.presence import Presence, Standing
 from relay.prices import STEPS as PRICES
 from relay.prices import Prices
 from relay.rights import Actor, Viewer
+from relay.sums import Sums
+from relay.watching import Watcher
 from relay.webhooks import STEPS as WEBHOOKS
 from relay.webhooks import Webhooks
 
@@ -73,6 +86,11 @@ class Branch:
         """The shop's business day now, by this machine's clock."""
         return self.replica.day(time.time_ns() // 1_000_000)
 
+    @property
+    def called(self) -> str:
+        """What people here call it."""
+        return self.registered.alias or self.name
+
     def show(self, recorded: Recorded) -> Sale:
         """The sale that an entry of the ledger is."""
         return self.shown_from(self.reports)(recorded)
@@ -104,10 +122,26 @@ class Relay:
         self.refusals = Refusals()  # of shops that wanted to attach
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self.arrivals = Arrivals()
-        up_to_date(self.office.database, (*POSTINGS, *WEBHOOKS, *PRICES), self.office.now_ms())
+        self.meters = Meters()
+        self.people.on_sign_in = self.meters.sign_ins.add
+        self.draining = asyncio.Event()  # set once this process is to go: it takes nothing new
+        self.lag_s: Callable[[str], float] = lambda webhook: 0.0  # how long ago one had heard all there was
+        steps = (
+            *POSTINGS, *WEBHOOKS, *PRICES, *marks.STEPS, *presence.STEPS, *boarding.STEPS, *alarming.STEPS, *PROCESSES,
+        )  # fmt: skip
+        up_to_date(self.office.database, steps, self.office.now_ms())
         self.prices = Prices(self.office.database, self.office.now_ms, self.office.audit)
         self.postings = Postings(self.office.database, self.office.now_ms, self.office.audit)
         self.webhooks = Webhooks(self.office.database, self.office.now_ms, audit=self.office.audit)
+        database, now_ms = self.office.database, self.office.now_ms
+        self.presence = Presence(database, now_ms, alone=not self.home.shared)
+        self.board = Board(database, lambda: self.store)
+        self.sums = Sums(database, self.board, self.reports, now_ms)
+        self.alarms = Alarms(database, now_ms, self.office.audit)
+        self.overview = Overview(self)
+        self.over = False  # it goes down: whoever waits for news goes home
+        self._watcher: Watcher | None = None
+        self._founded: dict[str, Founded] = {}
         self._branches: dict[str, Branch] = {}
         self._removed: set[str] = set()  # shops that were, as of `_looked_s` less a second
         self._looked_s = 0.0
@@ -116,6 +150,7 @@ class Relay:
         self._store: Store | None = None
         self._watching: asyncio.Task[None] | None = None
         self._resting: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
         self._telling: Telling | None = None
 
     async def __aenter__(self) -> Self:
@@ -137,21 +172,29 @@ class Relay:
         self._engine = Engine(store, kind="head office", on_fatal=self._give_up)
         told = self.home.telling(store, self._engine.hub.linked_shops, self._changed_elsewhere, self.arrivals.tell)
         self._telling = told
+        self._engine.measured = self.meters.committed
+        self._engine.on_commit(self.meters.came_in)
         self._engine.on_commit(lambda commit: self.arrivals.tell() if told is None else told.committed())
         await self._engine.start()
         if self._telling is not None:
             self._telling.start()
         self._watching = asyncio.create_task(self._watch_doors(), name="doors")
         self._resting = asyncio.create_task(self._rest(), name="rest")
+        self._pulse = asyncio.create_task(self.meters.pulse(), name="pulse")
+        self._watcher = Watcher(self)
+        await self._watcher.start()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         """Close links and store; what was committed stays."""
-        watching = [task for task in (self._watching, self._resting) if task is not None]
+        self.over = True
+        watching = [task for task in (self._watching, self._resting, self._pulse) if task is not None]
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
+        if self._watcher is not None:
+            await self._watcher.stop()
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
@@ -206,6 +249,11 @@ class Relay:
             await self.engine.between_commits(work)
         return len(idle)
 
+    def delivered(self, outcome: str, seconds: float) -> None:
+        """A message to a webhook was sent, and this became of it."""
+        self.meters.webhooks.add(outcome)
+        self.meters.webhook_s.observe(seconds)
+
     def _changed_elsewhere(self, shop: str) -> None:
         """Another process may have committed in a shop: what is new goes to its links here."""
         before = self.home.refresh(self.store, shop)
@@ -241,6 +289,7 @@ class Relay:
             member = self.store.authority(shop.id).everyone.get(author)
             who = "a device that it does not know" if member is None else f"a device that says it is {member.label}"
             refusals.note(f"{shop.name}: {who}", why, time.time_ns() // 1_000_000)
+            self.meters.refused.add("proof")
 
         doors = MemberDoors(
             shop.id,
@@ -317,20 +366,84 @@ class Relay:
             return None
         return branch.replica, branch.doors
 
-    def peers(self, branch: Branch) -> list[dict[str, Any]]:
-        """The devices of a shop that are or were linked."""
+    def links_here(self) -> int:
+        """How many links this process has."""
+        hub = self.engine.hub
+        return sum(len(hub.links(shop)) for shop in hub.linked_shops())
+
+    def standing(self, branch: Branch) -> list[Standing]:
+        """Where the devices of a shop stand that are or were linked, to whichever process: as the books have it, and of
+        this process as it is this moment."""
+        return self.as_of_now(branch.id, self.presence.of(branch.id))
+
+    def as_of_now(self, shop: str, kept: Iterable[Standing]) -> list[Standing]:
+        """What the books have of a shop, put right by what this process knows better."""
+        found = {one.device: one for one in kept}
         if self._engine is None:
-            return []
+            return list(found.values())
+        hub, now, wall_ms, here = self._engine.hub, self._engine.now(), self.office.now_ms(), self.presence.serving
+        for seen in hub.seen(shop):
+            linked, before = hub.linked(shop, seen.store), found.get(seen.store)
+            if not linked and before is not None and before.serving not in ("", here):
+                continue  # it has gone over to another process
+            heard_ms = wall_ms - int(1000 * max(0.0, now - seen.at_s))
+            if before is not None and not linked:
+                heard_ms = max(heard_ms, before.heard_ms)
+            same = before is not None and before.linked == linked
+            since_ms = before.since_ms if before is not None and same else heard_ms
+            found[seen.store] = Standing(
+                shop, seen.store, here if linked else "", seen.kind, since_ms, heard_ms, seen.behind,
+                seen.clock_apart_ms,
+            )  # fmt: skip
+        return [found[device] for device in sorted(found)]
+
+    def peers(self, branch: Branch) -> list[dict[str, Any]]:
+        """The devices of a shop that are or were linked, to whichever process of this head office."""
+        members = self.store.members(branch.id)
         return [
             {
-                "name": peer.name,
-                "kind": peer.kind,
-                "connected": peer.connected,
-                "last_seen": peer.last_seen,
-                "behind": peer.behind,
+                "name": members[one.device].label if one.device in members else one.device[:6],
+                "kind": one.kind,
+                "connected": one.linked,
+                "last_seen": datetime.fromtimestamp(one.heard_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+                "behind": one.behind,
             }
-            for peer in self._engine.peers(branch.id)
+            for one in self.standing(branch)
         ]
+
+    def refused_here(self) -> Iterator[tuple[str, Refusals]]:
+        """Whom this process did not let in, by shop; marks.OFFICE for shops that wanted to attach."""
+        yield marks.OFFICE, self.refusals
+        for shop, branch in list(self._branches.items()):
+            yield shop, branch.refusals
+
+    def reports(self, shop: str) -> Reports:
+        """What a shop's ledger answers, for any thread."""
+        return Reports(self.store, shop, here=self.key.id)
+
+    def label_of(self, shop: str) -> Callable[[str], str]:
+        """What people call the tills of a shop."""
+        return self.reports(shop).label
+
+    def founded(self, shop: str) -> Founded | None:
+        """The zone, start of day and currency of a shop; None where nothing of it is here yet."""
+        if shop not in self._founded:
+            self._founded |= {each: found for each, (found, _) in self.board.founded().items()}
+        if shop not in self._founded:
+            founding = self.store.authority(shop).founding
+            if founding is not None:
+                said = founding.body
+                self._founded[shop] = Founded(str(said["zone"]), str(said["day_start"]), str(said["currency"]))
+        return self._founded.get(shop)
+
+    def today(self, shop: str) -> str:
+        """A shop's business day now, by this machine's clock; this machine's own date for a shop that is not known."""
+        founded = self.founded(shop) if shop else None
+        now_ms = self.office.now_ms()
+        if founded is None:
+            return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone().date().isoformat()
+        hours, _, minutes = founded.day_start.partition(":")
+        return business_day(now_ms, zone_of(founded), 60 * int(hours) + int(minutes))
 
     # -- shops that come -----------------------------------------------------------------------------------------------
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -20,16 +21,21 @@ from posline.till.guard import LoopbackGuard, is_loopback
 from posline.till.listener import Listener
 from posline.till.local import Local
 from posline.till.problems import exception_handlers
-from posline.till.serve import LOOPBACK, heed_signals, until_stopped
+from posline.till.serve import LOOPBACK, until_stopped
 from posline.trust.certificate import Tls
 from relay.api import build_app
 from relay.authoring import authoring_of
 from relay.commands import COMMANDS
 from relay.delivering import Deliverer, HttpSender
 from relay.home import FolderHome, Home
+from relay.operations.certificates import Shown
+from relay.operations.draining import DRAIN_S, Told, drain
+from relay.operations.logs import hide
+from relay.operations.readiness import health_routes
+from relay.operations.roster import Roster
 from relay.publishing import Publisher
 from relay.relay import Relay
-from relay.web.caller import caller_of
+from relay.web.caller import caller_of, is_one_of
 from relay.web.frame import WebOptions
 
 __all__ = ["RelayOptions", "database_home", "run_relay"]
@@ -47,6 +53,10 @@ class RelayOptions:
     tls: Tls | None = None
     own_certificate: bool = False
     address: str | None = None
+    proxy_certificate: Path | None = None  # of a proxy that ends TLS before it
+    metrics_port: int | None = None  # where figures have a port of their own
+    metrics_host: str = LOOPBACK
+    drain_s: float = DRAIN_S
     web: WebOptions = field(default_factory=WebOptions)
 
 
@@ -71,22 +81,33 @@ def database_home(url: str) -> Home:
 async def run_relay(options: RelayOptions) -> None:
     """Run a head office. Raises PoslineError where it cannot start."""
     with _home(options.data) as home:
+        hide(*home.secrets())
         front: Listener | None = None
         try:
             async with Relay(home) as relay:
                 tls = options.tls or _own_tls(relay, options)
-                pin = tls.fingerprint if tls is not None else ""
-                links = relay.engine.routes(relay.find, tls=pin, address=_address(options.web))
-                app = build_app(relay, links, options.web)
-                front = Listener(app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls)
+                shown = Shown(tls, options.proxy_certificate)
+                links = relay.engine.routes(
+                    relay.find, tls=lambda: shown.pin, address=_address(options.web),
+                    turned_away=relay.meters.refused.add,
+                )  # fmt: skip
+                app = build_app(relay, links, replace(options.web, metrics=options.metrics_port is None))
+                front = Listener(
+                    app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls,
+                    tls_1_2=options.tls is not None, is_crowd=lambda host: is_one_of(host, options.web.trusted),
+                )  # fmt: skip
                 await front.start()
                 leads = home.leads()
-                deliverer = Deliverer(relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=leads)
+                deliverer = Deliverer(
+                    relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=leads, measured=relay.delivered
+                )
+                relay.lag_s = deliverer.lag_s
                 publisher = Publisher(relay, authoring_of(relay), leads=leads)
                 deliverer.start()
                 publisher.start()
                 try:
-                    await _serve(relay, front, options, pin)
+                    async with _monitored(relay, options):
+                        await _serve(relay, front, deliverer, shown, options)
                 finally:
                     await publisher.stop()
                     await deliverer.stop()
@@ -108,24 +129,59 @@ def _address(web: WebOptions) -> Callable[[WebSocket], str]:
     return lambda socket: caller_of(socket, web.trusted).address
 
 
-async def _serve(relay: Relay, front: Listener, options: RelayOptions, pin: str) -> None:
+@asynccontextmanager
+async def _monitored(relay: Relay, options: RelayOptions) -> AsyncIterator[None]:
+    """Figures and health at an address of their own, where that is wanted."""
+    if options.metrics_port is None:
+        yield
+        return
+    app = Starlette(routes=health_routes(relay), exception_handlers=exception_handlers(relay.suspect))
+    listener = Listener(app, host=options.metrics_host, port=options.metrics_port)
+    await listener.start()
+    log.info("figures at %s/metrics", listener.url, extra={"event": "metrics", "url": listener.url})
+    try:
+        yield
+    finally:
+        await listener.stop()
+
+
+async def _serve(
+    relay: Relay, front: Listener, deliverer: Deliverer, shown: Shown, options: RelayOptions
+) -> None:
     # commands come in by a door of their own, which only this machine can reach
     local = Local(relay, COMMANDS)
     handlers = exception_handlers(relay.suspect)
     app = Starlette(routes=[local.route()], middleware=[Middleware(LoopbackGuard)], exception_handlers=handlers)
     back = Listener(app, host=LOOPBACK, port=0)
     await back.start()
+    told = Told(relay.draining)
+    reached = options.address or front.reached
+
+    def remember() -> None:
+        relay.office.remember_address(f"{reached} {shown.pin}".strip())
+
+    jobs: list[asyncio.Task[None]] = []
     try:
-        reached = options.address or front.reached
-        relay.office.remember_address(f"{reached} {pin}".strip())
+        remember()
         relay.home.announce(back.url, local.secret)
-        url = f"{'https' if pin else 'http'}://{front.reached}"
-        stopped = heed_signals()
+        told.heed()
+        jobs.append(asyncio.create_task(shown.follow(front, told.reload, remember), name="certificate"))
+        if relay.home.shared:
+            follow = Roster(relay.office.database).follow(
+                relay.office.now_ms, relay.links_here, relay.draining
+            )
+            jobs.append(asyncio.create_task(follow, name="roster"))
+        url = front.url.replace(front.address, front.reached)
         print(f"ready {url}", flush=True)
-        log.info("%d shops at %s", len(relay.branches()), url)
-        await until_stopped(stopped, relay.broken)
-        log.info("stopping")
+        count = len(relay.office.shops())
+        log.info("%d shops at %s", count, url, extra={"event": "ready", "shops": count, "url": url})
+        await until_stopped(relay.draining, relay.broken)
+        await drain(relay, deliverer, told, options.drain_s)
+        log.info("stopping", extra={"event": "stopping"})
     finally:
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
         if not relay.broken.is_set():  # else it stays, and says that this process did not end cleanly
             relay.home.withdraw()
         front.refuse()

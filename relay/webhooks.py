@@ -376,6 +376,11 @@ class Webhooks:
         )
         return [Dead(n, life, at_ms, bool(queued), why) for n, life, at_ms, queued, why in rows]
 
+    def dead_counts(self) -> dict[str, int]:
+        """How many events each subscription did not take."""
+        rows = self.database.execute("SELECT webhook, count(*) FROM webhook_dead GROUP BY webhook")
+        return {webhook: int(count) for webhook, count in rows}
+
     def requeue(self, id: str, numbers: Sequence[int] | None = None) -> int:
         """Send these once more, or all; returns how many that are. Raises NotFound."""
         done = self._each(id, numbers, "UPDATE webhook_dead SET queued = 1 WHERE webhook = ? AND n = ?", None, CONSOLE)

@@ -154,7 +154,7 @@ class Schemas:
         self._spare: list[_Schema] = []
         self._passing: deque[_Schema] = deque()  # of stores in memory: a test's examples leave theirs behind
 
-    def open(self, path: Path | str, *, feed: bool = False) -> PostgresStore:
+    def open(self, path: Path | str, *, feed: bool = False, told: object = None) -> PostgresStore:
         """As `Store.open`; ":memory:" is a new one each time."""
         name = str(path)
         schema = self._of.get(name)

@@ -18,7 +18,7 @@ from examples.rig.programs import Program, command_line, last_line, run
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "data" / "README.md",
-         ROOT / "examples" / "ledger" / "README.md"]  # fmt: skip
+         ROOT / "examples" / "ledger" / "README.md", ROOT / "examples" / "operations" / "README.md"]  # fmt: skip
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -7,7 +7,7 @@ again, in one transaction, under the same numbers of entries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 
 from posline.core.entry import decode
@@ -18,7 +18,7 @@ from posline.storage.product_index import ProductIndex
 from posline.storage.projections import TABLES
 from posline.storage.schema import migrate
 
-__all__ = ["RULES", "differing_tables", "project_shop_again", "renew"]
+__all__ = ["RULES", "Progress", "differing_tables", "project_shop_again", "renew"]
 
 # raised when a version judges entries otherwise, follows more kinds of them, or words a fault or a reason otherwise:
 # the ledger keeps the words, and what looks for rot compares them
@@ -39,9 +39,16 @@ HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOI
     " JOIN document d ON d.shop = e.shop AND d.key = e.document {} ORDER BY e.n"  # fmt: skip
 
 
-def renew(db: Connection, *, feed: bool) -> bool:
+Progress = Callable[[int, int], None]  # (entries that are done, entries that there are)
+
+
+def _untold(done: int, of: int) -> None:
+    """Nobody wants to know."""
+
+
+def renew(db: Connection, *, feed: bool, told: Progress = _untold) -> bool:
     """Bring the ledger of this writing connection under today's rules; True where that took work. With `feed`,
-    integrators are told of each entry whose status is another now."""
+    integrators are told of each entry whose status is another now. `told` hears how far that is."""
     row = db.execute("SELECT value FROM meta WHERE name = 'rules'").fetchone()
     if row is not None and row[0] == str(RULES):
         return False
@@ -49,7 +56,7 @@ def renew(db: Connection, *, feed: bool) -> bool:
     db.execute("BEGIN IMMEDIATE")
     try:
         if full:
-            _project_again(db, feed=feed)
+            _project_again(db, feed=feed, told=told)
         db.execute(
             "INSERT INTO meta (name, value) VALUES ('rules', ?)"
             " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -63,7 +70,7 @@ def renew(db: Connection, *, feed: bool) -> bool:
     return full
 
 
-def _project_again(db: Connection, *, feed: bool) -> None:
+def _project_again(db: Connection, *, feed: bool, told: Progress) -> None:
     db.execute(
         "CREATE TABLE held (n INTEGER PRIMARY KEY, shop INTEGER, document INTEGER, own INTEGER, status INTEGER,"
         " raw BLOB)"
@@ -72,7 +79,7 @@ def _project_again(db: Connection, *, feed: bool) -> None:
     for table in (*LEDGER, *TABLES):
         db.execute(f"DELETE FROM {table}")
     ProductIndex(db).make()  # of nothing: it follows the edits as they come back
-    _project(db, db, "held")
+    _project(db, db, "held", told=told)
     if feed:
         db.execute(
             "INSERT INTO feed (shop, entry, event, status) SELECT e.shop, e.n, 'status', e.status FROM entry e"
@@ -99,13 +106,17 @@ def project_shop_again(db: Connection, shop: int, *, feed: bool, dialect: Dialec
 
 
 def _project(
-    source: Connection, target: Connection, table: str, *, dialect: Dialect = SQLITE, only: int | None = None
-) -> None:
+    source: Connection, target: Connection, table: str, *, dialect: Dialect = SQLITE, only: int | None = None,
+    told: Progress = _untold,
+) -> None:  # fmt: skip
     """Judge the elements of `table` anew into the ledger of `target`, in the order in which they came; with `only`, of
     one shop."""
-    ledger = Ledger(target, feed=False, dialect=dialect)
+    ledger, done = Ledger(target, feed=False, dialect=dialect), 0
+    count = 0 if told is _untold else int(source.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
     for shop, shop_id, arrivals in _slices(source, table, only):
         ledger.take(shop, shop_id, arrivals)
+        done += len(arrivals)
+        told(done, count)
 
 
 def _of(query: str, column: str, only: int | None) -> tuple[str, tuple[int, ...]]:

@@ -34,7 +34,7 @@ from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
 from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, join_rows
-from posline.storage.renewal import renew
+from posline.storage.renewal import Progress, renew
 from posline.storage.schema import migrate
 from posline.storage.standing import Standing
 
@@ -60,7 +60,7 @@ class Store(Standing):
 
     def __init__(self, path: str, writer: Connection, read: Connection, *, feed: bool) -> None:
         self.path = path
-        self._place = Place(path)
+        self._file = Place(path)
         self._db = writer
         super().__init__(read)
         self._heads: dict[tuple[str, str], Head] = {}
@@ -74,8 +74,9 @@ class Store(Standing):
         self._notes: dict[str, Any] = {}
 
     @classmethod
-    def open(cls, path: Path | str, *, feed: bool = False) -> Store:
-        """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk.
+    def open(cls, path: Path | str, *, feed: bool = False, told: Progress | None = None) -> Store:
+        """Open or create the file and bring its tables up to date. ":memory:" makes one that is never on disk. `told`
+        hears how far a ledger is that newer rules have to judge anew, which may take minutes.
 
         Raises FolderDamaged when the file is no whole database, DiskFull when there is no room to open it, DiskFailed
         when the disk gives an error.
@@ -84,7 +85,7 @@ class Store(Standing):
         try:
             writer = connect(name)
             migrate(writer)
-            renew(writer, feed=feed)
+            renew(writer, feed=feed, **({} if told is None else {"told": told}))
             Effects(writer).bring_up_to_date()
             writer.execute("PRAGMA wal_autocheckpoint=0")  # see `_checkpoint`
             return cls(name, writer, writer if name == ":memory:" else Readers(name), feed=feed)
@@ -104,7 +105,7 @@ class Store(Standing):
         if self.path == ":memory:":  # whoever reads it writes it, too
             yield self
             return
-        connection = self._place.reader()
+        connection = self._file.reader()
         try:
             connection.execute("BEGIN")
             yield Store(self.path, connection, connection, feed=False)
@@ -226,11 +227,10 @@ class Store(Standing):
             return kept.setdefault(key, read) if self._age == age else read
 
     def _read_head(self, shop: str, document: str, db: Connection) -> Head:
-        place = (self.shop_key(shop), document)
         rows = db.execute(  # in one question, so as of one commit
-            "SELECT d.n, d.count, d.sum, c.client, c.clock FROM document d LEFT JOIN clock c ON c.shop = d.shop"
-            " AND c.document = d.key WHERE d.shop = ? AND d.name = ?",
-            place,
+            "SELECT d.n, d.count, d.sum, c.client, c.clock FROM shop s JOIN document d ON d.shop = s.key AND d.name = ?"
+            " LEFT JOIN clock c ON c.shop = d.shop AND c.document = d.key WHERE s.id = ?",
+            (document, shop),
         ).fetchall()
         if not rows:
             return Head(document, {}, 0, 0, 0, ((encode_state({}), 0, 0),))
@@ -291,7 +291,7 @@ class Store(Standing):
             for staged in batch:
                 by_shop.setdefault(staged.shop, []).append(staged)
                 place = staged.shop, staged.document
-                before.setdefault(place, self.head(*place).n)
+                before.setdefault(place, self._last_known(*place))
             for shop, items in sorted(by_shop.items()):  # always in one order, so that no two wait for each other
                 made[shop] = self._write_shop(shop, items, heads)
             self._write_notes(notes, haves)
@@ -340,7 +340,7 @@ class Store(Standing):
     def _transact(self, work: Any) -> None:
         """Run `work` in one transaction. A disk that is full leaves everything as it was."""
         try:
-            self._place.check()  # or it would be told as recorded, in a file that no start finds
+            self._file.check()  # or it would be told as recorded, in a file that no start finds
             self._db.execute("BEGIN IMMEDIATE")
             work()
             self._db.execute("COMMIT")
@@ -480,6 +480,10 @@ class Store(Standing):
 
         self._transact(write)
 
+    def _last_known(self, shop: str, document: str) -> int:
+        """The last row of a document that anybody here was told of."""
+        return self._head_for_writing(shop, document).n
+
     def _head_for_writing(self, shop: str, document: str) -> Head:
         # heads are only ever replaced by commits, and commits run one at a time, so the last one is what is on the disk
         return self._heads.get((shop, document)) or self.head(shop, document)
@@ -517,8 +521,8 @@ class Store(Standing):
             )
 
     def _shop(self, shop: str) -> int:
-        key = self.shop_key(shop)
-        if key is None:
+        key = self._shops.get(shop)
+        if key is None:  # by the connection that writes: a commit waits for nobody who reads
             self._db.execute("INSERT INTO shop (id) VALUES (?) ON CONFLICT (id) DO NOTHING", (shop,))
             key = int(self._db.execute("SELECT key FROM shop WHERE id = ?", (shop,)).fetchone()[0])
             self._shops[shop] = key
@@ -552,15 +556,19 @@ class Store(Standing):
         rows = self._db.execute(
             "SELECT n, before, after, data, origin FROM log WHERE shop = ? AND document = ? AND n > ?"
             " ORDER BY n LIMIT ?",
-            (self.shop_key(shop), self.document_key(shop, document), after, SQUASH_ROWS),
+            (*self._place(shop, document), after, SQUASH_ROWS),
         ).fetchall()
         old = [Row(n, decode_state(b), decode_state(a), data, o) for n, b, a, data, o in rows]
         if document.startswith(UNJOINED):
             return old, old
         return old, join_rows(old, keep_origin=False)
 
+    def _place(self, shop: str, document: str) -> tuple[int, int | None]:
+        key = self._shop(shop)
+        return key, self._names(key, self._db).get(document)
+
     def _replace(self, shop: str, document: str, old: list[Row], new: list[Row]) -> None:
-        key, name = self.shop_key(shop), self.document_key(shop, document)
+        key, name = self._place(shop, document)
         self._db.execute(
             "DELETE FROM log WHERE shop = ? AND document = ? AND n BETWEEN ? AND ?", (key, name, old[0].n, old[-1].n)
         )
@@ -571,6 +579,6 @@ class Store(Standing):
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy of the file to `target`, which must not exist, while others go on writing."""
-        with closing(self._place.reader()) as source:
+        with closing(self._file.reader()) as source:
             source.execute("PRAGMA query_only=OFF")  # it still opens the original for reading only
             source.execute("VACUUM INTO ?", (str(target),))

@@ -9,6 +9,7 @@ from asyncio import Task
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -108,11 +109,13 @@ def accept_routes(
     engine: Engine,
     find: Callable[[str | None], tuple[Replica, Doorkeeper] | None],
     *,
-    tls: str = "",
+    tls: str | Callable[[], str] = "",
     address: Callable[[WebSocket], str] = _host,
+    turned_away: Callable[[str], None] = lambda why: None,
 ) -> list[BaseRoute]:
-    """/sync and /sync/{shop}. `tls` is the fingerprint of the certificate that they are served under; `address` says
-    where a connection comes from."""
+    """/sync and /sync/{shop}. `tls` is the fingerprint of the certificate that they are served under, or tells which
+    one it is by now; `address` says where a connection comes from; `turned_away` is told in a word why one was."""
+    pin = tls if callable(tls) else lambda: tls
     live = 0
     strangers: dict[str, list[Link]] = {}  # by address, those that were not known yet when last looked at
 
@@ -130,7 +133,12 @@ def accept_routes(
 
     async def sync(socket: WebSocket) -> None:
         nonlocal live
+        if engine.leaving:  # said before the upgrade, so that a balancer tries the next one
+            turned_away("stopping")
+            await socket.send_denial_response(Response("this process is going\n", 503, {"retry-after": "1"}))
+            return
         if engine.stopping:
+            turned_away("stopping")
             await socket.accept()
             await socket.close(GOING_AWAY, "stopping")
             return
@@ -143,13 +151,14 @@ def accept_routes(
             return
         crowded = "" if found is None else full(found[0], host)
         if found is None or crowded:
+            turned_away("no such shop" if found is None else "crowded")
             await socket.accept()
             await socket.close(*((UNKNOWN_SHOP, "no such shop here") if found is None else (TOO_MANY, crowded)))
             return
         replica, keeper = found
         nonce = socket.headers.get(NONCE, "")[:NONCE_CHARS_MAX]
         try:
-            proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=tls)
+            proof, gate = keeper.welcome(nonce, introduce=INTRODUCE in socket.headers, tls=pin())
         except PoslineError as error:
             await socket.accept()
             await socket.close(TRY_AGAIN, close_reason(str(error)))
@@ -157,7 +166,7 @@ def accept_routes(
         live += 1
         try:
             await socket.accept(headers=[(LISTENER.encode(), piece) for piece in _pieces(proof.encode())])
-            if engine.stopping:  # meanwhile
+            if engine.stopping or engine.leaving:  # meanwhile
                 await socket.close(GOING_AWAY, "stopping")
                 return
             await _serve(engine, socket, replica, gate, strangers.setdefault(host, []))
@@ -207,4 +216,5 @@ async def _serve(engine: Engine, socket: WebSocket, replica: Replica, gate: Gate
             await socket.close(code, reason)
 
     reason = await run_link(engine, link, receive=receive, send=send, close=close)
-    log.info("a link ended: %s", reason)
+    about = {"event": "link_ended", "shop": replica.shop, "peer": link.peer.store, "reason": reason}
+    log.info("a link ended: %s", reason, extra=about)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from posline.sync.accept import INTRODUCE, NONCE, proof_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Dialler", "is_near"]
 
 NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
+AWAY = (502, 503, 504)  # what a head office that drains answers, and a proxy behind which there is none
 log = logging.getLogger("posline.sync")
 
 OPEN_S = 5.0  # to connect and upgrade
@@ -63,6 +64,8 @@ def in_words(error: Exception, url: str) -> str:
         return f"nothing listens at {place}: is Posline running there?"
     if isinstance(error, socket.gaierror):
         return f"no address is known for {place}: is there a network, and is the name right?"
+    if isinstance(error, InvalidStatus) and error.response.status_code in AWAY:
+        return f"{place} takes no links just now: it starts, or goes down, or what is behind it does"
     if isinstance(error, ssl.SSLError | InvalidHandshake | EOFError):
         return f"what answers at {place} does not speak as a till does: is another program at that address?"
     if isinstance(error, OSError) and error.errno in NO_WAY:

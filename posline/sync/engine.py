@@ -30,6 +30,7 @@ from posline.storage.store import Store
 from posline.sync.accept import accept_routes
 from posline.sync.dial import Dialler
 from posline.sync.hub import Hub
+from posline.sync.link import Link
 from posline.sync.places import Places
 from posline.trust.gate import Doorkeeper
 from posline.writer import Random
@@ -51,6 +52,8 @@ SQUASH_NOW_ROWS = 512  # or at once, so that a busy day's log stays short
 IDLE_S = 2.0
 PATIENCE_S = 1.0  # for a till with a lower id to dial us, before we dial it
 STOP_S = 1.5  # for links to say their last words, the last seal among them
+ANSWERED_S = 3.0  # for a link that is to end to have its answers, which come with the next commits
+LEAVING = "this process is going: link again, elsewhere"
 
 
 def _next(staged: Sequence[Staged], most: int) -> list[Staged]:
@@ -123,6 +126,8 @@ class Engine:
         self._squashed: dict[tuple[str, str], int] = {}
         self._busy_s = now()
         self.stopping = False  # no link may begin any more: nobody would be there to end it
+        self.leaving = False  # nor while this process goes, for which those that are up are asked to go elsewhere
+        self.measured: Callable[[float, int, bool], None] = lambda seconds, updates, stands: None  # of each commit
         self.left = asyncio.Event()  # set when a link is gone
         self.room = asyncio.Event()  # set after each commit: readers that stopped may go on
 
@@ -246,6 +251,7 @@ class Engine:
             return True
         except CommitFailed as error:
             log.error("%s", error)
+            self.measured(self.now() - began, len(batch), False)
             self._noted_s = self.now()  # notes that find no room wait: tried again at once, they would keep all busy
             self._failed(batch, error)
             return False
@@ -253,6 +259,7 @@ class Engine:
             self._fatal(error)
             return False
         took = self.now() - began
+        self.measured(took, len(batch), True)
         if len(batch) <= INLINE_UPDATES:
             self._fast_s = took if not inline else 0.8 * self._fast_s + 0.2 * took
         self._noted_s = self._busy_s = self.now()
@@ -345,6 +352,25 @@ class Engine:
         for replica in self.hub.replicas:
             for link in self.hub.links(replica.shop):
                 link.close(reason)
+
+    async def leave(self, spread_s: float) -> None:
+        """Take no more links, and end those that are up, one by one over `spread_s`, each once it is answered: who had
+        them finds another process. Returns when all are gone."""
+        self.leaving = True
+        links = [link for replica in self.hub.replicas for link in self.hub.links(replica.shop)]
+        randomness.shuffle(links)
+        step_s = spread_s / max(1, len(links))
+        await asyncio.gather(*(self._end(link, n * step_s) for n, link in enumerate(links)))
+        while any(self.hub.links(replica.shop) for replica in self.hub.replicas):
+            self.left.clear()
+            await self.left.wait()
+
+    async def _end(self, link: Link, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        until_s = self.now() + ANSWERED_S
+        while link.owes and link.closing is None and self.now() < until_s:
+            await self.wait_for_room()
+        link.close(LEAVING)  # what came after its last answer is sent again, elsewhere, and counts once
 
     def doors_changed(self) -> None:
         """Who may link is others now, by what no shop's document says: links that may not go on end."""

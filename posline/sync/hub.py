@@ -15,7 +15,7 @@ from posline.storage.records import Commit, Mark, Staged
 from posline.sync.link import LINKED, MYSELF, Link
 from posline.sync.liveness import Pace
 from posline.sync.messages import Have, Where
-from posline.sync.moods import Mood
+from posline.sync.moods import Mood, Tally
 from posline.sync.places import Places, Source
 from posline.trust.gate import Gate
 from posline.writer import Random
@@ -61,6 +61,7 @@ class Hub:
         self._random, self._kind = random, kind
         self._name_session()
         self._shops: dict[str, _Shop] = {}
+        self.tally = Tally()
         self.on_staged: Callable[[], None] = lambda: None
         self.addresses: tuple[str, ...] = ()  # where this device listens, as "host:port", best first
         self.on_places: Callable[[str], None] = lambda shop: None  # it became known where a member of the shop listens
@@ -106,6 +107,7 @@ class Hub:
             pace=pace,
             repairs=found.repairs,
             here=here,
+            tally=self.tally,
         )
         found.links.append(link)
         return link

@@ -62,7 +62,7 @@ from posline.sync.messages import (
     read,
     write,
 )
-from posline.sync.moods import MOVES, Answer, Mood, Patience, Peer
+from posline.sync.moods import MOVES, Answer, Mood, Patience, Peer, Tally
 from posline.sync.repair import Repair
 from posline.sync.sending import Sender, covers
 from posline.trust.gate import Gate, Grant, Scope
@@ -104,9 +104,10 @@ class Link:
         pace: Pace | None = None,
         repairs: dict[str, dict[str, list[float]]] | None = None,
         here: bool = False,
+        tally: Tally | None = None,
     ) -> None:
         """`links` gives the store ids of this replica's live links; `repairs` remembers repairs over reconnects; `here`
-        says that the peer is on this machine."""
+        says that the peer is on this machine; `tally` counts answers."""
         self.replica, self.gate, self.dialling = replica, gate, dialling
         self.peer = Peer()
         self.mood = Mood.WAITING
@@ -128,6 +129,7 @@ class Link:
         self._grants: dict[str, Grant] = {}
         self._to_ask: set[str] = set()  # documents of a stock client whose state was not asked for yet
         self._answers: deque[Answer] = deque()
+        self._tally = tally or Tally()
         self._sender = Sender(
             replica,
             random,
@@ -164,6 +166,16 @@ class Link:
     def crowded(self) -> bool:
         """Whether the shell should stop reading until commits have caught up."""
         return len(self._answers) >= UNANSWERED_MAX or len(self.replica.staged) >= SHOP_UNANSWERED_MAX
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits for the socket."""
+        return self._out_bytes
+
+    @property
+    def owes(self) -> bool:
+        """Whether an update that arrived here was not answered yet."""
+        return bool(self._answers)
 
     @property
     def behind(self) -> int:
@@ -543,6 +555,7 @@ class Link:
                 # a stock client hears only what is said to a document that it follows
                 self._say(Stateless(SHOP if self.mood is Mood.OPEN else answer.document, write(answer.why)))
             self._say(SyncStatus(answer.document, answer.applied))
+            self._tally.count(answer.applied)
             if answer.then is not None:
                 self._say(answer.then)
                 self._grants.pop(answer.document, None)

@@ -26,7 +26,7 @@ from posline.sync.frames import (
 )
 from posline.sync.messages import RefusedUpdate
 
-__all__ = ["MOVES", "Answer", "Mood", "Patience", "Peer"]
+__all__ = ["MOVES", "Answer", "Mood", "Patience", "Peer", "Tally"]
 
 MINUTE_S = 60.0
 
@@ -76,6 +76,19 @@ class Peer:
     kind: str = ""
     version: str = ""
     links: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many updates the links of one hub answered since it began, one way or the other."""
+
+    acknowledged: int = 0
+    refused: int = 0
+
+    def count(self, applied: bool) -> None:
+        """One more."""
+        self.acknowledged += applied
+        self.refused += not applied
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -35,6 +35,7 @@ HEAD_BYTES_MAX = 64 * 1024  # of a request before its body, or behind it; a proo
 PIPELINED_MAX = 100  # requests on one connection that wait for the answer to one before them
 CONNECTIONS_MAX = 12_000  # a head office of 2,000 shops of four tills has 8,000 links, and some ask it things
 ADDRESS_CONNECTIONS_MAX = 100  # from one address; tills of a large shop may come to a head office from one
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2: those with forward secrecy that nobody has broken
 STOP_S = 3  # how long requests in flight may take once the process is told to stop
 
 
@@ -48,6 +49,7 @@ class _Protocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol, which gives up on who connects and asks nothing, on one address that connects too often,
     and on a head without end; uvicorn itself waits for ever, and keeps all that comes."""
 
+    is_crowd: Callable[[str], bool] = staticmethod(lambda host: False)  # whether many are behind an address
     _deadline: asyncio.TimerHandle | None = None
     _bare = 0  # bytes that came since the last head or piece of a body was whole
 
@@ -59,7 +61,7 @@ class _Protocol(HttpToolsProtocol):
             self._await_head()
 
     def _too_many_from_here(self) -> bool:
-        if self.client is None or is_loopback(self.client[0]):
+        if self.client is None or is_loopback(self.client[0]) or self.is_crowd(self.client[0]):
             return False
         clients = [getattr(other, "client", None) for other in self.connections]
         same = [client for client in clients if client is not None and client[0] == self.client[0]]
@@ -113,10 +115,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, with a deadline for TLS, for which it gives 60 s."""
-        config, loop = self.config, asyncio.get_running_loop()
+        config, loop, protocol = self.config, asyncio.get_running_loop(), cast(type[_Protocol], self.config.http)
         self.servers = [
             await loop.create_server(
-                lambda: _Protocol(config, self.server_state, self.lifespan.state),
+                lambda: protocol(config, self.server_state, self.lifespan.state),
                 sock=each, ssl=config.ssl, backlog=config.backlog,
                 ssl_handshake_timeout=HANDSHAKE_S if config.ssl else None,
                 ssl_shutdown_timeout=SHUTDOWN_S if config.ssl else None,
@@ -138,8 +140,12 @@ class Listener:
         websocket: Any = "none",
         message_bytes_max: int = 1 << 20,
         tls: Tls | None = None,
+        tls_1_2: bool = False,
+        is_crowd: Callable[[str], bool] | None = None,
     ) -> None:
-        """`websocket` is uvicorn's name of a websocket protocol, or a class of one; 'none' refuses upgrades."""
+        """`websocket` is uvicorn's name of a websocket protocol, or a class of one; 'none' refuses upgrades. `tls_1_2`:
+        also programs that know no newer TLS. `is_crowd` says of an address that many are behind it, as behind a
+        proxy."""
         if tls is None and not is_loopback(host):
             raise AddressRefused(
                 f"without TLS only this machine may connect: listen on 127.0.0.1 and not {host or 'everywhere'}, or "
@@ -147,6 +153,7 @@ class Listener:
             )
         self.host, self.port, self._tls = host, port, tls
         self._app, self._websocket, self._message_bytes_max = app, websocket, message_bytes_max
+        self._tls_1_2, self._is_crowd = tls_1_2, is_crowd
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._context: ssl.SSLContext | None = None
@@ -181,8 +188,12 @@ class Listener:
         try:
             bound = self._bind()
             bound.setblocking(False)
+
+            class Protocol(_Protocol):
+                is_crowd = staticmethod(self._is_crowd or _Protocol.is_crowd)
+
             config = uvicorn.Config(
-                self._app, http=_Protocol, ws=self._websocket, ws_max_size=self._message_bytes_max,
+                self._app, http=Protocol, ws=self._websocket, ws_max_size=self._message_bytes_max,
                 ws_ping_interval=None, lifespan="off", log_config=None, access_log=False, server_header=False,
                 backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, proxy_headers=False,
                 ssl_certfile=self._tls.certificate if self._tls else None,
@@ -190,7 +201,8 @@ class Listener:
             )  # fmt: skip
             config.load()
             if config.ssl is not None:
-                config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
+                config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2 if self._tls_1_2 else ssl.TLSVersion.TLSv1_3
+                config.ssl.set_ciphers(CIPHERS)
                 config.ssl.num_tickets = 0  # links last for hours: nobody resumes one
         except OSError as error:
             if bound is not None:

@@ -23,8 +23,8 @@ from posline.errors import FolderError
 from posline.till.service import Plan, Service, System, plan
 
 __all__ = [
-    "default_folder", "installed_version", "kernel_synchronised", "make_folder", "monotonic_ms", "planned_service",
-    "wall_ms",
+    "default_folder", "installed_version", "kernel_synchronised", "make_folder", "monotonic_ms", "planned",
+    "planned_service", "wall_ms",
 ]  # fmt: skip
 
 _TIMEX_BYTES = 512  # larger than any platform's struct timex (208 bytes on 64-bit Linux)
@@ -101,10 +101,13 @@ def planned_service(data: Path, name: str, options: Sequence[str]) -> Plan:
 
     Raises BadRequest, ServiceFailed.
     """
-    system = _system_of(data)
     command = (sys.executable, "-m", "posline", "till", "--data", str(data), *options)
-    return plan(Service(name, command, data), system)
+    return planned(Service(name, command, data))
 
+
+def planned(service: Service) -> Plan:
+    """How a program would start with this machine. Raises BadRequest, ServiceFailed."""
+    return plan(service, _system_of(Path(service.data)))
 
 
 def make_folder(data: Path) -> None:

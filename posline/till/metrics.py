@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["METRICS_TYPE", "Metric", "exposition", "till_metrics"]
+__all__ = ["METRICS_TYPE", "NAME", "Metric", "exposition", "till_metrics"]
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-Metric = tuple[str, str, str, list[tuple[dict[str, str], float]]]  # name, type, help, [(labels, value)]
+# name, type, help, [(labels, value)]; a sample of another name than its metric's has that as its label __name__
+Metric = tuple[str, str, str, list[tuple[dict[str, str], float]]]
+NAME = "__name__"
 
 
 def till_metrics(status: Mapping[str, Any], day: Mapping[str, Any] | None) -> list[Metric]:
@@ -44,8 +46,9 @@ def exposition(metrics: Iterable[Metric]) -> str:
     for name, kind, help, samples in metrics:
         lines += [f"# HELP {name} {help}", f"# TYPE {name} {kind}"]
         for labels, value in samples:
-            marks = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-            lines.append(f"{name}{{{marks}}} {value}" if marks else f"{name} {value}")
+            marks = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items() if key != NAME)
+            called = labels.get(NAME, name)
+            lines.append(f"{called}{{{marks}}} {value}" if marks else f"{called} {value}")
     return "\n".join(lines) + "\n"
 
 

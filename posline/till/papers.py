@@ -8,7 +8,7 @@ so never on the path of a sale.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from posline.core.numbers import parse_receipt, parse_reference
 from posline.core.proof import make_proof
@@ -19,15 +19,17 @@ from posline.till.receipts.blocks import Paper, Receipt
 from posline.till.receipts.fonts import can_shape
 from posline.till.receipts.layout import Fiscal, Made, Udhaar, receipt_of
 from posline.till.receipts.settings import ReceiptSettings, settings_of
-from posline.till.refunding import show_refund, sold
+from posline.till.refunding import Bookcase, show_refund, sold
 from posline.till.sale import sale_of
 
 if TYPE_CHECKING:
     from posline.core.entry import Entry
     from posline.storage.reports import Recorded
-    from posline.till.till import Till
+    from posline.storage.store import Store
+    from posline.trust.keys import Key
+    from posline.writer import Writer
 
-__all__ = ["PAPER_KINDS", "Papers", "filed_later"]
+__all__ = ["PAPER_KINDS", "Papers", "Shelf", "filed_later"]
 
 PAPER_KINDS = frozenset({"sale", "refund", "void", "payment"})  # kinds of entries that have a receipt
 SETTING = "receipt"  # the shared setting of posline.till.receipts.settings
@@ -40,11 +42,45 @@ def filed_later(recorded: Recorded) -> Fiscal:
     return Fiscal("offline" if recorded.entry.body.get("filing") else "none")
 
 
+class Shelf(Bookcase, Protocol):
+    """Whose receipts they are: a till, or a shop at a head office."""
+
+    @property
+    def id(self) -> str:
+        """The author whose entries it can sign."""
+        ...
+
+    @property
+    def key(self) -> Key:
+        """What it signs with."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """Where the entries lie."""
+        ...
+
+    @property
+    def replica(self) -> Writer:
+        """The shop's documents."""
+        ...
+
+    @property
+    def shop_id(self) -> str:
+        """The shop's id."""
+        ...
+
+    @property
+    def shop(self) -> str:
+        """The shop's name."""
+        ...
+
+
 class Papers:
     """One till's receipts. `fiscal` answers what the fiscal service said of an entry: whoever files puts its own here.
     """
 
-    def __init__(self, till: Till) -> None:
+    def __init__(self, till: Shelf) -> None:
         self._till = till
         self.fiscal: Callable[[Recorded], Fiscal] = filed_later
 

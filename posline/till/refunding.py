@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from posline.core.entry import Entry
 from posline.core.faults import Faults
@@ -19,7 +19,7 @@ from posline.core.money import parse_quantity, signed_text
 from posline.core.refunding import NOTHING, refund_body, same_refund, void_body
 from posline.core.status import Status
 from posline.errors import NotPossible
-from posline.storage.reports import Recorded
+from posline.storage.reports import Recorded, Reports
 from posline.storage.returned import returns_of, taken_of
 from posline.till.customers import whose_credit
 from posline.till.fiscal.filing import filing_field
@@ -30,7 +30,7 @@ from posline.till.refund import Refund, refund_of
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["Refunded", "asked", "refund", "refunds_of", "show_refund", "sold", "void"]
+__all__ = ["Bookcase", "Refunded", "asked", "refund", "refunds_of", "show_refund", "sold", "void"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +136,27 @@ def _answer(till: Till, result: Result) -> Refunded:
     return Refunded(show_refund(till, result.recorded), result.repeated)
 
 
-def show_refund(till: Till, recorded: Recorded) -> Refund:
+class Bookcase(Protocol):
+    """What answers for the entries of a shop: a till, or a head office."""
+
+    @property
+    def reports(self) -> Reports:
+        """What its ledger answers."""
+        ...
+
+    def name_of(self, sku: str, at: str) -> str | None:
+        """The catalogue's name of a product at a time."""
+        ...
+
+
+def show_refund(till: Bookcase, recorded: Recorded) -> Refund:
     """The refund or void that an entry of the ledger is."""
     sale = sold(till, recorded.entry)
     label, durable = till.reports.label(recorded.entry.till), till.reports.durable(recorded.entry)
     return refund_of(recorded, sale, label, till.name_of, durable)
 
 
-def sold(till: Till, entry: Entry) -> Recorded | None:
+def sold(till: Bookcase, entry: Entry) -> Recorded | None:
     """The sale that a refund or void names, where it is here, and is a sale."""
     claimed = [r for r in till.reports.by_id(entry.body["sale"]) if r.entry.kind == "sale" and r.entry.fault is None]
     return next((r for r in claimed if r.entry.hash.hex() == entry.body["of"]), None)

@@ -25,6 +25,25 @@ __all__ = ["LABEL", "Plan", "Service", "ServiceFailed", "System", "install", "pl
 
 AGAIN_S = 2  # between an end that nobody asked for and the next start
 STOP_S = 20  # for a clean stop; the till's own limits are well below it
+FILES = 65536  # that a server may have open: each till is one
+# what a server that many can reach has no need of; a till's printers and its clock are left alone
+SERVER_WALLS = """\
+CapabilityBoundingSet=
+LockPersonality=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+"""
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 LABEL = "pk.posline."  # of a launchd job
 
@@ -48,11 +67,18 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What is to run: the command with its arguments, and the data folder, an absolute path."""
+    """What is to run: the command with its arguments, and the data folder, an absolute path. `program` is what installs
+    it, `what` what it is, `stop_s` how long a clean stop may take. A `server` answers many, and reads its certificate
+    again when it is told to; `environment` is a file with variables that no other user may see."""
 
     name: str
     command: tuple[str, ...]
     data: PurePath
+    program: str = "posline"
+    what: str = "till"
+    stop_s: int = STOP_S
+    server: bool = False
+    environment: PurePath | None = None
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -162,22 +188,29 @@ def _systemd(service: Service, system: System) -> Plan:
     walls = ""
     if system.root:
         walls = "# When memory runs out, others end first.\nOOMScoreAdjust=-500\nPrivateTmp=yes\nProtectSystem=strict\n"
-        walls += f"ReadWritePaths={_systemd_word(str(service.data))}\n"
+        walls += f"ReadWritePaths={_systemd_word(str(service.data))}\n" + (SERVER_WALLS if service.server else "")
+    more = f"EnvironmentFile={_systemd_word(str(service.environment))}\n" if service.environment is not None else ""
+    if service.server:
+        more += f"ExecReload=/bin/kill -HUP $MAINPID\nLimitNOFILE={FILES}\n"
+    wait = (
+        "Wants=network-online.target\nAfter=network-online.target\n"
+        if service.server
+        else "# No waiting for a network: a till sells without one.\n"
+    )
     text = f"""\
-# Written by 'posline service install'; 'posline service remove' takes it away.
+# Written by '{service.program} service install'; '{service.program} service remove' takes it away.
 [Unit]
-Description=Posline till
+Description=Posline {service.what}
 Documentation=man:systemd.service(5)
-# No waiting for a network: a till sells without one.
-# However often it ended, it is started again.
+{wait}# However often it ended, it is started again.
 StartLimitIntervalSec=0
 
 [Service]
 Type=exec
 {who}ExecStart={" ".join(_systemd_word(word, dollars=True) for word in service.command)}
-Restart=always
+{more}Restart=always
 RestartSec={AGAIN_S}
-TimeoutStopSec={STOP_S}
+TimeoutStopSec={service.stop_s}
 UMask=0077
 NoNewPrivileges=yes
 {walls}
@@ -208,14 +241,14 @@ def _systemd_word(word: str, *, dollars: bool = False) -> str:
 
 def _launchd(service: Service, system: System) -> Plan:
     label = LABEL + service.name
-    log = str(service.data / "till.log")
+    log = str(service.data / f"{service.what.replace(' ', '-')}.log")
     job: dict[str, Any] = {
         "Label": label,
         "ProgramArguments": list(service.command),
         "RunAtLoad": True,
         "KeepAlive": True,
         "ThrottleInterval": AGAIN_S,
-        "ExitTimeOut": STOP_S,
+        "ExitTimeOut": service.stop_s,
         "Umask": 0o077,
         "ProcessType": "Interactive",  # or the system slows it down
         "StandardErrorPath": log,
@@ -252,7 +285,7 @@ def _windows(service: Service, system: System) -> Plan:
 <?xml version="1.0" encoding="UTF-16"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
-    <Description>Posline till</Description>
+    <Description>Posline {service.what}</Description>
   </RegistrationInfo>
   <Triggers>
     <BootTrigger>

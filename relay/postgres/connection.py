@@ -11,7 +11,8 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -26,7 +27,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from posline.errors import Unavailable
 from relay.postgres.spelling import spelled, values_of
 
-__all__ = ["Database", "Readers", "Rows", "Writer"]
+__all__ = ["Counts", "Database", "Readers", "Rows", "Writer"]
 
 CONNECT_S = 5  # to a host that does not answer; one that refuses says so at once
 SILENT_MS = 15_000  # without a sign of life of what was sent: the line is dead
@@ -81,6 +82,15 @@ def _adapt(connection: psycopg.Connection[Any]) -> None:
     found.register_loader("numeric", _Whole)
 
 
+@dataclass(slots=True)
+class Counts:
+    """Of one process, since it began: connections that were made, that could not be, and that were lost."""
+
+    made: int = 0
+    failed: int = 0
+    lost: int = 0
+
+
 class Database:
     """Where a database is. `schema` is made where it is missing; all tables are in it. `partitions` is into how many
     parts, by shop, the large tables are cut when they are made; 0 leaves them whole."""
@@ -103,10 +113,17 @@ class Database:
         held = {"connect_timeout": str(CONNECT_S), "tcp_user_timeout": str(SILENT_MS), "application_name": "posline"}
         self.conninfo = make_conninfo(**(KEPT_ALIVE | held | {k: str(v) for k, v in given.items()}))
         self.shown = _shown(address)
+        self.password = str(given.get("password") or "")  # so that the log can strike it out
+        self.counts = Counts()
 
     def connect(self) -> psycopg.Connection[Any]:
         """One more connection; transactions are begun and ended by hand. Raises psycopg.OperationalError."""
-        connection = psycopg.connect(self.conninfo, autocommit=True)
+        try:
+            connection = psycopg.connect(self.conninfo, autocommit=True)
+        except psycopg.OperationalError:
+            self.counts.failed += 1
+            raise
+        self.counts.made += 1
         self.prepare(connection)
         return connection
 
@@ -196,13 +213,15 @@ class Writer:
     def drop(self) -> None:
         """Let go of the connection; the next use makes another."""
         if self._connection is not None:
-            with suppress(psycopg.Error):
-                self._connection.close()
-            self._connection = None
+            self._database.counts.lost += 1
+        self.close()
 
     def close(self) -> None:
         """The end."""
-        self.drop()
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
 
 
 class Readers:
@@ -269,7 +288,12 @@ class Readers:
             yield self._own
         finally:
             if self._own is not None and self._own.closed:
+                self._database.counts.lost += 1
                 self._own = None
+
+    def stats(self) -> dict[str, int]:
+        """What the pool says of itself, as psycopg_pool has it; nothing before its first use."""
+        return {} if self._pool is None else dict(self._pool.get_stats())
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -277,17 +301,32 @@ class Readers:
         if getattr(self._mine, "still", None) is not None:
             yield
             return
-        with self._one() as connection:
+        with ExitStack() as held:
             try:
-                connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                connection = self._begun(held)
                 self._mine.still = connection
                 yield
             except psycopg.OperationalError as error:
                 raise self._unavailable(error) from error
             finally:
                 self._mine.still = None
-                with suppress(psycopg.Error):
-                    connection.execute("ROLLBACK")
+
+    def _begun(self, held: ExitStack) -> psycopg.Connection[Any]:
+        """A connection in a transaction that stands still; `held` gives it back. One may have been lost since it was
+        used, so a second is tried."""
+        for last in (False, True):
+            with ExitStack() as trying:
+                connection = trying.enter_context(self._one())
+                try:
+                    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                except psycopg.OperationalError:
+                    if last:
+                        raise
+                    continue
+                held.push(trying.pop_all())
+                held.callback(_roll_back, connection)
+                return connection
+        raise AssertionError
 
     def _unavailable(self, error: Exception) -> Unavailable:
         shown = self._database.shown
@@ -299,6 +338,11 @@ class Readers:
             self._pool.close()
         if self._own is not None:
             self._own.close()
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    with suppress(psycopg.Error):
+        connection.execute("ROLLBACK")
 
 
 def _first(error: Exception) -> str:

@@ -21,7 +21,9 @@ import psycopg
 
 from posline.core.base64url import base64url, from_base64url
 from posline.errors import Unavailable
+from posline.storage.renewal import RULES
 from posline.storage.store import Store
+from posline.till.metrics import Metric
 from posline.till.opening import KEY_SEED_BYTES
 from posline.trust.certificate import KEY_FILE, ROOT_FILE, Certificate, own_certificate
 from posline.trust.keys import Key
@@ -29,15 +31,17 @@ from relay.database import Transaction, transact
 from relay.delivering import Leads
 from relay.home import Home
 from relay.office import Office
+from relay.operations.dumps import dump, is_dump
 from relay.postgres.connection import Database
 from relay.postgres.office import OfficeDatabase
-from relay.postgres.schema import bring_up_to_date
+from relay.postgres.schema import bring_up_to_date, unknown_steps
 from relay.postgres.store import PostgresStore
 from relay.postgres.telling import Telling
 
 __all__ = ["DatabaseHome"]
 
 KEY, TLS_KEY, ROOT = "key", "tls key", "certificate"  # notes of the office
+WAITING_MAX = 100_000  # events that are counted
 SURE_S = 1.0  # how long a process may take it for granted that it still leads
 
 
@@ -94,6 +98,60 @@ class DatabaseHome(Home):
                 store.commit([])
         store.close()
 
+    def figures(self, store: Store) -> list[Metric]:
+        """See Home. `pool`: who asks for pages and reports (ledger), and for what people's books say (office)."""
+        assert isinstance(store, PostgresStore)
+        pools = {"ledger": store.read.stats(), "office": self._books.stats()}
+        told: tuple[tuple[str, str, str, Callable[[dict[str, int]], int]], ...] = (
+            ("connections", "gauge", "Connections of the pool", lambda s: s.get("pool_size", 0)),
+            (
+                "connections_in_use", "gauge", "Those that somebody has",
+                lambda s: s.get("pool_size", 0) - s.get("pool_available", 0),
+            ),
+            ("waiting", "gauge", "Who waits for one", lambda s: s.get("requests_waiting", 0)),
+            ("errors_total", "counter", "Who waited in vain", lambda s: s.get("requests_errors", 0)),
+        )  # fmt: skip
+        found: list[Metric] = [
+            (f"posline_relay_database_pool_{name}", kind, help, [({"pool": pool}, of(s)) for pool, s in pools.items()])
+            for name, kind, help, of in told
+        ]
+        counts = self.database.counts
+        return [
+            *found,
+            (
+                "posline_relay_database_connects_total", "counter",
+                "Connections outside the pools that were made, or could not be, or were lost, by outcome",
+                [({"outcome": name}, getattr(counts, name)) for name in ("made", "failed", "lost")],
+            ),
+        ]  # fmt: skip
+
+    def unfit(self, store: Store) -> str:
+        """See Home."""
+        newer = unknown_steps([name for (name,) in store.read.execute("SELECT name FROM step")])
+        if newer:
+            return f"a newer version has changed the tables ({newer[0]})"
+        rules = "SELECT max(CAST(split_part(rules, '/', 1) AS BIGINT)) FROM shop WHERE rules <> ''"
+        found = store.read.execute(rules).fetchone()[0]
+        return f"a newer version judges entries by other rules ({found})" if found and found > RULES else ""
+
+    def waiting(self, store: Store) -> int:
+        """See Home."""
+        asked = "SELECT count(*) FROM (SELECT 1 FROM feed_waiting LIMIT ?) w"
+        return int(store.read.execute(asked, (WAITING_MAX,)).fetchone()[0])
+
+    def is_copy(self, path: Path) -> bool:
+        """See Home."""
+        return is_dump(path)
+
+    def dump(self, target: Path) -> dict[str, Any]:
+        """See Home."""
+        dump(self.database, target)
+        return {}
+
+    def secrets(self) -> tuple[str, ...]:
+        """See Home."""
+        return (self.database.password,)
+
     def failed(self, error: BaseException) -> None:
         """The next process asks the database itself."""
 
@@ -116,9 +174,9 @@ class DatabaseHome(Home):
         path = self._folder / ROOT_FILE if self._folder is not None else None
         return path if path is not None and path.exists() else None
 
-    def leads(self) -> Leads:
+    def leads(self, what: str = "leads") -> Leads:
         """See Home: whoever has the lock of it, for as long as its connection lives."""
-        leader = _Leader(self.database, "leads")
+        leader = _Leader(self.database, what)
         self._leaders.append(leader)
         return leader.leads
 

@@ -65,6 +65,10 @@ class OfficeDatabase:
                     self._writer.drop()  # the next try makes a connection of its own
                 raise
 
+    def stats(self) -> dict[str, int]:
+        """What its pool says of itself."""
+        return self._readers.stats()
+
     def passing(self, error: Exception) -> bool:
         """See Database."""
         return isinstance(error, PASSING)

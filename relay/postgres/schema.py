@@ -16,7 +16,7 @@ from posline.storage.schema import STEPS
 from relay.postgres.connection import Database
 from relay.postgres.spelling import spelled_table
 
-__all__ = ["WORDS", "bring_up_to_date"]
+__all__ = ["WORDS", "bring_up_to_date", "unknown_steps"]
 
 # the words of a product: those between blanks and ends of lines, not what PostgreSQL's own parser makes of them
 WORDS = "array_to_tsvector(array_remove(string_to_array(translate(words, E'\\n', ' '), ' '), ''))"
@@ -92,6 +92,12 @@ def steps() -> dict[str, tuple[str, ...]]:
     """All steps in their order, by name."""
     made = {"functions": _FUNCTIONS} | {name: tuple(_statements(name)) for name in STEPS}
     return made | {"several processes": _MORE}
+
+
+def unknown_steps(made: Iterable[str]) -> list[str]:
+    """Of the steps that a database says were made, those that this version does not know."""
+    known = steps()
+    return [name for name in made if name not in known]
 
 
 def bring_up_to_date(database: Database) -> None:

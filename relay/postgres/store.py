@@ -104,6 +104,7 @@ class PostgresStore(Store):
         self._held: dict[str, int] = {}  # of the shops that this transaction holds, before it
         self._lasts: dict[str, dict[str, int]] = {}  # of each document of a shop, the last row that is known here
         self._batch: dict[tuple[str, str], list[StateVector]] = {}
+        self._overtaken: set[str] = set()  # shops in which another process wrote before this transaction
         self._sure: dict[tuple[str, str], Head] = {}  # heads that commits left: no reader's thread had a part in them
         self._transaction = ""
         self._closed = False
@@ -160,25 +161,26 @@ class PostgresStore(Store):
         self._seen[shop] = row[0]
         if lasts is None:  # no link was told anything yet
             return {}
-        self.sums(shop)
-        now = self._lasts.get(shop, {})
+        _, now = self._read_sums(shop)
+        self._lasts[shop] = now
         return {name: lasts.get(name, 0) for name, n in now.items() if n > lasts.get(name, 0)}
 
     def sums(self, shop: str) -> dict[str, int]:
         """The set hash of each of a shop's documents, as a number."""
         found = self._sums.get(shop)
         if found is None:
-            age = self._age
-            rows = self.read.execute(
-                "SELECT d.name, d.sum, d.n FROM document d JOIN shop s ON s.key = d.shop WHERE s.id = ?", (shop,)
-            ).fetchall()
-            lasts = {name: n for name, _, n in rows}
-            found = {name: int.from_bytes(total, "big") for name, total, _ in rows}
-            with self._guard:
-                if self._age == age:
-                    self._lasts[shop] = lasts
-                    found = self._sums.setdefault(shop, found)
+            found, lasts = self._read_sums(shop)
+            self._lasts.setdefault(shop, lasts)  # what links were told is put forward by telling them alone
         return found
+
+    def _read_sums(self, shop: str) -> tuple[dict[str, int], dict[str, int]]:
+        """The set hash and the last row of each of a shop's documents, as of one commit."""
+        age = self._age
+        rows = self.read.execute(
+            "SELECT d.name, d.sum, d.n FROM document d JOIN shop s ON s.key = d.shop WHERE s.id = ?", (shop,)
+        ).fetchall()
+        sums = {name: int.from_bytes(total, "big") for name, total, _ in rows}
+        return self._take_up(self._sums, shop, sums, age), {name: n for name, _, n in rows}
 
     def let_go(self, shop: str) -> None:
         """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
@@ -187,6 +189,24 @@ class PostgresStore(Store):
         self._seen.pop(shop, None)
         self._lasts.pop(shop, None)
         self._sure = {place: head for place, head in self._sure.items() if place[0] != shop}
+
+    def _let_go_to_write(self, shop: str, key: int) -> None:
+        """What commits remember of a shop, and what readers do, is behind. Not what links were told of, nor as of when:
+        `refresh` goes by that."""
+        seen, lasts = self._seen.get(shop), self._lasts.get(shop)
+        self.let_go(shop)
+        self._shops[shop] = key
+        if seen is not None:
+            self._seen[shop] = seen
+        if lasts is not None:
+            self._lasts[shop] = lasts
+
+    def _last_known(self, shop: str, document: str) -> int:
+        """See Store: what other processes wrote since is told with what this one writes."""
+        lasts = self._lasts.get(shop)
+        if lasts is not None:
+            return lasts.get(document, 0)
+        return (self._heads.get((shop, document)) or self._head_for_writing(shop, document)).n
 
     def _forget(self) -> None:
         super()._forget()
@@ -203,8 +223,8 @@ class PostgresStore(Store):
             "SELECT version, rules, pg_current_xact_id()::text FROM shop WHERE key = ? FOR UPDATE", (key,)
         ).fetchone()
         if version != self._versions.get(shop):
-            self.let_go(shop)
-            self._shops[shop] = key
+            self._let_go_to_write(shop, key)
+            self._overtaken.add(shop)
         if rules != RULED:
             self._rule(shop, key, rules)
         self._held[shop] = version
@@ -217,8 +237,7 @@ class PostgresStore(Store):
         if self._db.execute("SELECT 1 FROM entry WHERE shop = ? LIMIT 1", (key,)).fetchone() is not None:
             log.warning("judging the entries of shop %s by newer rules", shop)
             project_shop_again(self._db, key, feed=True, dialect=self.dialect)
-            self.let_go(shop)
-            self._shops[shop] = key
+            self._let_go_to_write(shop, key)
         self._db.execute("UPDATE shop SET rules = ? WHERE key = ?", (RULED, key))
 
     def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
@@ -323,7 +342,7 @@ class PostgresStore(Store):
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
     def _try(self, work: Any) -> None:
-        self._held, self._batch, self._transaction = {}, {}, ""
+        self._held, self._batch, self._transaction, self._overtaken = {}, {}, "", set()
         try:
             self._db.execute("BEGIN")
             work()
@@ -337,7 +356,8 @@ class PostgresStore(Store):
             raise _Lost(self._transaction) from error
         written = {shop: version + 1 for shop, version in self._held.items() if any(p[0] == shop for p in self._batch)}
         self._versions |= self._held | written
-        self._seen |= self._held | written  # what was older was let go when the shop was held
+        # where another process was faster, `refresh` has something to tell of other documents, too
+        self._seen |= {shop: n for shop, n in (self._held | written).items() if shop not in self._overtaken}
         if written:
             self._tell(written)
 

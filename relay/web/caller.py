@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
 
-__all__ = ["Caller", "Network", "caller_of", "local_path", "network", "same_site"]
+__all__ = ["Caller", "Network", "caller_of", "from_proxy", "is_one_of", "local_path", "network", "same_site"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 HOPS_MAX = 20  # addresses of a forwarded header that are looked at
@@ -37,18 +37,23 @@ def caller_of(request: HTTPConnection, trusted: Sequence[Network]) -> Caller:
     """Where a request comes from, by its connection and by what trusted proxies say."""
     address = request.client.host if request.client is not None else ""
     secure, host = request.url.scheme in ("https", "wss"), request.headers.get("host", "")
-    if not _of(address, trusted):
+    if not is_one_of(address, trusted):
         return Caller(_plain(address), secure, host)
     hops = [hop.strip() for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
     for hop in reversed(hops[-HOPS_MAX:]):  # each proxy adds whom it heard: the last that is no proxy of ours
         if not _is_address(hop):
             break
         address = hop
-        if not _of(hop, trusted):
+        if not is_one_of(hop, trusted):
             break
     said = request.headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
     host = request.headers.get("x-forwarded-host", "").rpartition(",")[2].strip() or host
     return Caller(_plain(address), said == "https" if said else secure, host)
+
+
+def from_proxy(request: HTTPConnection, trusted: Sequence[Network]) -> bool:
+    """Whether the connection is one of a trusted proxy's."""
+    return request.client is not None and is_one_of(request.client.host, trusted)
 
 
 def same_site(request: Request, caller: Caller) -> bool:
@@ -70,7 +75,8 @@ def local_path(text: str) -> str:
     return text if plain and text.isascii() and text.isprintable() and len(text) < 1000 else "/"
 
 
-def _of(address: str, networks: Sequence[Network]) -> bool:
+def is_one_of(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an address lies in one of these networks."""
     try:
         found = ipaddress.ip_address(_plain(address))
     except ValueError:

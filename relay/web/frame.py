@@ -47,8 +47,8 @@ ZONE_S = 60.0
 SIGN_IN = "/sign-in"
 HEADERS = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",  # with none at all, browsers would not say where a form comes from
@@ -72,6 +72,9 @@ class Item:
 
 MENU: tuple[Item, ...] = (
     Item("/", "menu_start", Right.SEE),
+    Item("/reports", "menu_reports", Right.SEE),
+    Item("/alarms", "menu_alarms", Right.SEE),
+    Item("/search", "menu_search", Right.SEE),
     Item("/prices", "menu_prices", Right.PRICES),
     Item("/office/shops", "menu_shops", Right.ADMINISTER),
     Item("/office/people", "menu_people", Right.ADMINISTER),
@@ -82,9 +85,12 @@ MENU: tuple[Item, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """`trusted` are the proxies whose word about the real connection counts."""
+    """`trusted` are the proxies whose word about the real connection counts. `access_log`: a line for each request;
+    `metrics`: /metrics is served where the pages are."""
 
     trusted: Sequence[Network] = ()
+    access_log: bool = False
+    metrics: bool = True
 
 
 @dataclass(slots=True)
@@ -203,7 +209,9 @@ class Frame:
             loader=PackageLoader("relay.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
-        self._templates.filters |= {"drawing": Markup, "browser": browser_of}
+        self._templates.filters |= {
+            "drawing": Markup, "browser": browser_of, "call_label": lambda author, label: label(author),
+        }  # fmt: skip
 
     def render(self, template: str, /, **values: Any) -> str:
         """A template, filled in; every value is escaped."""
@@ -240,6 +248,12 @@ class Frame:
         """Whose session a request has; None for nobody's."""
         session = request.cookies.get(_name(SESSION, caller_of(request, self._options.trusted)), "")
         return await off(self.relay.people.session, session) if session else None
+
+    async def visit(self, request: Request) -> Visit:
+        """A request, with whoever asks. Raises Unavailable."""
+        visit = self._stranger(request)
+        await self._recognise(visit)
+        return visit
 
     def _stranger(self, request: Request) -> Visit:
         """A request by nobody known: what can be shown of whatever goes wrong."""

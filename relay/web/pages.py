@@ -8,12 +8,17 @@ from starlette.routing import BaseRoute
 
 from posline.till.pages import folder_routes, page_routes
 from relay.web.account import account_routes
+from relay.web.alarming import alarming_routes
+from relay.web.chain import chain_routes
+from relay.web.days import days_routes
+from relay.web.finding import finding_routes
 from relay.web.frame import Frame
+from relay.web.live import live_routes
 from relay.web.people import people_routes
 from relay.web.prices import prices_routes
 from relay.web.shops import shops_routes
 from relay.web.signing import signing_routes
-from relay.web.start import start_routes
+from relay.web.summing import summing_routes
 from relay.web.tokens import tokens_routes
 from relay.web.trail import trail_routes
 
@@ -27,7 +32,12 @@ def web_routes(frame: Frame) -> list[BaseRoute]:
         *folder_routes(files("posline.till").joinpath("page", "fonts")),
         *signing_routes(frame),
         *account_routes(frame),
-        *start_routes(frame),
+        *chain_routes(frame),
+        *days_routes(frame),
+        *finding_routes(frame),
+        *summing_routes(frame),
+        *alarming_routes(frame),
+        *live_routes(frame),
         *prices_routes(frame),
         *shops_routes(frame),
         *people_routes(frame),

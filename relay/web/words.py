@@ -4,24 +4,24 @@ one table a language; how numbers and times are written is the Unicode CLDR's, b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, time, tzinfo
 from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_datetime
-from babel.numbers import format_currency, format_decimal
+from babel.dates import format_date, format_datetime, format_time
+from babel.numbers import format_currency, format_decimal, format_percent
 
 from posline.core.money import minor_digits
 from posline.errors import BadRequest, PoslineError
-from relay.web.texts import en, ur
+from relay.web.texts import board_en, board_ur, en, ur
 
 __all__ = ["LANGUAGES", "TEXTS", "Texts", "Words", "chosen", "zone_of"]
 
 Text = str | Mapping[str, str]  # a text, or its forms by number
 Texts = Mapping[str, Text]
-TEXTS: Mapping[str, Texts] = {"en": en.TEXTS, "ur": ur.TEXTS}
+TEXTS: Mapping[str, Texts] = {"en": {**en.TEXTS, **board_en.TEXTS}, "ur": {**ur.TEXTS, **board_ur.TEXTS}}
 LANGUAGES: Final = {"en": "English", "ur": "اردو"}  # each by its own name
 LOCALES = {"en": Locale.parse("en_PK"), "ur": Locale.parse("ur_PK")}
 APART, TOGETHER = "\u2068", "\u2069"  # around a name in a sentence, which may be of the other direction
@@ -84,6 +84,27 @@ class Words:
     def day(self, day: str) -> str:
         """A day, from YYYY-MM-DD."""
         return format_date(date.fromisoformat(day), DAY, locale=self._locale)
+
+    def clock(self, ms: int) -> str:
+        """The time of the day, from milliseconds since 1970."""
+        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), "HH:mm", locale=self._locale)
+
+    def hour(self, hour: int) -> str:
+        """An hour of the clock."""
+        return format_time(time(hour), "HH", locale=self._locale)
+
+    def short_day(self, day: str) -> str:
+        """A day of this month or the last, from YYYY-MM-DD."""
+        return format_date(date.fromisoformat(day), "d MMM", locale=self._locale)
+
+    def weekday(self, day: str) -> str:
+        """A day with its name, from YYYY-MM-DD."""
+        return format_date(date.fromisoformat(day), "EEE d MMM", locale=self._locale)
+
+    def percent(self, share: float) -> str:
+        """How much more, or less: +12%."""
+        sign = "+" if share > 0 else ""
+        return sign + format_percent(round(share, 2), "#,##0%", locale=self._locale)
 
     def iso(self, ms: int) -> str:
         """For machines that read the page."""

@@ -338,3 +338,48 @@ def test_any_schedule_of_three_processes_leaves_what_one_would(cluster: Cluster,
     assert len(waiting) == len(set(waiting)) == sum(alone.head(name).count for name in alone.documents())
     for store in stores:
         store.close()
+
+
+def test_links_hear_of_every_document_that_another_process_wrote_though_this_one_wrote_since(url: str) -> None:
+    till = shop_with_sales(1)
+    with closing(opened(url)) as a, closing(opened(url)) as b:
+        ours, theirs = head_office(a, till.shop), head_office(b, till.shop)
+        for office in (ours, theirs):
+            send(till, office)
+            office.store.refresh(till.shop)
+        a.sums(till.shop), b.sums(till.shop)  # as a link does that comes up
+        told = dict(a._lasts[till.shop])
+        joined(till, "beh")  # an entry of the shop's document
+        till.write("sale", sale(5))
+        commit(till)
+        send(till, theirs)
+        till.write("sale", sale(6))
+        commit(till)
+        row = till.rows(f"journal/{DAY}", 0, 1000)[-1]
+        with suppress(Hole):  # a till sends what is before it first
+            ours.integrate(f"journal/{DAY}", row.update, origin="x" * 26)
+        batch = list(ours.staged)
+        if batch:
+            ours.release(batch, a.commit(batch))
+        a.sums(till.shop)  # another link comes up
+        before = a.refresh(till.shop)
+        assert before["shop"] == told["shop"]
+        assert a.refresh(till.shop) == {}
+
+
+def test_a_commit_waits_for_no_report(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    till = shop_with_sales(2)
+    with closing(opened(url)) as store:
+        def refused(self: Readers, query: str, values: object = ()) -> object:
+            raise Unavailable("all connections are busy")
+
+        office = head_office(store, till.shop)
+        rows = [(document, row.update) for document in sorted(till.documents(), reverse=True)
+                for row in till.rows(document, 0, 1000)]  # fmt: skip
+        for document, update in rows:
+            office.integrate(document, update, origin="x" * 26)
+        monkeypatch.setattr(Readers, "execute", refused)
+        batch = list(office.staged)
+        office.release(batch, store.commit(batch))
+        monkeypatch.undo()
+        assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 2

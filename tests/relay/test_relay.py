@@ -436,7 +436,7 @@ async def test_a_shop_that_nobody_asks_about_is_let_go_of_and_comes_back(tmp_pat
         assert await relay.let_go_of_idle(time.monotonic() + 1) == 0, "both are linked"
         before = relay.branch("North")
         await north.close()
-        await until(lambda: not relay.engine.hub.links(before.id))
+        await until(lambda: not relay.engine.hub.links(before.id) and not before.replica.staged)
         day = before.reports.day(sale.day)
         assert await relay.let_go_of_idle(time.monotonic() + 1) == 1
         assert relay.engine.hub.replica(before.id) is None

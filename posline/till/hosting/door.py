@@ -34,7 +34,7 @@ from posline.till.pages import page_routes
 from posline.till.problems import Forbidden, exception_handlers, problem, problem_of
 from posline.till.session import SessionReader
 
-__all__ = ["ALLOWED", "REFUSED", "Door", "device_app"]
+__all__ = ["ALLOWED", "OWNERS", "REFUSED", "Door", "Rates", "device_app"]
 
 ALLOWED = frozenset({
     # selling, and what came back

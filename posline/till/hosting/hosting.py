@@ -21,7 +21,7 @@ from posline.storage.records import Commit
 from posline.till.hosting.authority import Authority, is_private
 from posline.till.hosting.devices import Device, Devices
 from posline.till.hosting.hosted import Host, HostedTill
-from posline.till.invitation import EXPIRES_DEFAULT_S, Invitations
+from posline.till.invitation import EXPIRES_DEFAULT_S, InvitationRefused, Invitations
 from posline.till.listener import AddressRefused, Listener
 
 __all__ = ["Hosting", "Pairing"]
@@ -69,6 +69,7 @@ class Hosting:
         self._seen: dict[str, str] = {}
         self._seen_ms = 0
         self._engine: object = None  # whose commits are heard
+        self._paired: set[str] = set()  # by which requests: a device that was removed does not come back by its own
         self._pairing = asyncio.Lock()  # or two devices could be given one label
 
     # -- on and off ----------------------------------------------------------------------------------------------------
@@ -189,6 +190,9 @@ class Hosting:
         async with self._pairing:
             label = self.invitations.take(token, request)
             device = self.devices.paired_by(request)
+            if device is None and request in self._paired:
+                raise InvitationRefused("this device was removed: load the page of a new invitation afresh")
+            self._paired.add(request)
             if device is None:
                 key, whole = self.devices.fresh_key(), self.host.whole
                 at = iso(self.host.clock.now().at_ms, whole.zone)
@@ -198,6 +202,7 @@ class Hosting:
                     device.label = await self.host.admit(key.public, label)
                 except PoslineError:
                     self.devices.forget(device.author)
+                    self._paired.discard(request)  # it may try again
                     raise
             return Pairing(device, self.devices.fresh_secret(device))
 
@@ -214,6 +219,7 @@ class Hosting:
         await self._let_go(device.author)
         try:
             if device.author in self._members():
+                await self._sign_off(device.author)
                 await self.host.dismiss(device.author)
         except BaseException:
             device.secret = secret  # it is a member still
@@ -222,6 +228,13 @@ class Hosting:
         self._seen.pop(device.author, None)
         detail = f"{label} is removed, and what it sold counts. What still waits in its browser is not here"
         return {"device": device.author, "label": label, "detail": detail}
+
+    async def _sign_off(self, author: str) -> None:
+        """What a device sold is signed while its signature counts for something."""
+        writer = self.host.whole.writers.get(author)
+        if writer is not None:
+            writer.sign_off()
+            await self.host.engine.durable(*self.host.whole.staged)
 
     def _members(self) -> Any:
         return self.host.whole.store.members(self.host.whole.shop)
@@ -250,16 +263,17 @@ class Hosting:
         return device.author, found.app
 
     def _committed(self, commit: Commit) -> None:
-        for author, found in list(self._open.items()):
+        for found in list(self._open.values()):
             found.till.heard(commit)
-            if author not in self._members():  # another till removed it
+        if (self.host.whole.shop, "shop") in commit.documents:
+            for author in {*self._open, *self.host.whole.writers} - self._members().keys():  # another till removed it
                 asyncio.get_running_loop().create_task(self._let_go(author), name=f"let go of {author}")
 
     async def _let_go(self, author: str) -> None:
         found = self._open.pop(author, None)
         if found is not None:
             await found.till.close()
-            self.host.whole.dismiss(author)
+        self.host.whole.dismiss(author, removed=author not in self._members())
 
     async def _drop_idle(self) -> None:
         now_ms = self.host.clockwork.monotonic_ms()

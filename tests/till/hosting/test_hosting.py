@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from examples.rig.programs import free_port
 from posline.errors import DiskFull
 from posline.storage.verify import verify
 from posline.till.api import build_app
@@ -203,8 +204,23 @@ async def test_a_removed_device_is_cut_off_at_once(tmp_path: Path) -> None:
         assert till.reports.by_id(asked["id"]) == []
         assert (await kept.sell(sale())).status_code == 201
         assert device.till not in till.store.members(till.shop_id)
-        assert till.day_report()["sales"]["count"] == 2, "what it sold counts on"
+        till.whole.seal_soon()
+        await until(lambda: not till.whole._unsealed and not till.whole.staged)
+        report = till.day_report()
+        assert (report["sales"]["count"], report["held"]) == (2, []), "what it sold counts on"
+        gone = next(found for found in report["tills"] if found["till"] == device.till)
+        assert gone["unvouched"]["count"] == 0, "and is signed"
         assert not (tmp_path / "hosted" / device.till).exists()
+
+
+async def test_a_removed_device_does_not_come_back_by_the_invitation_that_it_came_by(tmp_path: Path) -> None:
+    async with hosting(tmp_path) as (_, host):
+        link, device = host.invite("GONE"), phone(host)
+        assert (await device.pair(link, "c" * 32)).status_code == 201
+        await host.remove("GONE")
+        assert (await device.pair(link, "c" * 32)).status_code == 403
+        assert (await device.pair(link, "d" * 32)).status_code == 403
+        assert (await device.pair(host.invite(), "e" * 32)).status_code == 201, "with a new one it does"
 
 
 async def test_a_device_that_another_manager_removes_is_cut_off(tmp_path: Path) -> None:
@@ -212,18 +228,23 @@ async def test_a_device_that_another_manager_removes_is_cut_off(tmp_path: Path) 
         device = await paired(host, "GONE")
         assert (await device.sell(sale())).status_code == 201
         await remove(till, "GONE")
+        await until(lambda: device.till not in till.whole.writers)
+        till.whole.seal_soon()
+        await until(lambda: not till.whole._unsealed and not till.whole.staged)
+        assert till.day_report()["held"] == [], "nothing is signed in its name any more"
         assert (await device.sell(sale())).status_code == 401
 
 
 async def test_hosting_is_off_until_it_is_switched_on_and_stays_on_over_restarts(tmp_path: Path) -> None:
+    port = free_port()
     async with running(tmp_path) as (till, client):
         await till.listen()
         assert (await client.get("/api/hosting")).json()["on"] is False
         assert not (tmp_path / "hosting-ca-key").exists()
         body = {"id": str(uuid.uuid4())}
         assert (await client.post("/api/hosting/invite", json=body)).status_code == 409
-        switched = await client.put("/api/hosting", json={"on": True, "port": 48702})
-        assert switched.json()["listening"] and switched.json()["urls"][0].endswith(":48702")
+        switched = await client.put("/api/hosting", json={"on": True, "port": port})
+        assert switched.json()["listening"] and switched.json()["urls"][0].endswith(f":{port}")
         link = (await client.post("/api/hosting/invite", json=body)).json()
         assert (await client.post("/api/hosting/invite", json=body)).json()["link"] == link["link"]
         device = phone(till.hosting)  # type: ignore[arg-type]
@@ -237,7 +258,7 @@ async def test_hosting_is_off_until_it_is_switched_on_and_stays_on_over_restarts
         cookie = next(iter(device.client.cookies.jar))
     for name in ("hosting-ca-key", "hosting-key", "hosting.json", f"hosted/{device.till}"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
-    async with hosting(tmp_path, port=48702) as (till, host):
+    async with hosting(tmp_path, port=port) as (till, host):
         assert host.shown()["fingerprint"] == fingerprint
         again = phone(host)
         again.till = device.till
