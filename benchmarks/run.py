@@ -1,6 +1,6 @@
 """`make bench`: every question, one after the other; writes results.md and results.json beside this file.
 
-python -m benchmarks.run [ring] [backlog] [history] [report] [search] [page]
+python -m benchmarks.run [ring] [backlog] [history] [report] [search] [page] [prices]
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
-from benchmarks import backlog, history, page, report, ring, search
+from benchmarks import backlog, history, page, prices, report, ring, search
 from benchmarks.figures import Answer, table, write
 
 QUESTIONS: dict[str, Callable[[], Awaitable[Answer]]] = {
@@ -19,6 +19,7 @@ QUESTIONS: dict[str, Callable[[], Awaitable[Answer]]] = {
     "report": report.answer,
     "search": search.answer,
     "page": page.answer,
+    "prices": prices.answer,
 }
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from relay.board import SLOT_MINUTES, DayRow, Founded, earlier, zone_of
 from relay.marks import marked_since
@@ -20,6 +20,8 @@ from relay.presence import Standing
 if TYPE_CHECKING:
     from relay.relay import Relay
 
+T = TypeVar("T")
+
 __all__ = ["LIGHTS", "STATES", "Overview", "ShopNow", "light_of"]
 
 LIGHTS = ("red", "amber", "green", "none")  # how its tills are linked, what needs a look first
@@ -27,6 +29,7 @@ STATES = ("closing", "open", "closed", "idle")  # of its business day
 WEEK = 7
 FRESH_S = 10.0  # how long it is believed that the processes which have links still live
 JUST_AWAY_MS = 15 * 60_000
+KEPT_S_EACH, KEPT_S_MAX, DRAWN_MAX = 0.005, 10.0, 200  # of what is drawn of a chain: a second for 200 shops
 FORGOTTEN_MS = 45 * 86_400_000  # a till that was not heard of for so long is in nobody's way
 
 
@@ -111,6 +114,7 @@ class Overview:
         self._marked = 0
         self._known: dict[str, ShopNow] = {}
         self._standing_s = 0.0
+        self._drawn: dict[object, tuple[float, Any]] = {}
 
     def shops(self, covers: Callable[[str], bool]) -> list[ShopNow]:
         """Those that are served and that `covers` says are the asker's, by name."""
@@ -131,6 +135,21 @@ class Overview:
             now_ms = relay.office.now_ms()
             found = [self._now(shop, now_ms) for shop in listed if covers(shop.id)]
         return sorted(found, key=lambda one: (one.name.casefold(), one.shop.id))
+
+    def drawn(self, key: object, shops: int, make: Callable[[], T]) -> T:
+        """What `make` made of so many shops, made anew after a while: the longer, the more of them there are, so that
+        many who look at a large chain at once are little more work than one."""
+        keep_s, now_s = min(KEPT_S_MAX, shops * KEPT_S_EACH), time.monotonic()
+        with self._lock:
+            found = self._drawn.get(key)
+            if found is not None and now_s - found[0] < keep_s:
+                return cast(T, found[1])
+        made = make()
+        with self._lock:
+            if len(self._drawn) >= DRAWN_MAX:
+                self._drawn.clear()
+            self._drawn[key] = now_s, made
+        return made
 
     def _reload(self, shops: Iterable[RegisteredShop], days: Mapping[str, str]) -> None:
         wanted = {shop.id: shop for shop in shops}

@@ -214,12 +214,12 @@ class Desk:
 
     # -- how far it is -------------------------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
-        """{versions, shops: [{shop, name, version, wanted, tills...}]}: which version each shop and till has."""
-        return {
-            "versions": self._prices.versions(),
-            "shops": [{"shop": b.id, "name": b.name} | held_versions(self.relay, b) for b in self.branches()],
-        }
+    def status(self, *, limit: int = PAGE_MAX) -> dict[str, Any]:
+        """{versions, shops: [{shop, name, version, wanted, tills...}], more}: which version each shop and till has, of
+        so many shops; `more` is how many there are beside them."""
+        branches = self.branches()
+        shops = [{"shop": b.id, "name": b.name} | held_versions(self.relay, b) for b in branches[:limit]]
+        return {"versions": self._prices.versions(), "shops": shops, "more": max(0, len(branches) - limit)}
 
     def shop(self, wanted: str, *, after: str = "", limit: int = 100) -> dict[str, Any]:
         """One shop: its versions, and what it has otherwise than the lists say: {..., differences, next}."""
@@ -270,6 +270,7 @@ class Desk:
             if taking.rows > ROWS_MAX:
                 raise BadRequest.of(path.name, f"has more than {ROWS_MAX} rows: split it")
         taking.take(waiting)
+        taking.end()
         return taking.answer()
 
     def export(self, wanted: str = ALL) -> Iterator[str]:
@@ -296,6 +297,7 @@ class _Taking:
         self.rows = self.changed = self.bad_count = 0
         self._bad: list[dict[str, Any]] = []
         self._changes: list[dict[str, Any]] = []
+        self._counts: dict[str, int] = {}  # of changes, by list
         self._lists: dict[tuple[str, ...], str] = {}  # what the columns for whom a row is came to; "" for nothing
 
     def take(self, rows: Sequence[Row | BadRow]) -> None:
@@ -313,13 +315,14 @@ class _Taking:
             lines = {id(change): row.line for row, change in both}
             changes = [change for _, change in both]
             found = self._desk.relay.prices.draft(
-                name, changes, by=self._desk.by, why=self._why, dry_run=self._dry_run
+                name, changes, by=self._desk.by, why=self._why, dry_run=self._dry_run, told=True
             )
             for change, was, now, wrong in found:
                 if wrong:
                     self._leave(lines[id(change)], wrong)
                     continue
                 self.changed += 1
+                self._counts[name] = self._counts.get(name, 0) + 1
                 if len(self._changes) < LISTED_MAX:
                     self._changes.append({"list": name, **_change(change.sku, was, now)})
 
@@ -344,6 +347,11 @@ class _Taking:
         self.bad_count += 1
         if why and len(self._bad) < LISTED_MAX:
             self._bad.append({"line": line, "detail": why})
+
+    def end(self) -> None:
+        """A file is one act, in the trail one line for each list."""
+        for name, count in () if self._dry_run else sorted(self._counts.items()):
+            self._desk.relay.prices.tell(name, count, by=self._desk.by, why=self._why)
 
     def answer(self) -> dict[str, Any]:
         """What it came to."""

@@ -248,22 +248,28 @@ class Prices:
     # -- drafts --------------------------------------------------------------------------------------------------------
 
     def draft(
-        self, name: str, changes: Sequence[Change], *, by: Actor = CONSOLE, why: str = "", dry_run: bool = False
-    ) -> list[tuple[Change, Item | None, Item | None, str]]:
+        self, name: str, changes: Sequence[Change], *, by: Actor = CONSOLE, why: str = "", dry_run: bool = False,
+        told: bool = False,
+    ) -> list[tuple[Change, Item | None, Item | None, str]]:  # fmt: skip
         """Change what a list says of products, as drafts; None of `fields` takes the product out of the list. Answers
         (change, what was said, what is said now, what is wrong) of each that differs or is wrong; with `dry_run`
-        nothing is written. Raises BadRequest where the list is none."""
+        nothing is written. `told`: the caller sees to the trail (`tell`). Raises BadRequest where the list is none."""
         kind, which = kind_of(name)
         if kind == "group" and which not in self.groups():
             raise BadRequest.of("list", f"there is no group {which[:60]!r}: make it first")
         why = why.strip()[:WHY_MAX]
         found: list[tuple[Change, Item | None, Item | None, str]] = []
         for start in range(0, len(changes), DRAFTS_AT_ONCE):
-            found += self._draft(name, changes[start : start + DRAFTS_AT_ONCE], by, why, dry_run)
+            found += self._draft(name, changes[start : start + DRAFTS_AT_ONCE], by, why, dry_run, told)
         return found
 
+    def tell(self, name: str, count: int, *, by: Actor = CONSOLE, why: str = "") -> None:
+        """Write into the trail that so many products of a list were drafted."""
+        detail = f"{count} products: {why[:WHY_MAX]}" if why else f"{count} products"
+        transact(self.database, lambda tx: self.audit(tx, by, "price_draft", name, detail))
+
     def _draft(
-        self, name: str, changes: Sequence[Change], by: Actor, why: str, dry_run: bool
+        self, name: str, changes: Sequence[Change], by: Actor, why: str, dry_run: bool, told: bool
     ) -> list[tuple[Change, Item | None, Item | None, str]]:
         at_ms = self.clock()
 
@@ -295,7 +301,8 @@ class Prices:
             ]
             tx.executemany("INSERT INTO price_draft (list, sku, item, who, why, at_ms) VALUES (?, ?, ?, ?, ?, ?)", rows)
             about = moved[0] if len(moved) == 1 else f"{len(moved)} products"
-            self.audit(tx, by, "price_draft", name, f"{about}: {why}" if why else about)
+            if not told:
+                self.audit(tx, by, "price_draft", name, f"{about}: {why}" if why else about)
             return found
 
         return transact(self.database, work)
@@ -396,16 +403,19 @@ class Prices:
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
-    def waiting(self, *, but: Iterable[str] = (), limit: int = PAGE) -> list[Task]:
-        """What is still to be done, the oldest publication first; of each shop one, and none of the shops `but`."""
-        apart = set(but)
+    def waiting(
+        self, *, shops: Iterable[str] | None = None, but: Iterable[str] = (), limit: int = PAGE
+    ) -> list[Task]:
+        """What is still to be done, the oldest publication first; of each shop one, only of `shops` where they are
+        named, and none of the shops `but`."""
+        apart, of = set(but), None if shops is None else set(shops)
         rows = self.database.execute(
             f"SELECT {_TASK} WHERE t.state = ? ORDER BY t.publication, t.shop", (WAITING,)
         )
         found: dict[str, Task] = {}
         for row in rows:
             task = _task(row)
-            if task.shop not in apart:
+            if task.shop not in apart and (of is None or task.shop in of):
                 found.setdefault(task.shop, task)
             if len(found) >= limit:
                 break

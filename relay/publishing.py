@@ -35,7 +35,7 @@ __all__ = ["Publisher", "compare", "held_versions"]
 log = logging.getLogger("posline.relay.prices")
 
 LOOK = 200  # products compared at a time
-PIECE = 50  # products in one entry and one transaction: a sale's commit waits for no more
+PIECE = 25  # products in one entry and one transaction: a sale's commit waits for no more
 ACTIVE = 4  # shops under way at once
 SHARE = 0.2  # of the time that may go into writing and comparing
 BYTES_A_SECOND = 512 * 1024  # written, over all shops
@@ -103,6 +103,7 @@ class Publisher:
         self._under_way: dict[str, Task] = {}  # by shop
         self._later: dict[str, float] = {}  # shops that did not take it, until when
         self._wanted = asyncio.Event()
+        self._looked_s = -LOOK_S
 
     def start(self) -> None:
         """Begin."""
@@ -162,14 +163,14 @@ class Publisher:
         now = self._now()
         self._later = {shop: at for shop, at in self._later.items() if at > now}
         shops = {shop.id for shop in self._relay.office.shops()}
-        fresh = self._prices.newcomers(sorted(shops))
-        if fresh:
-            self._prices.publish_again(fresh, why="the shop is new here")
+        if now - self._looked_s >= LOOK_S:
+            self._looked_s = now
+            if fresh := self._prices.newcomers(sorted(shops)):
+                self._prices.publish_again(fresh, why="the shop is new here")
         room = ACTIVE - len(self._under_way)
         if room > 0:
-            for task in self._prices.waiting(but={*self._under_way, *self._later}, limit=room + len(self._later)):
-                if task.shop in shops and len(self._under_way) < ACTIVE:
-                    self._under_way[task.shop] = task
+            for task in self._prices.waiting(shops=shops, but={*self._under_way, *self._later}, limit=room):
+                self._under_way[task.shop] = task
 
     async def _put_off(self, task: Task, error: PoslineError) -> None:
         """A shop does not take it for now; the others go on."""

@@ -39,7 +39,7 @@ __all__ = ["Engine", "PeerState"]
 
 log = logging.getLogger("posline.sync")
 
-CATALOGUE_BYTES = 12 * 1024  # of others' products in one transaction: a sale waits for the indexing of a hundred or so
+CATALOGUE_BYTES = 2048  # of others' products in one transaction: a sale waits for the indexing of some 25
 BATCH_UPDATES = 512  # in one transaction: a few MB at the most, and the cashier's sale waits for one at the most
 INLINE_UPDATES = 4  # a ring or two; more would keep the loop busy
 INLINE_S = 0.0015  # a disk whose last commits were faster than this is fast

@@ -38,7 +38,8 @@ async def alarms(visit: Visit, error: PoslineError | None = None) -> Response:
         one for one in await off(visit.relay.alarms.open, lambda shop: _sees(visit, shop))
         if (not kind or one.kind == kind) and (not shop or one.shop == shop)
     ]  # fmt: skip
-    names = {each.id: each.alias or each.name for each in await off(lambda: visit.relay.office.shops(removed=True))}
+    shops = await off(lambda: visit.relay.office.shops(removed=True))
+    names = {each.id: each.alias or each.name for each in shops if visit.viewer.covers(each.id)}
     if wants_csv(visit):
         head = ["kind", "shop", "name", "since", "what", "acknowledged_by", "note"]
         return csv_answer("alarms", head, [

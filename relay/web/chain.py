@@ -109,10 +109,15 @@ def _around(visit: Visit, mine: Sequence[ShopNow]) -> dict[str, Any]:
     def shown(minor: int) -> str:
         return words.money(minor, currency)
 
-    hours = hours_of([one.today for one in drawn], [one.week_ago for one in drawn], _start(drawn))
+    theirs = visit.viewer.shops
+    hours = relay.overview.drawn(("hours", theirs, currency), len(drawn), lambda: hours_of(
+        [one.today for one in drawn], [one.week_ago for one in drawn], _start(drawn)
+    ))  # fmt: skip
     today = max((one.day for one in drawn), default=relay.today(""))
     ids = None if visit.viewer.shops is None and len(drawn) == len(mine) else [one.shop.id for one in drawn]
-    span = relay.board.span(ids, earlier(today, MONTH - 1), today)
+    span = relay.overview.drawn(("days", theirs, currency), len(drawn), lambda: relay.board.span(
+        ids, earlier(today, MONTH - 1), today
+    ))  # fmt: skip
     days = [earlier(today, back) for back in range(MONTH - 1, -1, -1)]
     top = sorted((one for one in drawn if one.today.net > 0), key=lambda one: -one.today.net)[:TOP_SHOWN]
     noted = relay.alarms.counts()

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 __all__ = ["bar", "columns"]
 
-WIDE, HIGH, FOOT, HEAD = 720, 200, 24, 14
+WIDE, HIGH, FOOT, HEAD = 720, 230, 30, 24
 LABELS_MAX = 12
 
 
@@ -41,11 +41,10 @@ def columns(
                 f' height="{height:.1f}" rx="1.5"><title>{escape(label)}: {escape(shown(values[n]))}</title></rect>'
             )
         if n % every == 0:
-            parts.append(f'<text x="{middle:.1f}" y="{HIGH - 6}" text-anchor="middle">{escape(label)}</text>')
-    side = "end" if rtl else "start"
-    x = WIDE if rtl else 0
-    anchor = "end" if rtl else side
-    parts.append(f'<text class="top" x="{x}" y="10" text-anchor="{anchor}">{escape(shown(top))}</text>')
+            between = ' class="between"' if n // every % 2 else ""  # which a phone has no room for
+            parts.append(f'<text{between} x="{middle:.1f}" y="{HIGH - 6}" text-anchor="middle">{escape(label)}</text>')
+    x, anchor = (WIDE, "end") if rtl else (0, "start")
+    parts.append(f'<text class="top" x="{x}" y="17" text-anchor="{anchor}">{escape(shown(top))}</text>')
     return Markup(
         f'<svg class="chart" viewBox="0 0 {WIDE} {HIGH}" aria-hidden="true" direction="ltr">{"".join(parts)}</svg>'
     )

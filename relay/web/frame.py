@@ -27,7 +27,7 @@ from starlette.routing import Route
 from posline.errors import BadRequest, NotFound, PoslineError
 from posline.till.body import read_body
 from posline.till.guard import UNUSED
-from posline.till.problems import Forbidden
+from posline.till.problems import Forbidden, problem_of
 from posline.trust.gate import token_hash
 from relay.people import DEVICE_MS, SESSION_MS, Browser, SignedIn
 from relay.relay import Branch, Relay
@@ -224,6 +224,25 @@ class Frame:
     def post(self, path: str, handler: Handler, *, right: Right | None = Right.SEE, anybody: bool = False) -> Route:
         """What a form is sent to, as `get`."""
         return Route(path, self._endpoint(handler, right, anybody), methods=["POST"], name=f"form {path}")
+
+    def file(self, path: str, handler: Handler, *, right: Right) -> Route:
+        """What the script of a page sends a file to, by PUT and with the session's mark in the header X-CSRF. What goes
+        wrong is told to the script."""
+
+        async def endpoint(request: Request) -> Response:
+            visit = self._stranger(request)
+            try:
+                await self._recognise(visit)
+                mark = request.headers.get("x-csrf", "")
+                ours = visit.signed_in and same_site(request, visit.caller)
+                if not ours or not hmac.compare_digest(mark.encode(), visit.csrf.encode()):
+                    raise _foreign()
+                visit.viewer.require(right)
+                return await handler(visit)
+            except PoslineError as error:
+                return problem_of(error)
+
+        return Route(path, endpoint, methods=["PUT"], name=f"file {path}")
 
     async def viewer(self, request: Request) -> Viewer | None:
         """Whose session a request has; None for nobody's."""

@@ -5,26 +5,23 @@ Thin over `relay.price_desk`, which says who may.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from posline.core.money import minor_digits
 from posline.core.products import ahead_of
 from posline.errors import BadRequest, PoslineError
-from posline.till.problems import json_answer, problem_of
+from posline.till.problems import json_answer
 from relay.api_prices import uploaded
 from relay.price_desk import Desk
 from relay.price_lists import ALL
 from relay.rights import Right
-from relay.web.caller import same_site
-from relay.web.frame import ForeignForm, Frame, Visit, off
+from relay.web.frame import Frame, Visit, off
 
 __all__ = ["prices_routes"]
 
@@ -45,7 +42,7 @@ def prices_routes(frame: Frame) -> list[Route]:
         frame.get(PATH + "/item", item, right=right),
         frame.post(PATH + "/item", save, right=right),
         frame.get(PATH + "/import", file, right=right),
-        Route(PATH + "/import", _upload(frame), methods=["PUT"]),
+        frame.file(PATH + "/import", upload, right=right),
         frame.get(PATH + "/preview", preview, right=right),
         frame.post(PATH + "/publish", publish, right=right),
         frame.post(PATH + "/discard", discard, right=right),
@@ -69,7 +66,8 @@ def _currency(visit: Visit) -> str:
 async def prices(visit: Visit, error: PoslineError | None = None) -> Response:
     """The lists, what waits to be published, and how far the shops are."""
     desk = _desk(visit)
-    lists, status, groups = await off(desk.lists), await off(desk.status), await off(desk.groups)
+    lists, groups = await off(desk.lists), await off(desk.groups)
+    status = await off(lambda: desk.status(limit=SHOPS_SHOWN))
     names = {branch.id: branch.registered.alias or branch.name for branch in desk.branches()}
     return visit.show(
         "prices.html", error=error, lists=lists, status=status, groups=groups, names=names,
@@ -173,32 +171,13 @@ async def file(visit: Visit) -> Response:
     return visit.show("price_import.html", lists=lists, currency=_currency(visit))
 
 
-def _upload(frame: Frame) -> Any:
-    """A file from our own page: ?list=&why=&dry_run=, with the session's mark in a header."""
-
-    async def endpoint(request: Request) -> Response:
-        visit = await frame.visit(request)
-        query = request.query_params
-        try:
-            mark = request.headers.get("x-csrf", "")
-            if not (visit.signed_in and same_site(request, visit.caller) and _same(mark, visit.csrf)):
-                raise ForeignForm("this file was not sent by a page of this head office, or by one that is too old")
-            desk = _desk(visit)
-            async with uploaded(request) as path:
-                found = await off(
-                    lambda: desk.import_file(
-                        path, query.get("list", ALL), why=query.get("why", ""), dry_run=query.get("dry_run") == "1"
-                    )
-                )
-        except PoslineError as error:
-            return problem_of(error)
-        return json_answer(found)
-
-    return endpoint
-
-
-def _same(one: str, other: str) -> bool:
-    return bool(other) and hmac.compare_digest(one.encode(), other.encode())
+async def upload(visit: Visit) -> Response:
+    """The file itself: ?list=&why=&dry_run=."""
+    query = visit.request.query_params
+    name, why, dry_run = query.get("list", ALL), query.get("why", ""), query.get("dry_run") == "1"
+    async with uploaded(visit.request) as path:
+        found = await off(lambda: _desk(visit).import_file(path, name, why=why, dry_run=dry_run))
+    return json_answer(found)
 
 
 async def preview(visit: Visit, error: PoslineError | None = None) -> Response:

@@ -78,10 +78,10 @@ def _plain(cell: object) -> str:
 def span_of(visit: Visit, today: str, days: int = 1) -> tuple[str, str]:
     """The days that the query asks for, else the last `days` up to today. Raises BadRequest."""
     query = visit.request.query_params
-    last = day_of(query["to"], "to") if query.get("to") else today
-    first = day_of(query["from"], "from") if query.get("from") else earlier(last, days - 1)
+    last = day_of(query["to"], "span") if query.get("to") else today
+    first = day_of(query["from"], "span") if query.get("from") else earlier(last, days - 1)
     if first > last:
-        raise BadRequest.of("from", f"{first} is behind the last day, {last}")
+        raise BadRequest.of("span", f"{first} is behind the last day, {last}")
     if first < earlier(last, DAYS_MAX):
-        raise BadRequest.of("from", f"is more than {DAYS_MAX} days before the last day")
+        raise BadRequest.of("span", f"is more than {DAYS_MAX} days before the last day")
     return first, last

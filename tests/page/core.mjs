@@ -5,7 +5,7 @@ import * as cart from "../../posline/till/page/core/cart.js";
 import * as codes from "../../posline/till/page/core/codes.js";
 import * as money from "../../posline/till/page/core/money.js";
 import { price } from "../../posline/till/page/core/pricing.js";
-import { Catalogue, fold } from "../../posline/till/page/core/search.js";
+import { Catalogue, businessDay, fold, onDay } from "../../posline/till/page/core/search.js";
 
 const shelf = new Catalogue();
 const CALLS = {
@@ -20,6 +20,8 @@ const CALLS = {
   parse_quantity: money.parseQuantity,
   format_quantity: money.formatQuantity,
   request: (lines, product) => cart.saleRequest({ ...cart.newCart("id"), lines: lines.map((line) => cart.lineOf(product, line.quantity, line)) }, null, ""),
+  on_day: onDay,
+  business_day: businessDay,
   put: (products) => shelf.put(products),
   search: (text, limit) => shelf.search(text, limit).map((product) => product.sku),
   bearing: (code) => shelf.bearing(code).map((product) => product.sku),

@@ -8,12 +8,15 @@ import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from posline.core.clock import business_day
 from posline.core.money import format_quantity, parse_quantity
 from posline.core.numbers import reference
 from posline.core.pricing import Product, Terms, price_sale
+from posline.core.products import DATED, on_day
 from posline.core.sales import sale_figures
 from posline.core.scales import PATTERNS, ean_check_digit, priced_line, read_label, read_patterns
 from posline.core.tax import PAKISTAN, read_classes
@@ -210,6 +213,26 @@ def test_quantities_amounts_and_references() -> None:
     assert page([("parse_amount", ["12.5", 0])]) == [None]
     ids = [str(uuid.UUID(int=random.Random(n).getrandbits(128), version=4)) for n in range(50)]
     assert page([("reference", [id]) for id in ids]) == [reference(id) for id in ids]
+
+
+def test_a_product_is_what_it_is_on_that_day() -> None:
+    die, cases = random.Random(11), []
+    days = ["2026-11-30", "2026-12-01", "2026-12-15", "2027-01-01"]
+    for _ in range(300):
+        stages: list[Any] = [
+            {"from": die.choice([*days[1:], "soon"]), **{name: value for name, value in product(die).items()
+             if name in DATED and die.random() < 0.6}, **({"mrp": None} if die.random() < 0.2 else {})}
+            for _ in range(die.randrange(4))
+        ]  # fmt: skip
+        cases.append((product(die) | ({"ahead": stages} if stages else {}), die.choice(days)))
+    for (goods, day), found in zip(cases, page([("on_day", list(case)) for case in cases]), strict=True):
+        wanted = on_day(goods, day)
+        assert {n: v for n, v in found.items() if n != "ahead"} == {n: v for n, v in wanted.items() if n != "ahead"}
+    moments = [die.randrange(1_700_000_000, 1_900_000_000) * 1000 for _ in range(200)]
+    zones, starts = ["Asia/Karachi", "UTC", "Europe/Berlin"], ["04:00", "00:00"]
+    asked = [(ms, die.choice(zones), die.choice(starts)) for ms in moments]
+    said = page([("business_day", list(each)) for each in asked])
+    assert said == [business_day(ms, ZoneInfo(zone), int(start[:2]) * 60) for ms, zone, start in asked]
 
 
 def test_the_catalogue_finds_as_one_types() -> None:

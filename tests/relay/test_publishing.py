@@ -11,13 +11,22 @@ from typing import Any
 import pytest
 
 from posline.errors import NotPossible
+from posline.sync.accept import WebSocketProtocol
+from posline.till.joining import attach
+from posline.till.listener import Listener
+from posline.till.till import open_till
+from relay.api import build_app
 from relay.authoring import authoring_of, may_write
+from relay.postgres.home import DatabaseHome
+from relay.price_desk import OPERATOR, Desk
 from relay.price_lists import ALL, group_list, shop_list
 from relay.prices import Change
 from relay.publishing import Publisher, held_versions
 from relay.relay import Branch, Relay
+from relay.rights import Actor
+from tests.postgres import Cluster
 from tests.relay.test_relay import Office, office
-from tests.till.test_joining import until
+from tests.till.test_joining import attaching, until
 
 TEA, MILK = {"name": "Tea", "price": 300}, {"name": "Milk", "price": 220}
 
@@ -137,3 +146,37 @@ async def test_killed_at_random_points_it_writes_each_product_once(tmp_path: Pat
             assert edits(branch) == sorted(goods)
             await until(lambda till=till: len(till.reports.products(limit=1000)) == len(goods))
             assert branch.reports.forks() == [] and branch.reports.gaps() == []
+
+
+async def test_two_processes_that_both_lead_write_each_product_once(cluster: Cluster, tmp_path: Path) -> None:
+    """On PostgreSQL, the books too: each carries the same publication out, and the shop is written to once."""
+    url = cluster.url("two_publishers")
+    async with Relay(DatabaseHome(url)) as one, Relay(DatabaseHome(url)) as two:
+        front = Listener(
+            build_app(one, one.engine.routes(one.find)), host="127.0.0.1", port=0, websocket=WebSocketProtocol
+        )
+        await front.start()
+        async with open_till(tmp_path / "till", shop="North") as till:
+            await attach(till, attaching(one, front))
+            goods = {f"P{n:03}": {"name": f"Product {n}", "price": n} for n in range(1, 451)}
+            changes = [Change(sku, fields) for sku, fields in goods.items()]
+            assert len(one.prices.draft(ALL, changes, why="spring")) == len(goods)
+            assert one.prices.draft(ALL, changes) == [] and two.prices.counts()[ALL] == (0, len(goods))
+            assert two.prices.publish([ALL], [till.shop_id]) == 1
+            await until(lambda: may_write(one.branch("North").replica, one.key.id))
+            await until(lambda: may_write(two.branch("North").replica, two.key.id))
+            await asyncio.gather(through(publisher_of(one)), through(publisher_of(two)))
+            branch = one.branch("North")
+            assert edits(branch) == sorted(goods)
+            assert branch.reports.forks() == []
+            await until(lambda: len(till.reports.products(limit=1000)) == len(goods))
+            await until(lambda: held_versions(two, two.branch("North"))["tills"][0]["version"] == 1)
+            desk = Desk(two, OPERATOR, Actor("x"))
+            assert desk.status()["versions"][0]["done"] == 1 and desk.shop("North")["differences"] == []
+            desk.set_group("Hills", ["North"])
+            desk.edit("group:Hills", "P001", {"price": 7}, start="2099-01-01")
+            assert [row["sku"] for row in desk.items("group:Hills", q="p0")] == ["P001"]
+            assert desk.preview()["count"] == 1 and desk.discard() == 1
+            assert len(desk.history(sku="P001")) == 1 and len(list(desk.export())) == len(goods) + 1
+        front.refuse()
+    await front.stop()

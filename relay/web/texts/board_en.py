@@ -190,7 +190,7 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "sums_lacking": {"one": "The day of {n} shop is not added up yet; it will be in a moment.", "other": "The days of {n} shops are not added up yet; they will be in a moment."},
     "sums_older": {"one": "{n} shop's day is as it was some minutes ago.", "other": "The days of {n} shops are as they were some minutes ago."},
     "error_too_much": "So many shops and days are too much for one page. Choose fewer of either, or export them.",
-    "error_bad_from": "The first day must be before the last one, and at most 400 days before it.",
+    "error_bad_span": "The first day must be before the last one, and at most 400 days before it.",
     "col_sold": "Sold",
     "col_returned": "Returned",
     "col_count": "Sales",

@@ -321,11 +321,6 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "price_kept_count": {"one": "{n} left as the shop has it", "other": "{n} left as the shop has them"},
     "price_done": "there",
     "price_waiting": "on its way",
-    # the first page
-    "today": "Today",
-    "look_at": "Look at",
-    "odd_count": {"one": "{n} entry", "other": "{n} entries"},
-    "sales_count": {"one": "{n} sale", "other": "{n} sales"},
     # what was done
     "said_password_chosen": "Your password is chosen. Welcome.",
     "said_password_changed": "Your password is changed; all other sessions have ended.",

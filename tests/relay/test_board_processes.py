@@ -1,0 +1,62 @@
+"""Two processes of one head office on PostgreSQL: either one's pages know what the other has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.rig.chain import Chain
+from relay.alarms import Found
+from relay.board import DayRow
+from relay.marks import marked_since
+from relay.postgres.home import DatabaseHome
+from relay.presence import Heard
+from relay.relay import Relay
+from tests.postgres import Cluster, programs
+from tests.relay.test_board import equal
+from tests.till.test_joining import until
+
+
+@pytest.mark.skipif(programs() is None, reason="no PostgreSQL here")
+async def test_what_one_process_hears_the_others_pages_show(tmp_path: Path) -> None:
+    with Cluster() as cluster:
+        url = cluster.url("board")
+        async with Relay(DatabaseHome(url)) as one, Relay(DatabaseHome(url)) as two:
+            chain = Chain(["North"])
+            await chain.attach(one)
+            (shop,) = chain.shops
+            shop.moment.ms = one.office.now_ms()
+            till = shop.tills[0].store_id
+
+            def row(relay: Relay) -> DayRow | None:
+                day = relay.today(shop.id)
+                return relay.board.rows([shop.id], [day]).get((shop.id, day))
+
+            def report() -> Any:
+                return one.branch(shop.id).reports.day(one.today(shop.id))
+
+            for expected in (1, 2, 3):
+                chain.sell(shop)
+                await chain.bring(one, shop)
+                await until(lambda expected=expected: (found := row(two)) is not None and found.count == expected)
+            equal(row(two), report())
+            (seen,) = two.overview.shops(lambda shop: True)
+            assert (seen.today.count, seen.today.net) == (3, report()["net"])
+
+            _, before = marked_since(two.office.database, 0)
+            one.presence.write({(shop.id, till): Heard("till", one.office.now_ms(), 2, 0)})
+            (peer,) = two.peers(two.branch(shop.id))
+            assert (peer["name"], peer["connected"], peer["behind"]) == ("A", True, 2)
+            assert marked_since(two.office.database, before)[0] == {shop.id}, "pages of the other process are told"
+            one.presence.end()
+            (peer,) = two.peers(two.branch(shop.id))
+            assert not peer["connected"] and peer["last_seen"]
+            one.alarms.came(shop.id, [Found("x", "refused", 1, {"who": "w", "why": "y"})])
+            assert [alarm.name for alarm in two.alarms.open(lambda shop: True)] == ["x"]
+            shop.tills[0].write("day closed", {"of_day": one.today(shop.id), "vector": []})
+            await chain.bring(one, shop)
+            await until(lambda: bool((found := row(two)) and found.closed))
+            equal(row(two), report())
+            assert two.sums.over("tender", None, one.today(shop.id), "9").totals["net"] == report()["net"]
