@@ -14,6 +14,7 @@ from rich.table import Table
 
 from posline.cli import checked, day_or_none
 from posline.core.numbers import AUTHOR
+from posline.errors import PoslineError
 from posline.till import terminal, text
 from posline.till.invitation import parse_duration
 from posline.till.local import ask, run_here
@@ -27,7 +28,7 @@ from relay.export_commands import add_export_commands
 from relay.number_cli import add_accounting_commands, add_webhook_commands
 from relay.operations.cli import add_operation_commands
 from relay.operations.draining import DRAIN_S
-from relay.operations.logs import FORMATS, LEVELS, set_up
+from relay.operations.logs import FORMATS, LEVELS, last_words, set_up
 from relay.operations.service_cli import add_service_commands
 from relay.price_cli import add_price_commands
 from relay.relay import Relay
@@ -159,7 +160,12 @@ def serve(
         _place(context), host, port, tls, own_certificate, address, proxy_cert, metrics_port, drain_s=drain_seconds,
         web=WebOptions(trusted, access_log=access_log),
     )  # fmt: skip
-    run(lambda: run_relay(options))
+    try:
+        run(lambda: run_relay(options))
+    except PoslineError as error:
+        if log_format == "json":  # whoever reads the log reads nothing else
+            last_words(error)
+        raise
 
 
 @app.command()

@@ -19,7 +19,8 @@ __all__ = ["add_operation_commands"]
 
 Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
 Place = Callable[[typer.Context], Path | str]
-GONE_S, LOOK_S = 120.0, 0.2  # how long 'drain' waits for a process to be gone
+GONE_S = 120.0  # how long 'drain' waits for a process to be gone
+LOOK_S, LOOK_FAR_S = 0.2, 1.0  # between two looks, in a folder and in a database
 PROBLEMS_TOLD = 20
 SHOPS_AT_ONCE = 500  # in one question
 
@@ -121,7 +122,7 @@ def add_operation_commands(app: typer.Typer, ask: Ask, place: Place) -> None:
         while wait and runs():
             if time.monotonic() > until_s:
                 raise NotPossible(f"it is not gone after {GONE_S:.0f} s: read its log")
-            time.sleep(LOOK_S)
+            time.sleep(LOOK_S if isinstance(where, Path) else LOOK_FAR_S)
         print_json(found) if context.obj.json else print("drained" if wait else "draining")
 
 

@@ -56,7 +56,7 @@ def _status(relay: Relay, links: dict[str, int] | None, linked: int | None) -> d
         "database": "postgresql" if relay.home.shared else "sqlite",
         "serving": relay.serving or bool(running), "draining": relay.draining.is_set(),
         "address": relay.office.address.partition(" ")[0],
-        "processes": [_process(each) for each in running],
+        "processes": [_worker(each) for each in running],
         "shops": {
             "attached": len(relay.office.shops()), "linked": _linked_anywhere(relay) if relay.home.shared else linked,
         },
@@ -72,7 +72,7 @@ def _status(relay: Relay, links: dict[str, int] | None, linked: int | None) -> d
     return found | {"problems": _problems(relay, found, backup, drill, now_ms)}
 
 
-def _process(each: Running) -> dict[str, Any]:
+def _worker(each: Running) -> dict[str, Any]:
     return {
         "id": each.id, "host": each.host, "pid": each.pid, "version": each.version, "rules": each.rules,
         "since": iso_ms(each.began_ms), "links": each.links, "state": each.state,

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import socket
 import sys
 import time
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 
+from posline.errors import DiskFailed, PoslineError
 from posline.till.terminal import log_to_stderr, visible
 
-__all__ = ["FORMATS", "LEVELS", "REQUEST", "hide", "set_up", "without_secrets"]
+__all__ = ["FORMATS", "LEVELS", "REQUEST", "hide", "last_words", "set_up", "without_secrets"]
+
+log = logging.getLogger("posline.relay")
 
 FORMATS = ("text", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -87,6 +91,14 @@ class _Objects(logging.Formatter):
 
 def _struck(value: Any) -> Any:
     return without_secrets(value) if isinstance(value, str) else value
+
+
+def last_words(error: PoslineError) -> NoReturn:
+    """Log why the process ends, and end it; where the disk failed, without one more write to it."""
+    log.critical("%s", error, extra={"event": "failed"})
+    if isinstance(error, DiskFailed):
+        os._exit(1)
+    sys.exit(1)
 
 
 def set_up(form: str, level: str) -> None:

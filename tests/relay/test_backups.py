@@ -8,6 +8,8 @@ import os
 import shutil
 import stat
 import tarfile
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +17,10 @@ import httpx
 import pytest
 
 from posline.errors import BadRequest, FolderDamaged
+from posline.storage.connection import connect
 from posline.storage.folder import Folder
 from relay.commands import COMMANDS
-from relay.operations.backups import put_back, read_manifest
+from relay.operations.backups import put_back, read_manifest, unpack, write_copy
 from relay.operations.drilling import compare, sums, try_copy
 from relay.operations.dumps import load
 from relay.operations.figures import BACKUP, DRILL, last_of
@@ -102,6 +105,29 @@ async def test_a_spoilt_backup_is_noticed(tmp_path: Path) -> None:
     file.write_text("hello")
     with pytest.raises(BadRequest, match="no backup made by"):
         try_copy(file, None, tmp_path)
+
+
+async def test_ledger_and_books_are_as_of_one_moment(tmp_path: Path) -> None:
+    with Folder(tmp_path / "office") as folder:
+        async with Relay(folder, serving=False) as relay:
+
+            relay.office.set_note("before", "yes")
+
+            def still(work: Callable[[], None]) -> None:
+                work()
+                relay.office.set_note("later", "yes")  # before a page of either was copied
+                relay.store.set_meta("later", "yes")
+                relay.store.commit([])
+
+            file = tmp_path / "copy"
+            write_copy(folder, file, still=still, with_key=False, office=relay.key.id, names={}, at_ms=1)
+            assert relay.office.note("later") == relay.store.get_meta("later") == "yes"
+    (tmp_path / "apart").mkdir()
+    unpack(file, tmp_path / "apart")
+    for name, asked in (("office.db", "SELECT name FROM office_note"), ("posline.db", "SELECT name FROM meta")):
+        with closing(connect(str(tmp_path / "apart" / name))) as copy:
+            names = {row[0] for row in copy.execute(asked)}
+        assert names and "later" not in names, name
 
 
 async def test_a_restored_head_office_gets_the_rest_from_its_tills_and_its_readers_hear_of_it(tmp_path: Path) -> None:

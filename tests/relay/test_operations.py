@@ -237,11 +237,14 @@ def test_the_log_of_a_whole_run_is_one_object_a_line_and_shows_no_secret(tmp_pat
         assert secret not in text, f"{secret[:6]}... stands in the log"
 
 
-def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_database_that_does_not_answer_is_told_without_its_password(form: str) -> None:
     url = "postgresql://posline:pa55word@127.0.0.1:9/posline"
-    command = [*rig.command("relay.cli"), "serve", "--port", "0", "--database", url]
+    command = [*rig.command("relay.cli"), "serve", "--port", "0", "--database", url, "--log-format", form]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1 and "does not answer" in done.stderr and "pa55word" not in done.stderr + done.stdout
+    if form == "json":
+        assert json.loads(done.stderr.splitlines()[-1])["event"] == "failed"
 
 
 async def test_only_a_trusted_proxy_names_a_request(caplog: pytest.LogCaptureFixture) -> None:
