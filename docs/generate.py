@@ -18,6 +18,8 @@ import posline.errors
 import relay.cli
 from posline.sync.moods import MOVES, Mood
 from posline.till.health import ALARMS
+from relay.alarms import KINDS
+from relay.web.words import TEXTS
 
 HERE = Path(__file__).parent
 NOTE = "<!-- written by docs/generate.py: change the code, then run `make docs` -->"
@@ -30,6 +32,14 @@ its `kind`, a `detail` in words and what to `do`; none of them stops a sale.
 
 | kind | what it means | what to do |
 |---|---|---|"""
+ABOUT_OFFICE_ALARMS = """
+## At a head office
+
+What the page *Alarms* of a head office shows of all its shops, the worst first
+([dashboard.md](dashboard.md)), in English and Urdu.
+
+| kind | | what it means | what to do |
+|---|---|---|---|"""
 ABOUT_COMMANDS = f"""# Commands
 
 {NOTE}
@@ -138,6 +148,10 @@ def alarms() -> str:
     """What can be wrong, what it means, and what to do."""
     parts = [ABOUT_ALARMS]
     parts += [f"| `{kind}` | {advice.means} | {advice.do} |" for kind, advice in ALARMS.items()]
+    parts.append(ABOUT_OFFICE_ALARMS)
+    for kind, bad in KINDS.items():
+        said = [TEXTS["en"][f"alarm_{kind}{part}"] for part in ("", "_means", "_do")]
+        parts.append(f"| `{kind}` | {'urgent' if bad > 1 else 'today'} | {said[0]}. {said[1]} | {said[2]} |")
     return "\n".join(parts) + "\n"
 
 

@@ -22,7 +22,7 @@ from posline.core.members import Role
 from posline.core.products import on_day
 from posline.errors import CommitFailed, OutcomeUnknown, Overtaken, PoslineError
 from posline.storage.pieces import in_pieces
-from posline.storage.records import Mark
+from posline.storage.records import Commit, Mark
 from posline.till.importing import pieces_of
 from relay.authoring import Authoring, NotOurs, last_written
 from relay.delivering import Leads, leads_always
@@ -37,7 +37,8 @@ log = logging.getLogger("posline.relay.prices")
 LOOK = 200  # products compared at a time
 PIECE = 25  # products in one entry and one transaction: a sale's commit waits for no more
 ACTIVE = 4  # shops under way at once
-SHARE = 0.2  # of the time that may go into writing and comparing
+SHARE = 0.2  # of the time that may go into writing and comparing while shops are open
+SHARE_AT_NIGHT, OPEN_S = 0.8, 5.0  # and once nothing has come from any of them for so long
 BYTES_A_SECOND = 512 * 1024  # written, over all shops
 LOOK_S = 1.0  # between two looks for something to do
 QUIET_S = 0.5  # at most that it waits for the sales that are waiting for their commit
@@ -104,9 +105,11 @@ class Publisher:
         self._later: dict[str, float] = {}  # shops that did not take it, until when
         self._wanted = asyncio.Event()
         self._looked_s = -LOOK_S
+        self._open_s = -OPEN_S  # when a sale, or anything else of a shop's, was committed here last
 
     def start(self) -> None:
         """Begin."""
+        self._relay.engine.on_commit(self._heard)
         self._task = asyncio.create_task(self._run(), name="prices")
 
     async def stop(self) -> None:
@@ -147,17 +150,24 @@ class Publisher:
         await asyncio.to_thread(self._take_up)
         tasks = list(self._under_way.values())
         for task in tasks:
-            began = self._now()
             try:
-                written = await self._step(task)
+                await self._step(task)
             except Overtaken:  # another process was there: what it wrote is compared in the next round
                 continue
             except (NotOurs, CommitFailed, OutcomeUnknown) as error:
                 await self._put_off(task, error)
-                continue
-            took = self._now() - began
-            await asyncio.sleep(max(took * (1 / self._share - 1), written / BYTES_A_SECOND - took, 0.0))
         return bool(tasks)
+
+    def _heard(self, commit: Commit) -> None:
+        """Whether shops are open: somebody else's entries stand."""
+        if any(not staged.own for staged in commit.released):
+            self._open_s = self._now()
+
+    async def _rest(self, began: float, size: int = 0) -> None:
+        """Let others have their share of the time, after what was begun at `began` and wrote `size` bytes."""
+        took = self._now() - began
+        share = self._share if self._now() - self._open_s < OPEN_S else max(self._share, SHARE_AT_NIGHT)
+        await asyncio.sleep(max(took * (1 / share - 1), size / BYTES_A_SECOND - took, 0.0))
 
     def _take_up(self) -> None:
         now = self._now()
@@ -188,28 +198,28 @@ class Publisher:
         except PoslineError as error:  # it is signed by the next run
             log.warning("prices for %s: %s", shop, error)
 
-    async def _step(self, task: Task) -> int:
-        """Compare the next products of a task and write what differs; how many bytes that was."""
+    async def _step(self, task: Task) -> None:
+        """Compare the next products of a task and write what differs."""
+        began = self._now()
         branch = self._relay.branch(task.shop)
         lists = await asyncio.to_thread(self._prices.lists_of, task.shop)
         skus = await asyncio.to_thread(self._prices.next_skus, task, LOOK)
         if not skus:
-            return await self._finish(task, branch)
+            await self._finish(task, branch)
+            return
         # first how far we wrote: what is written between that and our own writing makes us compare once more
         since = await asyncio.to_thread(last_written, branch.replica, self._relay.key.id)
         found = await asyncio.to_thread(compare, self._prices, branch, lists, skus, self._relay.key.id)
-        size = 0
+        await self._rest(began)
         changed = {product["sku"]: (_size(product), product) for product in found.products}
         for piece in _cut(changed):
             mark = await self._write(branch, piece, since)
             since = mark.hash
-            size += sum(map(_size, piece))
             task = replace(task, written=task.written + len(piece), run=mark.run, seq=mark.seq)
         kept = sum(each.kept for _, each in found.differences)
         task = replace(task, after=skus[-1], looked=task.looked + len(skus), kept=task.kept + kept, why="")
         await asyncio.to_thread(self._prices.keep, task)
         self._under_way[task.shop] = task
-        return size
 
     async def _write(self, branch: Branch, piece: Sequence[Mapping[str, Any]], since: bytes) -> Mark:
         began = self._now()
@@ -221,14 +231,13 @@ class Publisher:
         draft = ("products", {"products": list(piece)}, branch.reports.catalogue)
         began = self._now()
         mark = await self._authoring.write(branch.replica, [draft], more=True, since=since)
-        await asyncio.sleep((self._now() - began) * (1 / self._share - 1))
+        await self._rest(began, sum(map(_size, piece)))
         return mark
 
-    async def _finish(self, task: Task, branch: Branch) -> int:
+    async def _finish(self, task: Task, branch: Branch) -> None:
         await self._authoring.leave(branch.replica)
         await asyncio.to_thread(self._prices.keep, replace(task, state=DONE, why=""))
         self._under_way.pop(task.shop, None)
-        return 0
 
 
 def _size(product: Mapping[str, Any]) -> int:

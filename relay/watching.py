@@ -35,9 +35,10 @@ log = logging.getLogger("posline.relay.board")
 
 PRESENCE_S = 2.0  # between two looks at this process's own links
 FOLLOW_S = 1.0  # and at the feed, where nothing tells of an event
+TURN_S = 0.2  # between two turns, however much comes in
 FILL_S = 0.4  # of days that are not added up yet, in one turn
 SWEEP_S = 20.0  # between looks at what time alone makes wrong
-LOOKED_S = 15.0  # between two looks into one shop's ledger
+LOOKED_S, LOOK_S = 15.0, 1.0  # between two looks into one shop's ledger, and into any
 LOOKS_AT_ONCE = 10  # into shops' ledgers, in one turn
 SUMS_AT_ONCE, SUMS_S = 8, 30.0
 GAP_S = 60.0  # until numbers that are missing are more than on their way
@@ -91,7 +92,7 @@ class Watcher:
         self._tasks: list[asyncio.Task[None]] = []
         self._looks = _Looks(deque(), set(), {}, {})
         self._marks = 0
-        self._swept_s = self._summed_s = -SWEEP_S
+        self._swept_s = self._summed_s = self._looked_s = self._whole_s = -SWEEP_S  # when each was last done
         self._filled: dict[str, str] = {}  # shop -> the day from which on its rows were made
 
     async def start(self) -> None:
@@ -168,15 +169,18 @@ class Watcher:
                 while more:
                     more = bool(await self._guarded(self._relay.board.follow))
                 more = bool(await self._guarded(self._turn))
+                await asyncio.sleep(TURN_S)
                 if more:
                     continue
             await arrivals.pause(arrival, FOLLOW_S)
 
     def _turn(self) -> bool:
         """Bounded work; whether there is more of it right now."""
-        more = self._fill()
-        self._look()
         now_s = time.monotonic()
+        more = now_s >= self._whole_s and self._fill()
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            self._look()
         if now_s - self._swept_s >= SWEEP_S:
             self._swept_s = now_s
             self._sweep()
@@ -204,6 +208,7 @@ class Watcher:
                 self._filled[shop] = first
                 if time.monotonic() > until_s:
                     return True
+        self._whole_s = time.monotonic() + max(0.5, len(shops) / 1000)  # looking over many shops is work, too
         return False
 
     # -- what is wrong -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from markupsafe import Markup
 __all__ = ["bar", "columns"]
 
 WIDE, HIGH, FOOT, HEAD = 720, 230, 30, 24
-LABELS_MAX = 12
+LABELS_MAX, EDGE = 10, 34
 
 
 def columns(
@@ -42,12 +42,20 @@ def columns(
             )
         if n % every == 0:
             between = ' class="between"' if n // every % 2 else ""  # which a phone has no room for
-            parts.append(f'<text{between} x="{middle:.1f}" y="{HIGH - 6}" text-anchor="middle">{escape(label)}</text>')
+            x, side = _within(middle)
+            parts.append(f'<text{between} x="{x:.1f}" y="{HIGH - 6}" text-anchor="{side}">{escape(label)}</text>')
     x, anchor = (WIDE, "end") if rtl else (0, "start")
     parts.append(f'<text class="top" x="{x}" y="17" text-anchor="{anchor}">{escape(shown(top))}</text>')
     return Markup(
         f'<svg class="chart" viewBox="0 0 {WIDE} {HIGH}" aria-hidden="true" direction="ltr">{"".join(parts)}</svg>'
     )
+
+
+def _within(middle: float) -> tuple[float, str]:
+    """Where a label is set so that all of it is seen."""
+    if middle < EDGE:
+        return 0.0, "start"
+    return (float(WIDE), "end") if middle > WIDE - EDGE else (middle, "middle")
 
 
 def bar(value: int, top: int, rtl: bool) -> Markup:

@@ -260,6 +260,34 @@ def test_a_page_makes_only_so_many_sums_anew(monkeypatch: pytest.MonkeyPatch) ->
     assert tables.execute("SELECT count(*) FROM office_board_sums").fetchone()[0] == 0
 
 
+def test_three_hundred_shops_are_a_few_questions() -> None:
+    store, tables = living(), Tables(STEPS)
+    board = Board(tables, lambda: store)
+    writers = [Writer(f"t{n}") for n in range(300)]
+    shops = [shop_of(writer) for writer in writers]
+    for writer, shop in zip(writers, shops, strict=True):
+        writer.sale(100 + len(shop))
+        take(store, shop, [all_entries(writer)])
+    follow(board)
+    for shop in shops:
+        board.fill(shop, "2020-01-01", None)
+    for n, (writer, shop) in enumerate(zip(writers, shops, strict=True)):
+        if n % 3 == 0:
+            take(store, shop, [[writer.sale(n + 1)]])
+    follow(board)
+    asked = list[str]()
+    execute = tables.execute
+    tables.execute = lambda sql, params=(): (asked.append(sql), execute(sql, params))[1]  # type: ignore[method-assign]
+    rows = board.rows(None, [DAY, SECOND])
+    totals = board.totals(None, DAY, SECOND)
+    assert len(asked) == 2 and len(rows) == 300
+    for shop in shops[::29]:
+        report = Reports(store, shop, here="").day(DAY)
+        equal(rows[shop, DAY], report)
+        assert totals[shop]["net"] == report["net"]
+    assert board.rows(shops, [DAY]) == rows, "in as many questions as a database takes values"
+
+
 # -- where tills stand -------------------------------------------------------------------------------------------------
 
 

@@ -195,7 +195,8 @@ async def test_nobody_sees_another_shop_by_any_address(tmp_path: Path) -> None:
             for method, path in tried:
                 answer = await client.request(method, path)
                 assert answer.status_code in (401, 403, 404) or (answer.is_redirect and method == "POST"), path
-                assert north.id not in answer.text.replace(path, "") and "North" not in answer.text, path
+                told = answer.text.replace(path, "")
+                assert "North" not in told and north.sold[-1].hash.hex() not in told, path
             theirs = office.today(south)
             for path in ("/", "/reports?by=tender", f"/reports?by=tender&shop={north.id}", "/alarms", "/?q=North",
                          f"/alarms?shop={north.id}", f"/search?q={north.sold[-1].id}"):  # fmt: skip
@@ -209,7 +210,9 @@ async def test_nobody_sees_another_shop_by_any_address(tmp_path: Path) -> None:
             assert note.status_code == 404
             assert (await form(client, "/", "/alarms/note", shop="", name="off")).status_code == 404
             assert (await client.get("/?format=csv")).status_code == 403
-        assert office.relay.alarms.counts() == {north.id: (1, False), OFFICE: (1, False)}
+        assert {(one.shop, one.name) for one in office.relay.alarms.open(lambda shop: True) if not one.noted_by} >= {
+            (north.id, "x"), (OFFICE, "off"),
+        }  # fmt: skip
 
 
 async def test_names_are_shown_and_never_run(tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ async def test_a_page_asks_as_much_of_many_shops_as_of_few(tmp_path: Path) -> No
 
 
 async def test_somebody_takes_note_of_an_alarm(tmp_path: Path) -> None:
-    async with trading(tmp_path, "North", days=1) as office:
+    async with trading(tmp_path, "North", days=0) as office:
         (shop,) = office.shops
         owner = await office.person("Asma")
         office.relay.alarms.came(shop.id, [Found("x", "refused", 2, {"who": "a device", "why": "it was removed"})])
