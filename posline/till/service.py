@@ -106,6 +106,11 @@ def plan(service: Service, system: System) -> Plan:
     """What there is to do. Raises ServiceFailed on a system that none of the three ways fits."""
     if system.platform.startswith("linux"):
         return _systemd(service, system)
+    if service.environment is not None:
+        raise ServiceFailed(
+            f"only systemd reads variables from a file: on {system.platform} set them for the user {system.user}, and"
+            " leave --environment away"
+        )
     if system.platform == "darwin":
         return _launchd(service, system)
     if system.platform == "win32":

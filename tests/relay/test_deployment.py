@@ -16,7 +16,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from posline.till.service import STOP_S, Service, System, plan
+from posline.till.service import STOP_S, Service, ServiceFailed, System, plan
 from relay.cli import app
 from relay.operations.draining import DRAIN_S
 from tests.faults import rig
@@ -91,6 +91,8 @@ def test_a_database_s_address_stays_out_of_the_unit() -> None:
     service = Service("posline-relay", command, PurePosixPath("/srv/x"), server=True, environment=file)
     text = plan(service, System("linux", "asma", PurePosixPath("/home/asma"), 1000, root=True)).text
     assert 'EnvironmentFile="/etc/posline relay.env"\n' in text and "LimitNOFILE=65536\n" in text
+    with pytest.raises(ServiceFailed, match="only systemd"):
+        plan(service, System("darwin", "asma", PurePosixPath("/Users/asma"), 501))
 
 
 def test_stopping_takes_as_long_as_draining_may() -> None:
