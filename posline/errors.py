@@ -144,6 +144,9 @@ class CommitFailed(PoslineError):
 class DiskFull(CommitFailed):
     """There is no room on the disk: nothing was recorded."""
 
+    status = 507
+    title = "No room on disk"
+
 
 class Overtaken(CommitFailed):
     """Another process wrote as the same author meanwhile: nothing was recorded, and the next try goes on behind it."""
@@ -151,9 +154,6 @@ class Overtaken(CommitFailed):
     def __init__(self, shop: str) -> None:
         self.shop = shop
         super().__init__("another process of this head office wrote there meanwhile")
-
-    status = 507
-    title = "No room on disk"
 
 
 class DiskFailed(PoslineError):

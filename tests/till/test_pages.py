@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from posline.till.pages import folder_routes, page_routes
+from posline.till.pages import folder_routes
 from tests.till.shop import running
 
 FILES = {
@@ -118,8 +118,6 @@ async def test_without_a_worker_or_an_owners_page_there_is_none(tmp_path: Path) 
         for path in TYPES.keys() - {"/", "/page/page.css"} | {"/sw.js"}:
             assert (await client.get(path)).status_code == 404, path
         assert (await client.get("/")).status_code == (await client.get("/page/page.css")).status_code == 200
-    paths = {route.path for route in page_routes("relay", "page")}
-    assert {"/", "/page/board.js"} <= paths and not paths & {"/owner", "/sw.js"}, "a head office's page has none"
 
 
 @pytest.mark.parametrize("path", ["/", "/page/page.css"])
