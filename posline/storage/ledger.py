@@ -537,7 +537,7 @@ class Ledger:
         odd = sorted(take.again)  # the others are as they were written
         now: dict[int, int] = {}
         for marks, piece in in_pieces(odd):
-            query = f"SELECT n, status FROM entry WHERE shop = ? AND n IN ({marks})"
+            query = f"SELECT n, status FROM entry NOT INDEXED WHERE shop = ? AND n IN ({marks})"
             now.update(self._db.execute(query, (take.shop, *piece)).fetchall())
         changes: list[Change] = []
         for row in take.rows:

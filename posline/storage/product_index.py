@@ -117,7 +117,7 @@ class ProductIndex:
     def _next(self, shop: int, document: int) -> int | None:
         first, last = numbers_of(shop, document)
         (highest,) = self._db.execute(
-            "SELECT max(n) FROM product WHERE shop = ? AND n BETWEEN ? AND ?", (shop, first, last)
+            "SELECT max(n) FROM product NOT INDEXED WHERE shop = ? AND n BETWEEN ? AND ?", (shop, first, last)
         ).fetchone()
         n = first if highest is None else int(highest) + 1
         return n if n <= last else None

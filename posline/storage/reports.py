@@ -179,7 +179,7 @@ class Reports:
     def counted(self, kinds: Sequence[str], first: str | None, last: str | None) -> Iterator[Recorded]:
         """Every counted entry of these kinds of the days from `first` to `last`, once, in an order that all replicas
         share."""
-        days = self._days(first, last)
+        days, of_n = self._days(first, last), _FROM.replace("entry e", "entry e NOT INDEXED")
         kinds_marks = ",".join("?" * len(kinds))
         for day in days:
             numbers = self._read.execute(
@@ -190,7 +190,7 @@ class Reports:
             for start in range(0, len(numbers), READ_AT_ONCE):  # a busy day is not held in memory as a whole
                 piece = [n for (n,) in numbers[start : start + READ_AT_ONCE]]
                 marks = ",".join("?" * len(piece))
-                found = {one.n: one for one in self._recorded(f"{_COLUMNS}{_FROM} AND e.n IN ({marks})", *piece)}
+                found = {one.n: one for one in self._recorded(f"{_COLUMNS}{of_n} AND e.n IN ({marks})", *piece)}
                 yield from (found[n] for n in piece)
 
     def entry_at(self, n: int) -> Recorded | None:
