@@ -107,7 +107,7 @@ MUTANTS = [
         "tests/faults/test_posts.py::test_100_parallel_posts_of_one_id_across_a_restart_are_one_sale",
     ),
     Mutant(
-        "light-without-hash", "a light cannot lie where a number was used twice", STORE,
+        "light-without-hash", "a light cannot lie where a number was used twice", "posline/storage/standing.py",
         "SELECT 1 FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq = ? AND hash = ?\",\n                (key, author, run, mark.seq, mark.hash),",
         "SELECT 1 FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq = ?\",\n                (key, author, run, mark.seq),",
         "tests/test_replica.py::test_lights_turn_on_only_for_our_own_hash",
