@@ -51,6 +51,7 @@ RELEASES: Sequence[tuple[str, tuple[str, ...]]] = (
     ("products", ("product", "barcode", "product_words", "edit_conflict")),
     ("opening stock", ("opening",)),
     ("edits that name what is missing", ("unseen",)),
+    ("products that change on a day", ()),
 )
 RULES_BEFORE = "1"
 
@@ -207,6 +208,9 @@ def age(database: Path, released: int) -> None:
             assert db.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (name,)).rowcount == 1, name
             if name == "the counter":
                 db.execute("DROP INDEX IF EXISTS entry_back")
+            if name == "products that change on a day" and released > [each for each, _ in RELEASES].index("products"):
+                db.execute("DROP INDEX product_ahead")
+                db.execute("ALTER TABLE product DROP COLUMN ahead")
             if name == "products":
                 db.execute("DELETE FROM meta WHERE name = 'product index'")
         db.execute("UPDATE meta SET value = ? WHERE name = 'rules'", (RULES_BEFORE,))
