@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from posline.errors import PoslineError
 from posline.storage.connection import Error
+from posline.till.problems import problem
 from relay.marks import OFFICE, last_mark, marked_since
 from relay.relay import Relay
 from relay.rights import Right, Viewer
@@ -60,9 +61,11 @@ class Live:
         """The stream, for whoever is signed in."""
         viewer = await self._frame.viewer(request)
         if viewer is None or not viewer.may(Right.SEE):
-            return Response("sign in first", 401, HEADERS)
+            return problem(401, "Not signed in", "sign in first")
         if self.open.total() >= STREAMS_MAX or self.open[viewer.person] >= STREAMS_OF_ONE_MAX:
-            return Response("too many pages are open", 429, HEADERS | {"retry-after": "30"})
+            answer = problem(429, "Too many pages", "too many pages are open: close some")
+            answer.headers["retry-after"] = "30"
+            return answer
         self.open[viewer.person] += 1
         try:
             if self._looking is None or self._looking.done():
