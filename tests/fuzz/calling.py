@@ -218,6 +218,8 @@ class Caller:
         if took > SECONDS_MAX:
             return f"an answer took {took:.1f} s"
         kind = answer.headers.get("content-type", "")
+        if answer.status >= 400 and kind.startswith("text/html"):  # one of the pages for people, which says it in words
+            return None if answer.status < 500 and b"<html lang=" in answer.body else "a page that broke"
         if answer.status >= 400 or answer.status == 300:
             if kind != "application/problem+json":
                 return f"a refusal as {kind}"
