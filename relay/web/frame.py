@@ -29,6 +29,7 @@ from posline.till.body import read_body
 from posline.till.guard import UNUSED
 from posline.till.problems import Forbidden, problem_of
 from posline.trust.gate import token_hash
+from relay.marks import last_mark
 from relay.people import DEVICE_MS, SESSION_MS, Browser, SignedIn
 from relay.relay import Branch, Relay
 from relay.rights import Actor, Right, Viewer
@@ -106,6 +107,7 @@ class Visit:
     viewer: Viewer
     fields: Sequence[tuple[str, str]] = ()
     form: Mapping[str, str] = field(default_factory=dict)
+    mark: int = 0  # the last mark of change before the page was made
 
     @property
     def relay(self) -> Relay:
@@ -267,6 +269,7 @@ class Frame:
         if viewer is not None:
             visit.viewer = viewer
             visit.words = self._words(visit.request, viewer.language)
+            visit.mark = await off(last_mark, self.relay.office.database)
 
     def _words(self, request: Request, wish: str = "") -> Words:
         accepts = request.headers.get("accept-language", "")[:200]

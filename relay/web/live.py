@@ -33,6 +33,7 @@ STREAMS_MAX, STREAMS_OF_ONE_MAX = 400, 6
 LOOK_S = 0.5  # between two looks for marks, while anybody is there to see
 RIGHTS_S = 3.0  # between two looks at what somebody may see
 LEAST_S = 1.0  # between two events of one stream
+MARK_DIGITS_MAX = 18  # of what a page says
 IDLE_S = 15.0  # a comment keeps a quiet stream from being taken for a dead one
 
 
@@ -71,11 +72,21 @@ class Live:
             if self._looking is None or self._looking.done():
                 self._reached = await off(last_mark, self._relay.office.database)
                 self._looking = asyncio.create_task(self._look(), name="marks")
+            seen = self._reached
+            missed = await self._missed(request, viewer)
         except BaseException:
             self._left(viewer)
             raise
         headers = HEADERS | {"x-accel-buffering": "no"}
-        return _Stream(self._events(request, viewer), lambda: self._left(viewer), headers)
+        return _Stream(self._events(request, viewer, seen, missed), lambda: self._left(viewer), headers)
+
+    async def _missed(self, request: Request, viewer: Viewer) -> bool:
+        """Whether anything changed between the page that asks, which says its mark, and now."""
+        mark = request.query_params.get("from", "")
+        if not (mark.isdecimal() and len(mark) <= MARK_DIGITS_MAX):
+            return False
+        shops, _ = await off(marked_since, self._relay.office.database, int(mark))
+        return any(_theirs(viewer, shop) for shop in shops)
 
     def _left(self, viewer: Viewer) -> None:
         self.open[viewer.person] -= 1
@@ -102,9 +113,11 @@ class Live:
                 self._news.set()  # everybody goes home
                 break
 
-    async def _events(self, request: Request, viewer: Viewer) -> AsyncIterator[str]:
-        seen, looked_s, said_s, told = self._reached, time.monotonic(), time.monotonic(), 0
+    async def _events(self, request: Request, viewer: Viewer, seen: int, missed: bool) -> AsyncIterator[str]:
+        looked_s, said_s, told = time.monotonic(), time.monotonic(), int(missed)
         yield "retry: 3000\nevent: open\ndata: 0\n\n"
+        if missed:
+            yield "event: changed\ndata: 1\n\n"
         while not self._relay.over:
             news = self._news
             changed = max((n for shop, n in self._marks.items() if _theirs(viewer, shop)), default=0)

@@ -337,6 +337,26 @@ async def test_a_stream_is_for_who_is_signed_in_and_says_only_what_is_theirs(
             assert (await client.get(f"{front.url}/live")).status_code == 401
 
 
+async def test_what_changed_between_a_page_and_its_stream_is_told(tmp_path: Path) -> None:
+    async with trading(tmp_path, "North", "South", days=1) as office, listening(office) as front:
+        north, south = office.shops
+        browser = await office.person("Bilal", Role.READER, [south.id])
+        page = (await browser.get("/")).text
+        mark = page.partition('<body data-mark="')[2].partition('"')[0]
+        assert mark.isdecimal()
+        async with httpx.AsyncClient(cookies={"posline": browser.cookies["posline"]}, trust_env=False) as client:
+            for shop, told in ((north, False), (south, True)):
+                await office.sell(shop)
+                await office.added_up()
+                async with client.stream("GET", f"{front.url}/live?from={mark}", timeout=30) as answer:
+                    lines = answer.aiter_lines()
+                    heard = [await anext(lines) for _ in range(3)]
+                    if told:
+                        assert await anext(lines) == "" and await anext(lines) == "event: changed"
+                    assert "event: open" in heard
+                office.relay.arrivals.tell()
+
+
 async def test_an_open_page_shows_a_sale_without_being_asked(tmp_path: Path) -> None:
     """A till of its own sells; the page of somebody who watches on a phone shows it, and the till's light."""
     async with trading(tmp_path, "North", days=1) as office, listening(office) as front:

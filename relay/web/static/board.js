@@ -20,6 +20,7 @@ async function refresh() {
     if (answer.type === "opaqueredirect") { location.reload(); return; }
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    document.body.dataset.mark = fresh.body.dataset.mark;
     for (const now of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(now.id);
       if (!next || now.isEqualNode(next)) continue;
@@ -39,13 +40,14 @@ async function refresh() {
 
 let stream = null;
 function listen() {
-  stream = new EventSource("/live");
-  stream.addEventListener("open", () => { say("on"); if (ended) { ended = 0; refresh(); } });
+  // from what the page shows: what changed before the line was up is told, too
+  stream = new EventSource(`/live?from=${document.body.dataset.mark}`);
+  stream.addEventListener("open", () => { say("on"); ended = 0; });
   stream.addEventListener("changed", refresh);
   stream.addEventListener("error", () => {
     ended += 1;
     say("off");
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => { refresh(); listen(); }, Math.min(60000, 3000 * ended));
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, Math.min(60000, 3000 * ended));
   });
 }
 
@@ -53,6 +55,6 @@ if (document.querySelector("[data-live]") && "EventSource" in window) {
   listen();
   // a page that nobody sees holds no line
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) { stream.close(); say("off"); } else { ended = 1; listen(); }
+    if (document.hidden) { stream.close(); say("off"); } else listen();
   });
 }
