@@ -6,7 +6,7 @@ shop what is new, and passes on how far other stores hold runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from posline.core.entry import verify_bytes
@@ -258,14 +258,7 @@ class Hub:
             if shop is None:
                 continue
             before = {document: n for (of, document), n in commit.before.items() if of == name}
-            marks = shop.replica.durable()
-            brought = {staged.origin for staged in items}
-            for link in list(shop.links):
-                if "shop" in before:
-                    link.members_changed()
-                link.released(done)
-                link.committed(before)
-                link.have(self._others(shop, link, marks), brought=link.peer.store in brought)
+            self._news(shop, before, done, {staged.origin for staged in items})
 
     def elsewhere(self, shop: str, before: dict[str, int]) -> None:
         """Another process of ours committed rows in a shop, behind these of each document: they go to every link."""
@@ -274,12 +267,20 @@ class Hub:
             return
         for document, n in before.items():
             found.replica.touched(document, n)
-        marks = found.replica.durable()
-        for link in list(found.links):
+        self._news(found, before)
+
+    def _news(
+        self, shop: _Shop, before: dict[str, int], done: Set[int] = frozenset(), brought: Set[str] = frozenset()
+    ) -> None:
+        """Rows stand behind these of each document: `done` are the staged updates of ours among them, `brought` the
+        stores that sent those."""
+        marks = shop.replica.durable()
+        for link in list(shop.links):
             if "shop" in before:
                 link.members_changed()
+            link.released(done)
             link.committed(before)
-            link.have(self._others(found, link, marks), brought=False)
+            link.have(self._others(shop, link, marks), brought=link.peer.store in brought)
 
     @staticmethod
     def _others(shop: _Shop, link: Link, marks: Iterable[Mark]) -> list[Mark]:

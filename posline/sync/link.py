@@ -20,7 +20,7 @@ Invariants, by number in the tests:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 
 from posline.core.update import EMPTY, StateVector, decode_state, encode_state
@@ -238,7 +238,7 @@ class Link:
                 self._sender.added(document, before)
         self._decide()
 
-    def released(self, done: set[int]) -> None:
+    def released(self, done: Set[int]) -> None:
         """These staged updates (by identity) are on the disk."""
         for answer in self._answers:
             if answer.waits_for is not None and id(answer.waits_for) in done:
