@@ -404,7 +404,10 @@ class Store(Standing):
         self._digest(key, shop, fresh, heads)
         for (of, name), head in heads.items():
             if of == shop:
-                self._write_head(key, self._document(key, name), head)
+                self._db.execute(
+                    "UPDATE document SET n = ?, count = ?, sum = ? WHERE shop = ? AND key = ?",
+                    (head.n, head.count, head.sum.to_bytes(32, "big"), key, self._document(key, name)),
+                )
                 past = (*head.past, (encode_state(head.state), head.count, head.sum))[-REMEMBERED:]
                 heads[of, name] = Head(name, head.state, head.count, head.sum, head.n, past)
         return changes
@@ -422,12 +425,6 @@ class Store(Standing):
             if last[author] != staged.follows:
                 raise Overtaken(shop)
             last[author] = staged.entries[-1].hash
-
-    def _write_head(self, shop: int, document: int, head: Head) -> None:
-        self._db.execute(
-            "UPDATE document SET n = ?, count = ?, sum = ? WHERE shop = ? AND key = ?",
-            (head.n, head.count, head.sum.to_bytes(32, "big"), shop, document),
-        )
 
     def _mark(self, key: int, fresh: Iterable[Arrival]) -> None:
         """Remember the last entry that this disk wrote, and what others wrote under the same name."""

@@ -55,11 +55,6 @@ _OTHERWISE: dict[str, tuple[str, ...]] = {
 _LARGE = ("entry", "log", "feed", "run", "have", "returned", "statement")
 # a table's row number is unique in its shop
 _BY_SHOP = ("CREATE TABLE entry ", "CREATE TABLE product ")
-# which documents a commit changed, for the other processes
-_MORE = (
-    "ALTER TABLE document ADD COLUMN version BIGINT NOT NULL DEFAULT 0",
-    "CREATE INDEX document_version ON document (shop, version)",
-)
 
 
 def _statements(step: str) -> Iterable[str]:
@@ -90,8 +85,7 @@ def _parted(statement: str, partitions: int) -> Iterable[str]:
 
 def steps() -> dict[str, tuple[str, ...]]:
     """All steps in their order, by name."""
-    made = {"functions": _FUNCTIONS} | {name: tuple(_statements(name)) for name in STEPS}
-    return made | {"several processes": _MORE}
+    return {"functions": _FUNCTIONS} | {name: tuple(_statements(name)) for name in STEPS}
 
 
 def unknown_steps(made: Iterable[str]) -> list[str]:

@@ -103,7 +103,8 @@ class PostgresStore(Store):
         self._seen: dict[str, int] = {}  # and at least as of which what readers remember
         self._held: dict[str, int] = {}  # of the shops that this transaction holds, before it
         self._lasts: dict[str, dict[str, int]] = {}  # of each document of a shop, the last row that is known here
-        self._batch: dict[tuple[str, str], list[StateVector]] = {}
+        self._ahead: dict[tuple[str, str], StateVector] = {}  # of each document, with what this transaction writes
+        self._wrote: set[str] = set()  # shops in which this transaction writes
         self._overtaken: set[str] = set()  # shops in which another process wrote before this transaction
         self._sure: dict[tuple[str, str], Head] = {}  # heads that commits left: no reader's thread had a part in them
         self._transaction = ""
@@ -242,28 +243,31 @@ class PostgresStore(Store):
 
     def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
         key = self._hold(shop)
-        fresh = [new for staged in items if (new := self._clipped(shop, staged, heads)) is not None]
+        fresh = [new for staged in items if (new := self._clipped(staged)) is not None]
         if not fresh:
             return []
+        self._wrote.add(shop)
         self._db.execute("UPDATE shop SET version = version + 1 WHERE key = ?", (key,))
         return super()._write_shop(shop, fresh, heads)
 
-    def _clipped(self, shop: str, staged: Staged, heads: dict[tuple[str, str], Head]) -> Staged | None:
+    def _clipped(self, staged: Staged) -> Staged | None:
         """What is new of a staged update, now that nobody else can write; None when that is nothing. Whatever of it is
         not there yet follows on what is, since nothing ever goes away."""
-        place = shop, staged.document
-        state = dict((heads.get(place) or self._head_for_writing(*place)).state)
-        for earlier in self._batch.get(place, ()):
-            state.update(earlier)
+        place = staged.shop, staged.document
+        state = self._ahead.get(place)
+        if state is None:
+            state = self._ahead[place] = dict(self._head_for_writing(*place).state)
         if all(state.get(client, 0) >= clock for client, clock in staged.after.items()):
             return None
-        self._batch.setdefault(place, []).append(staged.after)
-        if all(state.get(client, 0) == clock for client, clock in staged.before.items()):
-            return staged
-        read = read_update(staged.update, state)
-        kept = set(read.elements)
-        entries = [entry for entry in staged.entries if entry.raw in kept]
-        return replace(staged, update=clip(staged.update, state), before=read.before, after=read.after, entries=entries)
+        new = staged
+        if any(state.get(client, 0) != clock for client, clock in staged.before.items()):
+            read = read_update(staged.update, state)
+            kept = set(read.elements)
+            entries = [entry for entry in staged.entries if entry.raw in kept]
+            update = clip(staged.update, state)
+            new = replace(staged, update=update, before=read.before, after=read.after, entries=entries)
+        state.update(staged.after)
+        return new
 
     def _head_for_writing(self, shop: str, document: str) -> Head:
         """A head that was read by this thread, behind the shop's lock."""
@@ -282,13 +286,6 @@ class PostgresStore(Store):
             if shop in self._lasts:
                 self._lasts[shop][name] = head.n
         return commit
-
-    def _write_head(self, shop: int, document: int, head: Head) -> None:
-        self._db.execute(
-            "UPDATE document SET n = ?, count = ?, sum = ?, version = (SELECT version FROM shop s WHERE s.key = ?)"
-            " WHERE shop = ? AND key = ?",
-            (head.n, head.count, head.sum.to_bytes(32, "big"), shop, shop, document),
-        )
 
     def squash(self, shop: str, document: str, *, after: int = 0) -> int:
         """As SQLite's; behind the shop's lock, since others may join the same rows."""
@@ -342,7 +339,8 @@ class PostgresStore(Store):
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
     def _try(self, work: Any) -> None:
-        self._held, self._batch, self._transaction, self._overtaken = {}, {}, "", set()
+        self._held, self._ahead, self._transaction = {}, {}, ""
+        self._wrote, self._overtaken = set(), set()
         try:
             self._db.execute("BEGIN")
             work()
@@ -354,7 +352,7 @@ class PostgresStore(Store):
         except psycopg.Error as error:
             self._roll_back(error)
             raise _Lost(self._transaction) from error
-        written = {shop: version + 1 for shop, version in self._held.items() if any(p[0] == shop for p in self._batch)}
+        written = {shop: self._held[shop] + 1 for shop in self._wrote}
         self._versions |= self._held | written
         # where another process was faster, `refresh` has something to tell of other documents, too
         self._seen |= {shop: n for shop, n in (self._held | written).items() if shop not in self._overtaken}
