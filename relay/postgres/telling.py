@@ -99,7 +99,6 @@ class Telling:
                 if not shops:
                     self._numbered()
                     continue
-                self._committed.set()  # it may have gone down before it numbered
                 for shop in set(shops.split()) & set(self._live()):
                     self._look_at(shop)
 
@@ -107,7 +106,7 @@ class Telling:
         while True:
             await asyncio.sleep(LOOK_S)
             self._look_at_all()
-            self._committed.set()
+            self._committed.set()  # whoever committed may have gone down before it numbered
 
     def _look_at_all(self) -> None:
         try:
