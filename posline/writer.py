@@ -32,7 +32,7 @@ from posline.storage.effects import CUSTOMERS
 from posline.storage.records import Commit, Staged
 from posline.storage.store import Store
 
-__all__ = ["CLIENT_BITS", "Alarm", "Author", "Random", "Staging", "Successor", "Writer"]
+__all__ = ["CLIENT_BITS", "KIND_AT", "Alarm", "Author", "Random", "Staging", "Successor", "Writer"]
 
 SEAL_S = 180.0  # how long unsigned entries wait for a signature while nothing else calls for one
 NEW_RUN_S = 60.0  # between new runs that somebody else's writing provoked: a flood of forgeries must not make one each
@@ -45,6 +45,7 @@ JOURNAL_EDITS = {  # kinds of edits that lie in the journals, and how the last o
     "customer": _LAST.format("author", f"edit WHERE shop = ? AND document = {CUSTOMERS}"),
 }
 _EDITS = _LAST.format("author", "entry WHERE shop = ? AND document = ? AND day IS NULL AND status = 0")
+KIND_AT = "SELECT kind FROM entry WHERE shop = ? AND author = ? AND run = ? AND seq = ? AND hash = ?"
 SIGNATURES = frozenset({"run", "seal"})  # kinds that say nothing but what their author stands by
 CLIENT_BITS = 53  # what Yjs can hold
 
@@ -423,11 +424,10 @@ class Writer(Committed):
 
     def vouch(self) -> None:
         """Sign what an earlier process left unsigned; where it left nothing so, nothing is written."""
-        if self._run is not None or self._last is None:
+        if self.author is None or self._run is not None or self._last is None:
             return
-        query = "SELECT kind FROM entry WHERE shop = ? AND author = ? AND hash = ?"
-        place = (self.store.shop_key(self.shop), self.author.id if self.author is not None else "", self._last[2])
-        last = self.store.read.execute(query, place).fetchone()
+        place = (self.store.shop_key(self.shop), self.author.id, *self._last)
+        last = self.store.read.execute(KIND_AT, place).fetchone()
         if last is None or last[0] not in SIGNED_KINDS - MEMBERSHIP:
             self.begin()
 

@@ -21,6 +21,7 @@ from posline.till.api import build_app
 from posline.till.commands import COMMANDS
 from posline.till.local import Local
 from posline.till.till import open_till
+from posline.writer import KIND_AT
 from tests.fuzz.calling import Caller, Watcher
 from tests.fuzz.calls import TILL, Call
 from tests.fuzz.selling import Shop
@@ -72,7 +73,7 @@ async def test_no_question_walks_through_the_whole_history(tmp_path: Path, monke
         assert not found, "\n".join(f"{query}\n    {plan}" for query, plan in found.items())
 
 
-@pytest.mark.parametrize("query", [LAST_WRITTEN, LAST_NUMBER])
+@pytest.mark.parametrize("query", [LAST_WRITTEN, LAST_NUMBER, KIND_AT])
 def test_nor_does_a_start(query: str) -> None:
     with closing(Store.open(":memory:")) as store:
         plan = [row[3] for row in store.read.execute("EXPLAIN QUERY PLAN " + query, (None,) * query.count("?"))]
