@@ -13,8 +13,9 @@ from typing import Any
 
 import psycopg
 
+from posline.errors import DiskFull
 from relay.database import Cursor, Transaction
-from relay.postgres.connection import PASSING, Database, Readers, Writer
+from relay.postgres.connection import FULL, PASSING, Database, Readers, Writer, first_line
 from relay.postgres.spelling import spelled_table
 
 __all__ = ["OfficeDatabase"]
@@ -49,6 +50,8 @@ class OfficeDatabase:
                 self._writer.execute("COMMIT")
             except BaseException as error:
                 self._writer.undo(error)
+                if isinstance(error, FULL):
+                    raise DiskFull(f"the database has no room: {first_line(error)}") from error
                 raise
 
     def stats(self) -> dict[str, int]:

@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 
 from posline.core.update import StateVector, clip, read_update
-from posline.errors import CommitFailed, PoslineError, Unavailable
+from posline.errors import CommitFailed, DiskFull, PoslineError, Unavailable
 from posline.storage.connection import Connection
 from posline.storage.dialect import Dialect, WordIndex
 from posline.storage.ledger import Change
@@ -307,7 +307,7 @@ class PostgresStore(Store):
                     return
                 error: Exception = lost
             except FULL as full:
-                raise CommitFailed(f"the database has no room: {first_line(full)}") from full
+                raise DiskFull(f"the database has no room: {first_line(full)}") from full
             except PASSING as again:
                 error = again
             except CommitFailed:
