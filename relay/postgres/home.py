@@ -85,6 +85,11 @@ class DatabaseHome(Home):
         assert isinstance(store, PostgresStore)
         return Telling(self.database, store, live=live, changed=changed, numbered=fed)
 
+    def behind(self, store: Store, shops: list[str]) -> list[str]:
+        """See Home."""
+        assert isinstance(store, PostgresStore)
+        return store.behind(shops)
+
     def refresh(self, store: Store, shop: str) -> dict[str, int]:
         """See Home."""
         assert isinstance(store, PostgresStore)
