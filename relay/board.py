@@ -12,7 +12,7 @@ the rows are thrown away and made anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -26,12 +26,13 @@ from posline.core.sales import refund_figures, sale_figures, void_figures
 from posline.storage.day import DAYS
 from posline.storage.feed import feed_end
 from posline.storage.ledger import COUNTED, DUPLICATE
+from posline.storage.pieces import in_pieces
 from posline.storage.store import Store
 from relay.database import Database, Step, Transaction, transact
 from relay.feeding import Feed
 from relay.marks import mark
 
-__all__ = ["SLOT_MINUTES", "STEPS", "Board", "DayRow", "earlier", "slot_of"]
+__all__ = ["SLOT_MINUTES", "STEPS", "Board", "DayRow", "earlier", "of_shops", "slot_of"]
 
 STEPS: tuple[Step, ...] = (
     ("the board", (
@@ -56,7 +57,6 @@ SLOT_MINUTES = 15
 EVENTS_AT_ONCE = 500
 PLACE = "board"  # the note that says how far the feed was followed
 NEVER = "9"  # behind every day
-SHOPS_AT_ONCE = 400
 DAYS_FILLED = 36  # business days that every shop has rows of, without anybody asking
 _EVENTS = (
     "SELECT f.n, f.event, f.status, s.id, e.n, e.kind, e.author, e.day, e.status, e.raw FROM feed f"
@@ -365,7 +365,7 @@ class Board:
         wanted_days = sorted(set(days))
         asked = f"SELECT {_COLUMNS} FROM office_board WHERE day IN ({_marks(wanted_days)})"
         found = {}
-        for where, params in _of(shops):
+        for where, params in of_shops(shops):
             for row in self._database.execute(asked + where, (*wanted_days, *params)):
                 made = DayRow.read(row)
                 found[made.shop, made.day] = made
@@ -374,7 +374,7 @@ class Board:
     def span(self, shops: Iterable[str] | None, first: str, last: str) -> dict[str, tuple[int, int]]:
         """{day: (sales, net)} of these shops together, from `first` to `last`."""
         found: dict[str, tuple[int, int]] = {}
-        for where, params in _of(shops):
+        for where, params in of_shops(shops):
             for day, count, net in self._database.execute(
                 f"SELECT day, sum(count), sum(net) FROM office_board WHERE day >= ? AND day <= ?{where} GROUP BY day",
                 (first, last, *params),
@@ -387,7 +387,7 @@ class Board:
         """{shop: {figure: amount}} over these days."""
         names = ("count", "sales", "discount", "refund_count", "refunds", "void_count", "voids", "net", "tax")
         found = {}
-        for where, params in _of(shops):
+        for where, params in of_shops(shops):
             for shop, *sums in self._database.execute(
                 f"SELECT shop, {', '.join(f'sum({name})' for name in names)} FROM office_board"
                 f" WHERE day >= ? AND day <= ?{where} GROUP BY shop",
@@ -407,7 +407,7 @@ class Board:
     def versions(self, shops: Iterable[str] | None, first: str, last: str) -> dict[Place, int]:
         """The versions of the rows of these days."""
         found = {}
-        for where, params in _of(shops):
+        for where, params in of_shops(shops):
             for shop, day, version in self._database.execute(
                 f"SELECT shop, day, version FROM office_board WHERE day >= ? AND day <= ?{where}",
                 (first, last, *params),
@@ -508,15 +508,13 @@ def zone_of(founded: Founded) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _of(shops: Iterable[str] | None) -> Iterable[tuple[str, tuple[str, ...]]]:
+def of_shops(shops: Iterable[str] | None) -> Iterator[tuple[str, Sequence[object]]]:
     """What to add to a question for these shops, in pieces that databases take."""
     if shops is None:
         yield "", ()
         return
-    wanted = sorted(set(shops))
-    for start in range(0, len(wanted), SHOPS_AT_ONCE):
-        piece = tuple(wanted[start : start + SHOPS_AT_ONCE])
-        yield f" AND shop IN ({_marks(piece)})", piece
+    for marks, piece in in_pieces(sorted(set(shops))):
+        yield f" AND shop IN ({marks})", piece
 
 
 def _marks(values: Sequence[object]) -> str:

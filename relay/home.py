@@ -86,6 +86,10 @@ class Home(ABC):
         committed, `fed` that there are new events."""
         return None
 
+    def behind(self, store: Store, shops: list[str]) -> list[str]:
+        """Those of these shops in which other processes committed something that is not known here."""
+        return []
+
     def refresh(self, store: Store, shop: str) -> dict[str, int]:
         """Take note of what other processes committed in a shop: {document: the last row that was known here}."""
         return {}

@@ -177,12 +177,12 @@ class Office:
         asker's; where none of these has it, any shop's. Those that are served go before those that were removed.
         Raises NotFound, ShopNameTwice."""
         wanted = wanted.replace("\0", "")
-        asked = f"SELECT {SHOP} FROM office_shop WHERE id = ? OR name = ? OR alias = ? ORDER BY name, id"
-        found = [RegisteredShop(*row) for row in self.database.execute(asked, (wanted, wanted, wanted))]
-        exact = next((shop for shop in found if shop.id == wanted), None)
+        exact = self.shop(wanted)
         if exact is not None and wanted:  # an id goes first: what a shop calls itself is its own choice
             return exact
-        found = [shop for shop in found if wanted and not shop.removed_ms] or [shop for shop in found if wanted]
+        asked = f"SELECT {SHOP} FROM office_shop WHERE name = ? OR alias = ? ORDER BY name, id"
+        called = [RegisteredShop(*row) for row in self.database.execute(asked, (wanted, wanted))] if wanted else []
+        found = [shop for shop in called if not shop.removed_ms] or called
         found = [shop for shop in found if covers(shop.id)] or found[:1]
         if len(found) > 1:
             raise ShopNameTwice(

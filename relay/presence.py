@@ -8,9 +8,10 @@ Whoever asks reads the table, whichever process has the link.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from posline.storage.pieces import in_pieces
 from relay.database import Database, Step, Transaction, transact
 from relay.marks import mark
 
@@ -30,7 +31,6 @@ DEAD_MS = 20_000  # without a beat: it is gone, and its links with it
 AGAIN_MS = 60_000  # how exactly it is kept when a linked device was last heard of
 APART_MS = 2000  # how much clocks must move against each other to be written down again
 FORGOTTEN_MS = 7 * 86_400_000  # processes that are long gone
-SHOPS_AT_ONCE = 400  # in one question
 COLUMNS = "p.shop, p.device, p.serving, p.kind, p.since_ms, p.heard_ms, p.behind, p.apart_ms, s.beat_ms"
 
 
@@ -177,16 +177,14 @@ class Presence:
         if shops is None:
             rows = self._read(f"{asked} ORDER BY p.shop, p.device", ())
         else:
-            wanted, rows = sorted(set(shops)), []
-            for start in range(0, len(wanted), SHOPS_AT_ONCE):
-                piece = wanted[start : start + SHOPS_AT_ONCE]
-                marks = ",".join("?" * len(piece))
-                rows += self._read(f"{asked} WHERE p.shop IN ({marks}) ORDER BY p.shop, p.device", tuple(piece))
+            rows = []
+            for marks, piece in in_pieces(sorted(set(shops))):
+                rows += self._read(f"{asked} WHERE p.shop IN ({marks}) ORDER BY p.shop, p.device", piece)
         for one in rows:
             found.setdefault(one.shop, []).append(one)
         return found
 
-    def _read(self, asked: str, params: tuple[str, ...]) -> list[Standing]:
+    def _read(self, asked: str, params: Sequence[object]) -> list[Standing]:
         now_ms = self._now_ms()
         found = []
         for *values, beat_ms in self._database.execute(asked, params):

@@ -260,13 +260,17 @@ class Relay:
         if before:
             self.engine.hub.elsewhere(shop, before)
 
-    def _glance(self, shop: str) -> None:
-        """Whoever asks about a shop hears what every process committed there until a moment ago."""
-        if self.home.shared and time.monotonic() - self._glanced_s.get(shop, -GLANCE_S) >= GLANCE_S:
-            if len(self._glanced_s) > GLANCES_KEPT:
-                self._glanced_s.clear()
-            self._glanced_s[shop] = time.monotonic()
-            if self._engine is not None:
+    def _glance(self, shops: Iterable[str]) -> None:
+        """Whoever asks about shops hears what every process committed there until a moment ago."""
+        if not self.home.shared:
+            return
+        now_s = time.monotonic()
+        due = [shop for shop in shops if now_s - self._glanced_s.get(shop, -GLANCE_S) >= GLANCE_S]
+        if len(self._glanced_s) > GLANCES_KEPT:
+            self._glanced_s.clear()
+        self._glanced_s |= dict.fromkeys(due, now_s)
+        if self._engine is not None:
+            for shop in self.home.behind(self.store, due):
                 self._changed_elsewhere(shop)
 
     def _give_up(self, error: BaseException) -> None:
@@ -338,7 +342,9 @@ class Relay:
 
     def branches(self) -> list[Branch]:
         """The shops that it serves, by name."""
-        return [self._branch(shop) for shop in self.office.shops()]
+        shops = self.office.shops()
+        self._glance(shop.id for shop in shops)  # at all of them at once: a database may be far away
+        return [self._branch(shop) for shop in shops]
 
     def branch(self, wanted: str, viewer: Viewer | None = None) -> Branch:
         """A shop by id or name, as the viewer means it; also one that was removed. Raises NotFound, ShopNameTwice."""
@@ -347,7 +353,7 @@ class Relay:
     def _branch(self, shop: RegisteredShop) -> Branch:
         branch = self._branches.get(shop.id) or self._open(shop)
         branch.registered, branch.used_s = shop, time.monotonic()
-        self._glance(shop.id)
+        self._glance([shop.id])
         return branch
 
     def access(self, token: str) -> Viewer | None:

@@ -7,7 +7,7 @@ what was kept before, or has nothing yet; whoever looks after the board makes th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ import msgspec
 from posline.core.money import format_quantity
 from posline.errors import PoslineError
 from posline.storage.reports import Reports
-from relay.board import Board, earlier
+from relay.board import Board, earlier, of_shops
 from relay.database import Database, Transaction, transact
 
 __all__ = ["COUNTS", "DAYS_KEPT", "PLACES_MAX", "QUANTITIES", "SORTS", "Summed", "Sums", "TooMuch"]
@@ -36,7 +36,12 @@ REMADE_MAX = 40  # of those that a page makes anew
 DAYS_KEPT = 62
 STORED = ("product", "cashier", "tender", "tax")  # departments are made of products
 QUANTITIES, COUNTS = ("sold", "returned"), ("count", "refund_count", "void_count")
-PIECE = 400
+# of a chain's days those that are missing or old, the last days first; asked several times a second while shops sell
+_STALE = (
+    "SELECT b.shop, b.day, b.version FROM office_board b LEFT JOIN office_board_sums s"
+    " ON s.shop = b.shop AND s.day = b.day AND s.sort = ?"
+    " WHERE b.day >= ? AND (s.version IS NULL OR s.version <> b.version) ORDER BY b.day DESC LIMIT ?"
+)
 _decode = msgspec.json.Decoder(list[list[Any]]).decode
 _encode = msgspec.json.Encoder().encode
 Place = tuple[str, str]
@@ -91,20 +96,12 @@ class Sums:
 
     def refresh(self, since: str, limit: int) -> int:
         """Make up to `limit` of those that are missing or old, of the days from `since` on; how many were made."""
-        versions, made = self._board.versions(None, since, "9"), 0
+        made = 0
         for sort in STORED:
-            kept = {
-                (shop, day): version
-                for shop, day, version in self._database.execute(
-                    "SELECT shop, day, version FROM office_board_sums WHERE sort = ? AND day >= ?", (sort, since)
-                )
-            }
-            for place, version in sorted(versions.items(), key=lambda item: item[0][1], reverse=True):
-                if kept.get(place) != version:
-                    self._make(sort, place, version)
-                    made += 1
-                    if made >= limit:
-                        return made
+            stale = self._database.execute(_STALE, (sort, since, limit - made)).fetchall()
+            for shop, day, version in stale:
+                self._make(sort, (shop, day), int(version))
+            made += len(stale)
         return made
 
     def forget(self, today: str) -> None:
@@ -118,12 +115,8 @@ class Sums:
     def _kept(self, sort: str, shops: Sequence[str] | None, first: str, last: str) -> dict[Place, tuple[int, str]]:
         asked = "SELECT shop, day, version, rows FROM office_board_sums WHERE sort = ? AND day >= ? AND day <= ?"
         found: dict[Place, tuple[int, str]] = {}
-        pieces: Iterable[Sequence[str] | None] = [None]
-        if shops is not None:
-            pieces = [shops[start : start + PIECE] for start in range(0, len(shops), PIECE)]
-        for piece in pieces:
-            where = "" if piece is None else f" AND shop IN ({','.join('?' * len(piece))})"
-            for shop, day, version, rows in self._database.execute(asked + where, (sort, first, last, *(piece or ()))):
+        for where, piece in of_shops(shops):
+            for shop, day, version, rows in self._database.execute(asked + where, (sort, first, last, *piece)):
                 found[shop, day] = int(version), rows
         return found
 

@@ -29,7 +29,7 @@ from relay.postgres.connection import Database, Readers, Writer
 from relay.postgres.schema import bring_up_to_date
 from relay.postgres.store import PostgresStore
 
-__all__ = ["Cluster", "Schemas", "programs"]
+__all__ = ["Cluster", "Schemas", "leave_no_room", "programs"]
 
 START_S = 60
 STORES_MAX = 40  # open at once
@@ -122,6 +122,18 @@ class Cluster:
     def url(self, schema: str) -> str:
         """Where a schema of it is."""
         return f"postgresql://posline@/postgres?host={self.folder}&schema={schema}"
+
+
+def leave_no_room(database: Database, *tables: str) -> None:
+    """What is written into these tables finds the disk full."""
+    with database.connect() as connection:
+        connection.execute(
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+        )
+        for table in tables:
+            when = f"BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION no_room()"
+            connection.execute(f"CREATE TRIGGER no_room {when}".encode())
 
 
 class _Kept(PostgresStore):

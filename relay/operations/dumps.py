@@ -108,7 +108,7 @@ def load(source: Path, database: Database) -> None:
                     if reading.wait():
                         raise BadRequest.of("file", f"{source} cannot be read: {_last(said)}")
     except psycopg.OperationalError as error:
-        raise Unavailable(f"the database at {database.shown} does not answer: {error}") from error
+        raise database.unavailable(error) from error
     except psycopg.Error as error:
         raise Unavailable(f"the copy could not be read into the database at {database.shown}: {error}") from error
 

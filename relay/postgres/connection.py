@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -27,7 +27,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from posline.errors import Unavailable
 from relay.postgres.spelling import spelled, values_of
 
-__all__ = ["Counts", "Database", "Readers", "Rows", "Writer"]
+__all__ = ["FULL", "PASSING", "Counts", "Database", "Readers", "Rows", "Writer", "first_line"]
 
 CONNECT_S = 5  # to a host that does not answer; one that refuses says so at once
 SILENT_MS = 15_000  # without a sign of life of what was sent: the line is dead
@@ -35,6 +35,15 @@ POOL_MOST = 8  # connections that read, beside the event loop's own: as many thr
 POOL_WAIT_S = 5.0  # for one of them
 AGAIN_S = 1.0  # after a failed try, before the event loop's own connection is tried anew
 KEPT_ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+# there is no room; these are operational errors too, and so to be caught before PASSING
+FULL = (errors.DiskFull, errors.OutOfMemory)
+# what another try may not meet: it was in another transaction's way, or the server is going down or coming up
+PASSING = (
+    psycopg.OperationalError,  # serialization, deadlocks, locks that are not got, shutdowns, too many connections
+    psycopg.InterfaceError,
+    errors.IdleInTransactionSessionTimeout,
+    errors.ReadOnlySqlTransaction,  # a standby that is about to be the primary
+)
 PARTITIONS_MAX = 256  # each is a table with its indexes, which every query is planned over
 ESCAPE = "\ufdd0"  # a code point that means nothing to anybody, and so may stand before what it stands for
 _NUL, _SELF = ESCAPE + "0", ESCAPE + "1"
@@ -140,6 +149,10 @@ class Database:
         )
         connection.execute("; ".join(settings).encode())  # in one go: they are many connections, and some far away
 
+    def unavailable(self, error: Exception) -> Unavailable:
+        """What to raise where it could not be reached."""
+        return Unavailable(f"the database at {self.shown} does not answer: {error}")
+
     def lock(self, name: str) -> int:
         """The number of an advisory lock of this schema."""
         return int.from_bytes(hashlib.sha256(f"{self.schema}\0{name}".encode()).digest()[:8], "big", signed=True)
@@ -209,6 +222,14 @@ class Writer:
         if self._connection is None:
             self._connection = self._database.connect()
         return self._connection
+
+    def undo(self, error: BaseException) -> None:
+        """Roll back what `error` ended, and let go of a connection that it may have cut."""
+        with suppress(psycopg.Error):
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            self.drop()
 
     def drop(self) -> None:
         """Let go of the connection; the next use makes another."""
@@ -330,7 +351,7 @@ class Readers:
 
     def _unavailable(self, error: Exception) -> Unavailable:
         shown = self._database.shown
-        return Unavailable(f"the database at {shown} does not answer ({_first(error)}): it is tried again")
+        return Unavailable(f"the database at {shown} does not answer ({first_line(error)}): it is tried again")
 
     def close(self) -> None:
         """Let go of all of them."""
@@ -345,7 +366,8 @@ def _roll_back(connection: psycopg.Connection[Any]) -> None:
         connection.execute("ROLLBACK")
 
 
-def _first(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or else what it is."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

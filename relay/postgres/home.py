@@ -20,7 +20,6 @@ from typing import Any
 import psycopg
 
 from posline.core.base64url import base64url, from_base64url
-from posline.errors import Unavailable
 from posline.storage.renewal import RULES
 from posline.storage.store import Store
 from posline.till.metrics import Metric
@@ -85,6 +84,11 @@ class DatabaseHome(Home):
         """See Home."""
         assert isinstance(store, PostgresStore)
         return Telling(self.database, store, live=live, changed=changed, numbered=fed)
+
+    def behind(self, store: Store, shops: list[str]) -> list[str]:
+        """See Home."""
+        assert isinstance(store, PostgresStore)
+        return store.behind(shops)
 
     def refresh(self, store: Store, shop: str) -> dict[str, int]:
         """See Home."""
@@ -188,7 +192,7 @@ class DatabaseHome(Home):
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (self.database.lock(what),))
                 yield
         except psycopg.OperationalError as error:
-            raise Unavailable(f"the database at {self.database.shown} does not answer: {error}") from error
+            raise self.database.unavailable(error) from error
 
     def close(self) -> None:
         """See Home."""

@@ -8,28 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import errors
 
-from posline.errors import Unavailable
+from posline.errors import DiskFull
 from relay.database import Cursor, Transaction
-from relay.postgres.connection import Database, Readers, Writer
+from relay.postgres.connection import FULL, PASSING, Database, Readers, Writer, first_line
 from relay.postgres.spelling import spelled_table
 
 __all__ = ["OfficeDatabase"]
 
 LOCK = "office"
-# what another try may not meet
-PASSING = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    errors.SerializationFailure,
-    errors.DeadlockDetected,
-    errors.ReadOnlySqlTransaction,  # a standby that is about to be the primary
-)
 
 
 class OfficeDatabase:
@@ -42,7 +33,7 @@ class OfficeDatabase:
         try:
             self._writer, self._readers = Writer(database), Readers(database)
         except psycopg.OperationalError as error:
-            raise Unavailable(f"the database at {database.shown} does not answer: {error}") from error
+            raise database.unavailable(error) from error
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
         """See Database. Raises Unavailable."""
@@ -58,11 +49,9 @@ class OfficeDatabase:
                 yield _Statements(self._writer)
                 self._writer.execute("COMMIT")
             except BaseException as error:
-                with suppress(psycopg.Error):
-                    if self._writer.in_transaction:
-                        self._writer.execute("ROLLBACK")
-                if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-                    self._writer.drop()  # the next try makes a connection of its own
+                self._writer.undo(error)
+                if isinstance(error, FULL):
+                    raise DiskFull(f"the database has no room: {first_line(error)}") from error
                 raise
 
     def stats(self) -> dict[str, int]:

@@ -112,6 +112,6 @@ def bring_up_to_date(database: Database) -> None:
                         connection.execute(part.encode())
                 connection.execute("INSERT INTO step (name) VALUES (%s)", (name,))
     except psycopg.OperationalError as error:
-        raise Unavailable(f"the database at {database.shown} does not answer: {error}") from error
+        raise database.unavailable(error) from error
     except psycopg.Error as error:
         raise Unavailable(f"the tables could not be made in the database at {database.shown}: {error}") from error

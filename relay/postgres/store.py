@@ -16,15 +16,14 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import psycopg
-from psycopg import errors
 
 from posline.core.update import StateVector, clip, read_update
-from posline.errors import CommitFailed, PoslineError, Unavailable
+from posline.errors import CommitFailed, DiskFull, PoslineError, Unavailable
 from posline.storage.connection import Connection
 from posline.storage.dialect import Dialect, WordIndex
 from posline.storage.ledger import Change
@@ -32,7 +31,7 @@ from posline.storage.product_index import INDEX_VERSION
 from posline.storage.records import Commit, Head, Staged
 from posline.storage.renewal import RULES, project_shop_again
 from posline.storage.store import HEADS_KEPT, Store
-from relay.postgres.connection import Database, Readers, Writer
+from relay.postgres.connection import FULL, PASSING, Database, Readers, Writer, first_line
 from relay.postgres.schema import WORDS, bring_up_to_date
 
 __all__ = ["PostgresStore"]
@@ -43,22 +42,6 @@ PATIENCE_S = 30.0  # that a commit is tried for: a database starts again in less
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.05, 1.0  # between tries
 TOLD_AT_ONCE = 200  # shops in one notification, which holds 8,000 bytes
 RULED = f"{RULES}/{INDEX_VERSION}"  # what a shop's ledger was judged by
-# what another try may not meet: it was in another transaction's way, or the server is going down or coming up
-AGAIN = (
-    errors.SerializationFailure,
-    errors.DeadlockDetected,
-    errors.LockNotAvailable,
-    errors.QueryCanceled,
-    errors.AdminShutdown,
-    errors.CrashShutdown,
-    errors.CannotConnectNow,
-    errors.TooManyConnections,
-    errors.IdleInTransactionSessionTimeout,
-    errors.ReadOnlySqlTransaction,  # a standby that is about to be the primary
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-)
-FULL = (errors.DiskFull, errors.OutOfMemory)
 
 
 class _Words(WordIndex):
@@ -118,7 +101,7 @@ class PostgresStore(Store):
             reads = Readers(database) if readers is None else Readers(database, readers)
             return cls(database, Writer(database), reads, feed=feed)
         except psycopg.Error as error:
-            raise Unavailable(f"the database at {database.shown} does not answer: {error}") from error
+            raise database.unavailable(error) from error
 
     def close(self) -> None:
         """Close all connections; what was committed stays."""
@@ -321,8 +304,8 @@ class PostgresStore(Store):
                     return
                 error: Exception = lost
             except FULL as full:
-                raise CommitFailed(f"the database has no room: {_first(full)}") from full
-            except AGAIN as again:
+                raise DiskFull(f"the database has no room: {first_line(full)}") from full
+            except PASSING as again:
                 error = again
             except CommitFailed:
                 raise
@@ -332,9 +315,9 @@ class PostgresStore(Store):
                 raise CommitFailed(f"the database is not what it was: {other}") from other
             except psycopg.Error as other:
                 log.exception("the database refused a commit")
-                raise CommitFailed(f"the database refused it: {_first(other)}") from other
+                raise CommitFailed(f"the database refused it: {first_line(other)}") from other
             if self._closed or time.monotonic() >= until_s:
-                raise CommitFailed(f"the database does not answer: {_first(error)}") from error
+                raise CommitFailed(f"the database does not answer: {first_line(error)}") from error
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
@@ -345,12 +328,12 @@ class PostgresStore(Store):
             self._db.execute("BEGIN")
             work()
         except BaseException as error:
-            self._roll_back(error)
+            self._undo(error)
             raise
         try:
             self._db.execute("COMMIT")
         except psycopg.Error as error:
-            self._roll_back(error)
+            self._undo(error)
             raise _Lost(self._transaction) from error
         written = {shop: self._held[shop] + 1 for shop in self._wrote}
         self._versions |= self._held | written
@@ -369,12 +352,8 @@ class PostgresStore(Store):
         except psycopg.Error:
             self._db.drop()
 
-    def _roll_back(self, error: BaseException) -> None:
-        with suppress(psycopg.Error):
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-            self._db.drop()
+    def _undo(self, error: BaseException) -> None:
+        self._db.undo(error)
         self._forget()
 
     def _stands(self, transaction: str, until_s: float) -> bool:
@@ -385,7 +364,7 @@ class PostgresStore(Store):
                 (status,) = self._db.execute("SELECT pg_xact_status(CAST(? AS xid8))", (transaction,)).fetchone()
                 if status != "in progress":  # its server has not noticed yet that nobody listens
                     return bool(status == "committed")
-            except AGAIN:
+            except PASSING:
                 self._db.drop()
             if self._closed or time.monotonic() >= until_s:
                 raise CommitFailed("the database does not answer, so it is not known whether it took it")
@@ -409,7 +388,3 @@ def _newer(rules: str) -> bool:
     """Whether a version behind ours wrote them."""
     number = rules.partition("/")[0]
     return number.isdigit() and int(number) > RULES
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

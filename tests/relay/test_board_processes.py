@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from examples.rig.chain import Chain
 from relay.alarms import Found
 from relay.board import DayRow
 from relay.marks import marked_since
+from relay.office import CONSOLE
+from relay.postgres.connection import Readers, Rows
 from relay.postgres.home import DatabaseHome
 from relay.presence import Heard
 from relay.relay import Relay
@@ -60,3 +63,19 @@ async def test_what_one_process_hears_the_others_pages_show(tmp_path: Path) -> N
             await until(lambda: bool((found := row(two)) and found.closed))
             equal(row(two), report())
             assert two.sums.over("tender", None, one.today(shop.id), "9").totals["net"] == report()["net"]
+
+
+async def test_what_others_did_in_many_shops_is_one_question(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Relay(DatabaseHome(cluster.url("many"))) as relay:
+        for n in range(30):
+            relay.office.attach(f"{n:026}", f"Shop {n}", alias="", by=CONSOLE)
+        asked: list[str] = []
+        execute = Readers.execute
+
+        def counted(self: Readers, query: str, values: Sequence[object] = ()) -> Rows:
+            asked.append(query)
+            return execute(self, query, values)
+
+        monkeypatch.setattr(Readers, "execute", counted)
+        assert len(relay.branches()) == 30
+        assert len([query for query in asked if "version FROM shop" in query]) == 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from posline.errors import FolderDamaged, NotFound, Unavailable
+from posline.errors import DiskFull, FolderDamaged, NotFound, Unavailable
 from posline.storage.folder import Folder
 from posline.till.invitation import InvitationRefused
 from posline.trust.gate import Grant, Scope, token_hash
@@ -26,6 +26,7 @@ from relay.office import CONSOLE, STEPS, Office, ShopNameTwice, open_office
 from relay.postgres.connection import Database as Pg
 from relay.postgres.office import OfficeDatabase
 from relay.rights import Actor
+from tests.postgres import leave_no_room
 
 NORTH, SOUTH = "n" * 26, "s" * 26
 
@@ -306,6 +307,20 @@ def test_a_transaction_that_another_one_was_in_the_way_of_is_tried_again(
         transact(Contended(), lambda tx: fails(TimeoutError()))
     with pytest.raises(ZeroDivisionError):
         transact(Contended(), lambda tx: fails(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize("opening", ["postgresql"], indirect=True)
+def test_a_database_without_room_says_so_and_keeps_nobody_from_looking(opening: Opening, clock: Clock) -> None:
+    """SQLite's: test_people.py."""
+    database = opening()
+    assert isinstance(database, OfficeDatabase)
+    office = Office(database, clock)
+    token = office.hand_out(shop="", role="read", by=CONSOLE)
+    leave_no_room(database._database, "office_token", "office_shop")
+    with pytest.raises(DiskFull, match="no room: could not extend file"):
+        attach(office)
+    clock.ms += 2 * office_module.USED_EVERY_MS
+    assert office.access(token) is not None
 
 
 def test_the_tables_keep_to_what_both_databases_speak() -> None:

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
-from posline.errors import CommitFailed, Hole, Unavailable
+from posline.errors import CommitFailed, DiskFull, Hole, Unavailable
 from posline.replica import Replica
 from posline.storage import renewal
 from posline.storage.removal import points_of
@@ -24,7 +24,7 @@ from relay.postgres.connection import Database, Readers, Writer
 from relay.postgres.spelling import spelled, spelled_table
 from relay.postgres.store import PostgresStore
 from tests.kit import DAY, commit, founded, joined, sale, send
-from tests.postgres import Cluster
+from tests.postgres import Cluster, leave_no_room
 from tests.proof import share
 
 
@@ -162,6 +162,16 @@ def test_a_database_that_stays_away_fails_the_commit_and_what_comes_again_is_tak
         send(till, office)
         assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 3
         store.close()
+
+
+def test_a_commit_that_finds_no_room_says_so_and_nothing_of_it_stands(url: str) -> None:
+    till = shop_with_sales(1)
+    with closing(opened(url)) as store:
+        office = head_office(store, till.shop)
+        leave_no_room(store.database, "log")
+        with pytest.raises(DiskFull, match="no room: could not extend file"):
+            receive(till, office)
+        assert store.documents(till.shop) == []
 
 
 def test_readers_that_are_all_busy_say_so_and_links_do_not_wait_for_them(
