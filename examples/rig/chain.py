@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from examples.rig.crowd import commit, updates_of
 from posline.core.base64url import base64url
 from posline.core.clock import Clock
 from posline.core.entry import Entry
@@ -109,12 +110,12 @@ class Chain:
             zone="Asia/Karachi",
             monotonic_ms=lambda: moment.ms,
         )
-        _commit(first)
+        commit(first)
         other = self._key()
         fields = {"key": base64url(other.public), "label": "B", "role": "manager"}
         first.write("member", fields, document="shop")
         first.write("products", {"products": self.goods}, document="catalog/1")
-        _commit(first)
+        commit(first)
         second = Replica(
             Store.open(":memory:"),
             first.shop,
@@ -124,15 +125,15 @@ class Chain:
             documents=True,
             monotonic_ms=lambda: moment.ms,
         )
-        for row in first.rows("shop", 0, 1000):
-            second.integrate("shop", row.update, origin=first.store_id)
-        _commit(second)
+        for update in updates_of(first):
+            second.integrate("shop", update, origin=first.store_id)
+        commit(second)
         return Shop(name, [first, second], moment)
 
     async def attach(self, relay: Relay) -> None:
         """Have a head office take the shops."""
         for shop in self.shops:
-            updates = [base64url(row.update) for row in shop.tills[0].rows("shop", 0, 1000)]
+            updates = [base64url(update) for update in updates_of(shop.tills[0])]
             await relay.attach(shop=shop.id, name=shop.name, updates=updates, alias="")
 
     def sell(self, shop: Shop, till: int = 0, lines: Sequence[dict[str, Any]] | None = None, by: str = "") -> Entry:
@@ -181,7 +182,7 @@ class Chain:
         for replica in shop.tills:
             replica.seal_soon()
             replica.tick(shop.moment.ms / 1000)
-            _commit(replica)
+            commit(replica)
 
     async def bring(self, relay: Relay, shop: Shop) -> None:
         """Hand a head office what the tills wrote since it was last told."""
@@ -189,16 +190,10 @@ class Chain:
         if relay.engine.hub.replica(shop.id) is None:
             relay.engine.add(branch.replica)
         for n, replica in enumerate(shop.tills):
-            _commit(replica)
+            commit(replica)
             for document in sorted(replica.documents(), key=lambda name: (name != "shop", name)):
                 while rows := replica.rows(document, shop.told.get((n, document), 0), 256):
                     for row in rows:
                         staged.append(branch.replica.integrate(document, row.update, origin=replica.store_id))
                     shop.told[n, document] = rows[-1].n
         await relay.engine.durable(*(one for one in staged if one is not None))
-
-
-def _commit(replica: Replica) -> None:
-    batch = list(replica.staged)
-    if batch:
-        replica.release(batch, replica.store.commit(batch))

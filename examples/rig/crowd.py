@@ -26,7 +26,7 @@ from posline.till.asking import AskFailed, ask_first
 from posline.trust.doors import MemberDoors
 from posline.trust.keys import Key
 
-__all__ = ["Crowd", "CrowdShop", "CrowdTill"]
+__all__ = ["Crowd", "CrowdShop", "CrowdTill", "commit", "updates_of"]
 
 SEED_BYTES = 32
 ATTACHED_S = 60.0  # until somebody takes a shop
@@ -144,7 +144,7 @@ class Crowd:
             clock=_clock(), random=random.Random(self.random.getrandbits(64)), name=name, currency="PKR",
             zone="Asia/Karachi", monotonic_ms=_monotonic_ms,
         )  # fmt: skip
-        _commit(first)
+        commit(first)
         founder = self._replica(self.lanes[0], first.shop, key)
         shop = CrowdShop(name, [CrowdTill(founder, key, self.lanes[0])])
         for n in range(1, tills):
@@ -152,7 +152,7 @@ class Crowd:
             label = chr(ord("A") + n)
             fields = {"key": base64url(other.public), "member": other.id, "label": label, "role": "manager"}
             founder.write("member", fields, document="shop")
-            _commit(founder)
+            commit(founder)
             lane = self.lanes[n]
             shop.tills.append(CrowdTill(self._replica(lane, first.shop, other), other, lane))
         return shop
@@ -170,15 +170,15 @@ class Crowd:
             founder = shop.tills[0].replica
             fields = {"key": base64url(office), "member": office_id, "label": "HQ", "role": "head office"}
             founder.write("member", fields, document="shop")
-            _commit(founder)
+            commit(founder)
             for till in shop.tills[1:]:
-                for update in _updates(founder):
+                for update in updates_of(founder):
                     till.replica.integrate("shop", update, origin=founder.store_id)
-                _commit(till.replica)
+                commit(till.replica)
 
     async def attach(self, shop: CrowdShop, urls: Sequence[str], token: str) -> bytes:
         """Have a head office take a shop, by an invitation's token; its public key."""
-        updates = [base64url(update) for update in _updates(shop.tills[0].replica)]
+        updates = [base64url(update) for update in updates_of(shop.tills[0].replica)]
         question = {"token": token, "shop": shop.id, "name": shop.name, "updates": updates}
         async with asyncio.timeout(ATTACHED_S):
             while True:
@@ -209,10 +209,12 @@ def _monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def _commit(replica: Replica) -> None:
+def commit(replica: Replica) -> None:
+    """Commit and release what a replica in memory has staged."""
     batch = list(replica.staged)
     replica.release(batch, replica.store.commit(batch))
 
 
-def _updates(replica: Replica) -> list[bytes]:
+def updates_of(replica: Replica) -> list[bytes]:
+    """What it holds of the shop's document."""
     return [row.update for row in replica.rows("shop", 0, 10_000)]

@@ -107,7 +107,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadRequest.of(twice[:60], "stands twice in the same object")
+        named = twice.encode("utf-8", "replace").decode()  # half a character is in no answer either
+        raise BadRequest.of(named[:60], "stands twice in the same object")
     return found
 
 

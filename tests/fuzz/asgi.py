@@ -16,6 +16,7 @@ __all__ = ["Answer", "Asked", "ask"]
 
 WITHIN_S = 30.0
 PORT = 8700
+STREAMS = (b"/api/events", b"/live")
 
 
 @dataclass
@@ -91,7 +92,7 @@ async def ask(app: ASGIApp, asked: Asked) -> Answer:
 
     began = time.perf_counter()
     task = asyncio.ensure_future(app(scope, receive, send))
-    streams = asked.path.split(b"?")[0] == b"/api/events"
+    streams = asked.path in STREAMS
     async with asyncio.timeout(WITHIN_S):
         if streams:
             await asyncio.wait([task, asyncio.ensure_future(first.wait())], return_when=asyncio.FIRST_COMPLETED)

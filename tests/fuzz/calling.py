@@ -23,7 +23,7 @@ from tests.fuzz.calls import Call, filled
 from tests.fuzz.child import Slate
 from tests.fuzz.mutate import TEXTS, dump, spoil, twist, twist_text
 
-__all__ = ["Caller", "Watcher", "spoilt"]
+__all__ = ["Caller", "Watcher", "figures", "spoilt", "unspoilt"]
 
 BODY_BYTES_MAX = 8 << 20  # of an answer: a thousand sales with their lines
 SECONDS_MAX = 4.0  # of processor time, that one answer may take
@@ -114,9 +114,10 @@ def _path(template: str, places: Mapping[str, Any], rng: Random, broken: bool) -
     return ("/" + "/".join(made)).encode()
 
 
-def _query(query: Mapping[str, Any], rng: Random, broken: bool) -> bytes:
-    """The query string; parts of it are left out, and where it is to be broken one is another one."""
-    pairs = [(name, str(text)) for name, text in query.items() if rng.random() < 0.7]
+def _query(query: Mapping[str, Any], rng: Random, broken: bool, *, every: bool = False) -> bytes:
+    """The query string, or the fields of a form; parts of it are left out unless it is to have `every` one, and where
+    it is to be broken one is another one."""
+    pairs = [(name, str(text)) for name, text in query.items() if every or rng.random() < 0.7]
     if broken:
         at = rng.randrange(len(pairs)) if pairs else -1
         how = rng.randrange(5)
@@ -166,16 +167,39 @@ def _body(body: Any, rng: Random, broken: bool) -> bytes:
     return dump(body, rng if rng.random() < 0.1 else None)
 
 
+def _sent(call: Call, places: Mapping[str, Any], rng: Random, broken: bool) -> tuple[bytes, bytes]:
+    """(the body of a call, its content type)."""
+    if call.body is not None:
+        return _body(filled(dict(call.body), places, rng), rng, broken), b"application/json"
+    if call.form is not None:
+        fields = _query(filled(dict(call.form), places, rng), rng, broken, every=True)
+        return fields, b"application/x-www-form-urlencoded"
+    text = call.file.encode()
+    return spoil(text, rng) if broken else text, b"text/csv"
+
+
+def unspoilt(
+    call: Call, places: Mapping[str, Any], rng: Random, *, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> Asked:
+    """The example as it stands."""
+    query = _query(filled(dict(call.query), places, rng), rng, False, every=True)
+    body, kind = _sent(call, places, rng, False)
+    asked = Asked(call.method, _path(call.path, places, rng, False), query, body, list(headers))
+    if body:
+        asked.headers.append((b"content-type", kind))
+    return asked
+
+
 def spoilt(call: Call, places: Mapping[str, Any], rng: Random, *, headers: Sequence[tuple[bytes, bytes]] = ()) -> Asked:
     """A request made from the example: one in six as it stands, the others broken in a place or two."""
-    kinds = ["body"] * 6 * (call.body is not None) + ["query"] * 3 * bool(call.query) + ["path", "headers"]
+    sends = call.body is not None or call.form is not None or bool(call.file)
+    kinds = ["body"] * 6 * sends + ["query"] * 3 * bool(call.query) + ["path", "headers"]
     broken = set() if rng.random() < 0.16 else {rng.choice(kinds) for _ in range(rng.choice((1, 1, 2)))}
-    asked = Asked(
-        call.method, _path(call.path, places, rng, "path" in broken), _query(call.query, rng, "query" in broken)
-    )
-    if call.body is not None:
-        asked.body = _body(filled(dict(call.body), places, rng), rng, "body" in broken)
-        asked.headers.append((b"content-type", b"application/json"))
+    query = filled(dict(call.query), places, rng)
+    asked = Asked(call.method, _path(call.path, places, rng, "path" in broken), _query(query, rng, "query" in broken))
+    if sends:
+        asked.body, kind = _sent(call, places, rng, "body" in broken)
+        asked.headers.append((b"content-type", kind))
     asked.headers += headers
     if "headers" in broken:
         if rng.random() < 0.25:
@@ -195,8 +219,9 @@ class Caller:
         self.routes: Counter[str] = Counter()
         self.slowest_s = 0.0
 
-    async def ask(self, asked: Asked) -> Answer:
-        """One request and its answer, judged. Raises AssertionError with the request in it."""
+    async def ask(self, asked: Asked, *, good: Sequence[int] = ()) -> Answer:
+        """One request and its answer, judged; where statuses are `good`, it has one of them. Raises AssertionError with
+        the request in it."""
         if self._slate is not None:
             self._slate.put(asked.shown().encode("utf-8", "replace"))
         began = time.process_time()
@@ -205,6 +230,8 @@ class Caller:
         self.statuses[answer.status] += 1
         self.slowest_s = max(self.slowest_s, took)
         wrong = self._wrong(asked, answer, took)
+        if wrong is None and good and answer.status not in good:
+            wrong = f"an example is answered otherwise than {good}"
         assert wrong is None, f"{wrong}\n{asked.shown()}\n{answer.status} {answer.body[:2000]!r}"
         return answer
 
@@ -235,6 +262,18 @@ class Caller:
         if kind.startswith("application/json") and _strictly(answer.body) is None:
             return "an answer that is no JSON"
         return None
+
+
+def figures(caller: Caller, began: float, **more: Any) -> dict[str, Any]:
+    """What a run comes to."""
+    return {
+        "requests": sum(caller.statuses.values()),
+        "routes": len(caller.routes),
+        "statuses": dict(sorted(caller.statuses.items())),
+        "seconds": round(time.monotonic() - began, 1),
+        "slowest_ms": round(caller.slowest_s * 1000),
+        **more,
+    }
 
 
 def _strictly(body: bytes) -> Any:

@@ -1,4 +1,5 @@
-"""A known-good request for each route of a till and of a head office, from which the spoilt ones are made.
+"""A known-good request for each route of a till, from which the spoilt ones are made; a head office's are in
+`office_calls`.
 
 The places in braces are filled in from what a run has recorded so far: `{sale}` is the id of a sale, and so on. A route
 without an example here is found by the test that lists the routes of the applications.
@@ -15,14 +16,17 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-__all__ = ["HEAD_OFFICE", "TEA", "TILL", "Call", "filled", "routes_of"]
+from posline.till import pages
+
+__all__ = ["TEA", "TILL", "Call", "filled", "routes_of"]
 
 Body = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Call:
-    """One route's example. `good` are the statuses that it may have unspoilt; `weight` how often it is tried."""
+    """One route's example. `good` are the statuses that it may have unspoilt; `weight` how often it is tried. `body` is
+    sent as JSON, `form` as a page sends its fields, `file` as it stands."""
 
     route: str
     path: str
@@ -30,6 +34,8 @@ class Call:
     body: Body = None
     good: tuple[int, ...] = (200,)
     weight: float = 1.0
+    form: Body = None
+    file: str = ""
 
     @property
     def method(self) -> str:
@@ -50,8 +56,6 @@ SALE: dict[str, Any] = {
 ID: dict[str, Any] = {"id": "{new}", "by": "Asma"}
 LIST = {"after": "", "limit": "20"}
 
-# of what is there, or not, as things stand
-ANY = (200, 201, 202, 303, 307, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429)
 TILL: tuple[Call, ...] = (
     Call("POST /api/sales", "/api/sales", body=SALE, good=(201,), weight=8),
     Call("GET /api/sales", "/api/sales", LIST | {"day": "{day}", "till": "{till}", "order": "newest"}),
@@ -229,96 +233,12 @@ TILL: tuple[Call, ...] = (
     Call("POST /api/local/{command}", "/api/local/report_shift", body={}, good=(200,)),
 )
 
-HEAD_OFFICE: tuple[Call, ...] = (
-    Call("GET /api/shops", "/api/shops"),
-    Call("DELETE /api/accounts/{what}", "/api/accounts/x", good=ANY, weight=0.2),
-    Call("DELETE /api/prices/groups/{group}", "/api/prices/groups/x", good=ANY, weight=0.2),
-    Call("DELETE /api/webhooks/{id}", "/api/webhooks/x", good=ANY, weight=0.2),
-    Call("GET /api/accounting", "/api/accounting", good=ANY, weight=0.2),
-    Call("GET /api/accounts", "/api/accounts", good=ANY, weight=0.2),
-    Call("GET /api/export/{what}", "/api/export/x", good=ANY, weight=0.2),
-    Call("GET /api/prices", "/api/prices", good=ANY, weight=0.2),
-    Call("GET /api/prices/export", "/api/prices/export", good=ANY, weight=0.2),
-    Call("GET /api/prices/groups", "/api/prices/groups", good=ANY, weight=0.2),
-    Call("GET /api/prices/history", "/api/prices/history", good=ANY, weight=0.2),
-    Call("GET /api/prices/items", "/api/prices/items", good=ANY, weight=0.2),
-    Call("GET /api/prices/preview", "/api/prices/preview", good=ANY, weight=0.2),
-    Call("GET /api/prices/shops/{shop}", "/api/prices/shops/x", good=ANY, weight=0.2),
-    Call("GET /api/prices/status", "/api/prices/status", good=ANY, weight=0.2),
-    Call("GET /api/shops/{shop}/accounting", "/api/shops/x/accounting", good=ANY, weight=0.2),
-    Call("GET /api/shops/{shop}/accounting/{day}", "/api/shops/x/accounting/x", good=ANY, weight=0.2),
-    Call("GET /api/shops/{shop}/accounting/{day}/postings", "/api/shops/x/accounting/x/postings", good=ANY, weight=0.2),
-    Call("GET /api/shops/{shop}/export/{what}", "/api/shops/x/export/x", good=ANY, weight=0.2),
-    Call("GET /api/shops/{shop}/postings", "/api/shops/x/postings", good=ANY, weight=0.2),
-    Call("GET /api/webhooks", "/api/webhooks", good=ANY, weight=0.2),
-    Call("GET /api/webhooks/{id}", "/api/webhooks/x", good=ANY, weight=0.2),
-    Call("GET /api/webhooks/{id}/dead", "/api/webhooks/x/dead", good=ANY, weight=0.2),
-    Call("GET /live", "/live", good=ANY, weight=0.2),
-    Call("GET /readyz", "/readyz", good=ANY, weight=0.2),
-    Call("PATCH /api/webhooks/{id}", "/api/webhooks/x", good=ANY, weight=0.2),
-    Call("POST /account/password", "/account/password", body=ID, good=ANY, weight=0.2),
-    Call("POST /account/session", "/account/session", body=ID, good=ANY, weight=0.2),
-    Call("POST /account/sign-out", "/account/sign-out", body=ID, good=ANY, weight=0.2),
-    Call("POST /alarms/note", "/alarms/note", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/prices/discard", "/api/prices/discard", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/prices/publish", "/api/prices/publish", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/prices/shops/{shop}", "/api/prices/shops/x", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/shops/{shop}/accounting/{day}/postings", "/api/shops/x/accounting/x/postings", body=ID, good=ANY, weight=0.2),  # noqa: E501
-    Call("POST /api/webhooks", "/api/webhooks", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/webhooks/{id}/dead/discard", "/api/webhooks/x/dead/discard", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/webhooks/{id}/dead/requeue", "/api/webhooks/x/dead/requeue", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/webhooks/{id}/replay", "/api/webhooks/x/replay", body=ID, good=ANY, weight=0.2),
-    Call("POST /api/webhooks/{id}/rotate", "/api/webhooks/x/rotate", body=ID, good=ANY, weight=0.2),
-    Call("POST /first", "/first", body=ID, good=ANY, weight=0.2),
-    Call("POST /language", "/language", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/people", "/office/people", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/people/{person}", "/office/people/x", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/people/{person}/password", "/office/people/x/password", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/people/{person}/remove", "/office/people/x/remove", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/people/{person}/token", "/office/people/x/token", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/shops/invite", "/office/shops/invite", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/shops/{shop}/remove", "/office/shops/x/remove", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/shops/{shop}/rename", "/office/shops/x/rename", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/tokens", "/office/tokens", body=ID, good=ANY, weight=0.2),
-    Call("POST /office/tokens/revoke", "/office/tokens/revoke", body=ID, good=ANY, weight=0.2),
-    Call("POST /prices/discard", "/prices/discard", body=ID, good=ANY, weight=0.2),
-    Call("POST /prices/group", "/prices/group", body=ID, good=ANY, weight=0.2),
-    Call("POST /prices/item", "/prices/item", body=ID, good=ANY, weight=0.2),
-    Call("POST /prices/policy", "/prices/policy", body=ID, good=ANY, weight=0.2),
-    Call("POST /prices/publish", "/prices/publish", body=ID, good=ANY, weight=0.2),
-    Call("POST /prices/shops/{shop}", "/prices/shops/x", body=ID, good=ANY, weight=0.2),
-    Call("POST /sign-in", "/sign-in", body=ID, good=ANY, weight=0.2),
-    Call("POST /sign-out", "/sign-out", body=ID, good=ANY, weight=0.2),
-    Call("PUT /api/accounts/{what}", "/api/accounts/x", body=ID, good=ANY, weight=0.2),
-    Call("PUT /api/prices/groups/{group}", "/api/prices/groups/x", body=ID, good=ANY, weight=0.2),
-    Call("PUT /api/prices/import", "/api/prices/import", body=ID, good=ANY, weight=0.2),
-    Call("PUT /api/prices/items/{sku:path}", "/api/prices/items/x", body=ID, good=ANY, weight=0.2),
-    Call("PUT /api/prices/policy", "/api/prices/policy", body=ID, good=ANY, weight=0.2),
-    Call("PUT /prices/import", "/prices/import", body=ID, good=ANY, weight=0.2),
-    Call("GET /api/shops/{shop}/reports/day/{day}", "/api/shops/{shop}/reports/day/{day}", {"format": "json"}),
-    Call(
-        "GET /api/shops/{shop}/reports/{kind}",
-        "/api/shops/{shop}/reports/{report}",
-        {"format": "csv", "from": "{day}", "to": "{day}"},
-    ),
-    Call(
-        "GET /api/shops/{shop}/sales",
-        "/api/shops/{shop}/sales",
-        {"after": "0", "limit": "20", "day": "{day}", "till": "{till}", "order": "newest"},
-    ),
-    Call("GET /api/shops/{shop}/sales/{wanted}", "/api/shops/{shop}/sales/{sale}"),
-    Call("GET /api/feed", "/api/feed", {"after": "0", "limit": "100"}),
-    Call("GET /healthz", "/healthz"),
-    Call("GET /metrics", "/metrics"),
-)
-
-
 def routes_of(app: Starlette) -> set[str]:
-    """Every "METHOD /path" that an application answers: its pages, which are files, aside."""
+    """Every "METHOD /path" that an application answers: the files of its pages aside."""
     return {
         f"{method} {route.path}"
         for route in app.routes
-        if isinstance(route, Route) and not route.name.startswith("page ")
+        if isinstance(route, Route) and route.endpoint.__module__ != pages.__name__
         for method in (route.methods or set()) - {"HEAD"}
     }
 

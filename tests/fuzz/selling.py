@@ -23,25 +23,21 @@ from posline.storage.ledger import STATUSES
 from posline.storage.verify import verify
 from posline.till.api import build_app
 from posline.till.commands import COMMANDS
-from posline.till.joining import attach
 from posline.till.local import Local
 from posline.till.shared import SETTINGS, put
 from posline.till.till import Till, open_till
-from relay.api import build_app as build_office
-from relay.commands import COMMANDS as OFFICE_COMMANDS
 from tests.attacks.hostile import Hostile, bring, member_of
 from tests.fuzz.asgi import Answer, Asked
-from tests.fuzz.calling import Caller, Watcher, spoilt
-from tests.fuzz.calls import HEAD_OFFICE, TEA, TILL, Call, filled
+from tests.fuzz.calling import Caller, Watcher, figures, spoilt, unspoilt
+from tests.fuzz.calls import TEA, TILL, Call
 from tests.fuzz.child import Slate, cap_memory, rss_bytes
 from tests.fuzz.entries import bodies
 from tests.fuzz.goods import payment_seeds
 from tests.fuzz.ledger import Answered
-from tests.fuzz.mutate import Pairs, dump, tree, twist
+from tests.fuzz.mutate import Pairs, tree, twist
+from tests.fuzz.office import office
 from tests.fuzz.reckon import net_of
 from tests.fuzz.said import shared_values
-from tests.till.shop import until
-from tests.till.test_joining import attaching, head_office
 
 __all__ = ["main"]
 
@@ -121,21 +117,9 @@ class Shop:
         """Ask for one route, spoilt or whole."""
         rng = self.rng
         local = [(b"authorization", f"Bearer {self._secret}".encode())] if "/local/" in call.path else []
-        if whole:
-            body = b"" if call.body is None else dump(filled(dict(call.body), self.places, rng))
-            asked = Asked(call.method, str(filled(call.path, self.places, rng)).encode(), b"", body, local)
-            asked.query = "&".join(
-                f"{name}={filled(text, self.places, rng)}" for name, text in call.query.items()
-            ).encode()
-        else:
-            asked = spoilt(call, self.places, rng, headers=local)
-            asked.query = asked.query.replace(b"%7Bday%7D", self.places["day"].encode())
+        asked = (unspoilt if whole else spoilt)(call, self.places, rng, headers=local)
         self.caller.routes[call.route] += 1
-        answer = await self.caller.ask(asked)
-        if whole:
-            assert answer.status in call.good, (
-                f"the example of {call.route} answers {answer.status}\n{asked.shown()}\n{answer.body!r}"
-            )
+        answer = await self.caller.ask(asked, good=call.good if whole else ())
         self._note(asked, answer)
         return answer
 
@@ -221,17 +205,6 @@ class Shop:
         assert not problems, problems[:5]
 
 
-def _figures(caller: Caller, began: float, **more: Any) -> dict[str, Any]:
-    return {
-        "requests": sum(caller.statuses.values()),
-        "routes": len(caller.routes),
-        "statuses": dict(sorted(caller.statuses.items())),
-        "seconds": round(time.monotonic() - began, 1),
-        "slowest_ms": round(caller.slowest_s * 1000),
-        **more,
-    }
-
-
 async def _till(folder: Path, requests: int, rng: Random, watcher: Watcher, slate: Slate | None) -> dict[str, Any]:
     began, before = time.monotonic(), 0
     async with open_till(folder, shop="Fuzz") as till:
@@ -264,7 +237,7 @@ async def _till(folder: Path, requests: int, rng: Random, watcher: Watcher, slat
             )
     assert growth < GROWTH_BYTES_MAX, f"memory grew by {growth >> 20} MiB"
     held = shop.answered
-    return _figures(
+    return figures(
         shop.caller,
         began,
         sales=len(held.sales),
@@ -289,7 +262,7 @@ async def _hostile(folder: Path, entries: int, rng: Random, watcher: Watcher, sl
                 await _read_everything(shop)
         await _read_everything(shop)
         _reckon_again(till)
-    return _figures(shop.caller, began, entries=entries)
+    return figures(shop.caller, began, entries=entries)
 
 
 def _hostile_entry(hostile: Hostile, shop: Shop, rng: Random) -> Any:
@@ -349,37 +322,6 @@ def _reckon_again(till: Till) -> None:
         assert till.day_report(day)["net"] == net, f"the net of {day} is another"
 
 
-async def _office(folder: Path, requests: int, rng: Random, watcher: Watcher, slate: Slate | None) -> dict[str, Any]:
-    began = time.monotonic()
-    async with head_office(folder / "office") as (relay, front), open_till(folder / "till", shop="Fuzz") as till:
-        await attach(till, attaching(relay, front))
-        sales = [await till.sell([{"sku": "TEA", "name": "Tea", "quantity": "2", "price": 250}]) for _ in range(3)]
-        branch = relay.branch("Fuzz")
-        await until(lambda: branch.reports.by_id(sales[-1].id))
-        token = (await OFFICE_COMMANDS["token_add"](relay, {"shop": "Fuzz", "role": "read"}))["token"]
-        caller = Caller(build_office(relay, []), watcher, slate)
-        places = {
-            "shop": [branch.id, "Fuzz"],
-            "day": till.day,
-            "till": till.id,
-            "sale": [s.id for s in sales] + [sales[0].receipt],
-            "report": ["day", "product", "tax", "days"],
-        }
-        headers = [(b"authorization", f"Bearer {token}".encode())]
-        for call in HEAD_OFFICE:
-            path = str(filled(call.path, places, rng)).encode()
-            query = "&".join(f"{name}={filled(text, places, rng)}" for name, text in call.query.items()).encode()
-            answer = await caller.ask(Asked(call.method, path, query, b"", list(headers)))
-            assert answer.status in call.good, f"the example of {call.route} answers {answer.status} {answer.body!r}"
-        for _ in range(requests):
-            call = rng.choice(HEAD_OFFICE)
-            caller.routes[call.route] += 1
-            await caller.ask(spoilt(call, places, rng, headers=headers))
-        report = branch.reports.day(till.day)
-        assert report["sales"] == {"count": 3, "total": 1500, "discount": 0, "tax": 0}, "reading changed the books"
-    return _figures(caller, began)
-
-
 def main() -> int:
     """The child's work."""
     parser = argparse.ArgumentParser()
@@ -394,7 +336,7 @@ def main() -> int:
     cap_memory()
     parts = {
         "till": (_till, asked.requests),
-        "office": (_office, asked.requests // 6),
+        "office": (office, asked.requests // 6),
         "hostile": (_hostile, asked.requests // 6),
     }
     for name, (run, count) in parts.items():

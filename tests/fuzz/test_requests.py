@@ -13,8 +13,9 @@ from posline.till.commands import COMMANDS
 from posline.till.local import Local
 from posline.till.till import open_till
 from relay.api import build_app as build_office
-from tests.fuzz.calls import HEAD_OFFICE, TILL, routes_of
+from tests.fuzz.calls import TILL, routes_of
 from tests.fuzz.child import start
+from tests.fuzz.office_calls import HEAD_OFFICE
 from tests.proof import Note, share
 from tests.till.test_joining import head_office
 
@@ -26,7 +27,7 @@ async def test_every_route_has_an_example(tmp_path: Path) -> None:
     async with open_till(tmp_path / "till") as till, head_office(tmp_path / "office") as (relay, _):
         for calls, app in (TILL, build_app(till, Local(till, COMMANDS))), (HEAD_OFFICE, build_office(relay, [])):
             routes, named = routes_of(app), {call.route for call in calls}
-            assert routes - named == set(), "a route without an example in tests/fuzz/calls.py"
+            assert routes - named == set(), "a route without an example in tests/fuzz"
             assert named - routes == set(), "an example of a route that is gone"
             assert len(calls) == len(named)
 

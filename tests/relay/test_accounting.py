@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,137 +14,73 @@ from hypothesis import strategies as st
 from posline.core.drawer import Takings, read_figures
 from posline.core.entry import decode
 from posline.core.money import line_total
-from posline.core.refunding import refund_body, void_body
 from posline.replica import Replica
-from posline.storage.reports import Reports
 from posline.storage.shifts import TillShifts
 from posline.storage.store import Store
 from relay.accounting import Chart, DayBook, Posting, ShiftBook, ZReport, added_up, balanced, next_posting
 from relay.bookkeeping import Bookkeeping, range_of
-from tests.kit import DAY, NOON_MS, StillTime, commit, founded, joined, send, take
-from tests.storage.test_summaries import some_line
+from tests.kit import DAY, NOON_MS, StillTime, commit, founded, joined, take
+from tests.storage.test_summaries import some_sale
+from tests.trade import Trade, books, closing, day_closing
 
 DAY_MS = 86_400_000
 CHART = Chart()
 
 
-def some_sale(chance: random.Random) -> dict[str, Any]:
-    """A sale with some tax, paid in one of many ways."""
-    lines, costs = zip(*(some_line(chance) for _ in range(chance.randint(1, 3))), strict=True)
-    total = sum(costs)
-    body: dict[str, Any] = {"lines": list(lines), "total": total}
-    match chance.randrange(6):
-        case 0:
-            body |= {"tenders": [{"kind": "cash", "amount": total + 700}], "change": 700}
-        case 1:
-            body |= {"tenders": [{"kind": "card", "amount": total}]}
-        case 2:
-            rounding = -(total % 100)
-            body |= {"rounding": rounding} if rounding else {}
-        case 3:
-            body |= {"customer": "Bilal", "tenders": [{"kind": "account", "amount": total}]}
-        case 4 if total > 10:
-            parts = [{"kind": "raast", "amount": total - 10}, {"kind": "store_credit", "amount": 10}]
-            body |= {"customer": "Bilal", "tenders": parts}
-    return body
-
-
 @dataclass
-class Trade:
-    """Tills of one shop over some days, each with what it holds."""
+class DaysOfTrade(Trade):
+    """Some days of it, in which sales are taxed and paid in many ways."""
 
-    chance: random.Random
-    time: StillTime
-    tills: list[Replica]
-    rung: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    time: StillTime = field(default_factory=StillTime)
 
-    def books(self, till: Replica) -> Reports:
-        return Reports(till.store, till.shop, here=till.store_id)
+    ACTS = Trade.ACTS | {"ring": 9, "again": 3, "night": 1, "redate": 1}
+    REASONS = ("milk", "Bank", "bank: main")
 
-    def close_shift(self, till: Replica) -> None:
-        """As `posline.till.shifts` does; whoever counts counts wrongly at times."""
+    def some_sale(self) -> dict[str, Any]:
+        body = some_sale(self.chance)
+        total = body["total"]
+        if self.chance.random() < 2 / 3:
+            return body
+        if total > 10 and self.chance.random() < 0.5:
+            parts = [{"kind": "raast", "amount": total - 10}, {"kind": "store_credit", "amount": 10}]
+        else:
+            parts = [{"kind": "account", "amount": total}]
+        kept = {name: body[name] for name in ("lines", "total")}
+        return kept | {"customer": "Bilal", "tenders": parts}
+
+    def payment(self, till: Replica) -> None:
+        paid: dict[str, Any] = {"customer": "Bilal", "amount": self.chance.randint(1, 500)}
+        if self.chance.random() < 0.5:
+            paid["tenders"] = [{"kind": "raast", "amount": paid["amount"]}]
+        till.write("payment", paid)
+
+    def shut(self, till: Replica) -> None:
+        """Whoever counts counts wrongly at times."""
         assert till.author is not None
-        shifts = TillShifts(till.store, till.shop, till.author.id)
-        fields = shifts.closing(till.staged, {})
+        fields = TillShifts(till.store, till.shop, till.author.id).closing(till.staged, {})
         if fields is not None:
             cash = max(0, fields["expected"]["cash"] + self.chance.choice((0, 0, 5, -7)))
-            fields["counted"] = {"cash": cash} | ({"card": 100} if self.chance.random() < 0.2 else {})
-            till.write("shift closed", fields)
+            closing(till, {"cash": cash} | ({"card": 100} if self.chance.random() < 0.2 else {}))
 
-    def close_day(self, till: Replica, day: str) -> None:
-        assert till.author is not None
-        vector = TillShifts(till.store, till.shop, till.author.id).vector(day, till.staged)
-        till.write("day closed", {"of_day": day, "vector": vector})
+    def day(self, till: Replica) -> None:
+        day_closing(till, self.chance.choice(books(till).days() or [DAY]))
 
-    def act(self) -> None:
-        chance, till = self.chance, self.chance.choice(self.tills)
-        match chance.choices(
-            ("ring", "again", "back", "cash", "payment", "open", "shut", "day", "meet", "commit", "night", "redate"),
-            (9, 3, 3, 1, 1, 1, 2, 1, 3, 4, 1, 1),
-        )[0]:
-            case "ring":
-                id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-                self.rung.append((id, some_sale(chance)))
-                till.write("sale", self.rung[-1][1], id=id, by=chance.choice(("", "Amina")))
-            case "again" if self.rung:
-                id, fields = chance.choice(self.rung[-5:])
-                if not self.books(till).by_id(id) and not any(s.id == id for s in till.staged):
-                    till.write("sale", fields, id=id)
-            case "back":
-                held = [r.entry for r in self.books(till).sales()]
-                if held:
-                    sold, void = chance.choice(held), chance.random() < 0.4
-                    if void:
-                        till.write("void", void_body(sold.body, sold.hash, "mistyped"))
-                    else:
-                        till.write("refund", refund_body(sold.body, sold.hash, {}, {"id": sold.id, "reason": "torn"}))
-            case "cash":
-                moved = {"direction": chance.choice(("in", "out")), "amount": chance.randint(1, 500)}
-                till.write("cash", moved | {"reason": chance.choice(("milk", "Bank", "bank: main"))})
-            case "payment":
-                paid: dict[str, Any] = {"customer": "Bilal", "amount": chance.randint(1, 500)}
-                if chance.random() < 0.5:
-                    paid["tenders"] = [{"kind": "raast", "amount": paid["amount"]}]
-                till.write("payment", paid)
-            case "open":
-                till.write("shift opened", {"float": 1000})
-            case "shut":
-                self.close_shift(till)
-            case "day":
-                days = self.books(till).days()
-                self.close_day(till, chance.choice(days) if days else DAY)
-            case "meet":
-                commit(till)
-                other = chance.choice(self.tills)
-                if other is not till:
-                    commit(other)
-                    send(till, other)
-            case "redate":
-                held = [r.entry for r in self.books(till).sales()]
-                if held:
-                    moved = chance.choice(held)
-                    place = {"author": moved.till, "of": moved.run, "first": moved.seq, "last": moved.seq + 3}
-                    till.write("redate", place | {"to": chance.choice((DAY, "2026-11-20", "2026-11-25"))})
-            case "night":
-                self.time.pass_ms(DAY_MS)
-            case _:
-                commit(till)
+    def redate(self, till: Replica) -> None:
+        if held := [recorded.entry for recorded in books(till).sales()]:
+            moved = self.chance.choice(held)
+            place = {"author": moved.till, "of": moved.run, "first": moved.seq, "last": moved.seq + 3}
+            till.write("redate", place | {"to": self.chance.choice((DAY, "2026-11-20", "2026-11-25"))})
 
-    def meet(self) -> None:
-        for till in self.tills:
-            commit(till)
-        for _ in range(2):
-            for one in self.tills:
-                for other in self.tills:
-                    if one is not other:
-                        send(one, other)
+    def night(self, till: Replica) -> None:
+        self.time.pass_ms(DAY_MS)
 
 
-def trade(seed: int, acts: int) -> Trade:
+def trade(seed: int, acts: int) -> DaysOfTrade:
     chance, time = random.Random(seed), StillTime()
     first = founded(f"alif {seed}", time)
     others = ("be", "pe")[: chance.randint(1, 2)]
-    shop = Trade(chance, time, [first, *(joined(first, f"{name}{seed % 1000}", time) for name in others)])
+    tills = [first, *(joined(first, f"{name}{seed % 1000}", time) for name in others)]
+    shop = DaysOfTrade(chance, tills, time=time)
     shop.meet()
     for _ in range(acts):
         shop.act()
@@ -171,7 +106,7 @@ def test_whatever_is_rung_every_equation_of_every_day_ties_on_every_till(seed: i
     days = answers[0]
     assert broken(days) == []
     assert all(day["ties"] and balanced(day["journal"]) for day in days)
-    reports = shop.books(shop.tills[0])
+    reports = books(shop.tills[0])
     for day in days:
         report = reports.day(day["day"])
         figures = day["figures"]
@@ -198,7 +133,7 @@ def test_cash_in_the_books_is_what_was_counted_in_all_drawers(seed: int, acts: i
     shop = trade(seed, acts)
     shop.meet()
     for till in shop.tills:
-        shop.close_shift(till)
+        shop.shut(till)
     shop.meet()
     days = accounting(shop.tills[0])
     assert broken(days) == []
@@ -240,17 +175,17 @@ def test_postings_come_to_the_day_however_late_it_changes(seed: int, acts: int) 
 # -- what does not tie -------------------------------------------------------------------------------------------------
 
 
-def one_day(*, sales: int = 3) -> tuple[Trade, list[dict[str, Any]]]:
+def one_day(*, sales: int = 3) -> tuple[DaysOfTrade, list[dict[str, Any]]]:
     """A till that sells, counts and closes."""
     time = StillTime(NOON_MS)
-    shop = Trade(random.Random("one"), time, [founded("one", time)])
+    shop = DaysOfTrade(random.Random("one"), [founded("one", time)], time=time)
     (till,) = shop.tills
     for n in range(sales):
         till.write("sale", {"lines": [{"sku": "1", "quantity": "1", "price": 100 + n}], "total": 100 + n})
     commit(till)
-    shop.close_shift(till)
+    shop.shut(till)
     commit(till)
-    shop.close_day(till, till.day(time.wall_ms))
+    day_closing(till, till.day(time.wall_ms))
     commit(till)
     return shop, accounting(till)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from examples.rig.programs import free_port
 from posline.errors import BadRequest, FolderDamaged
 from posline.storage.connection import connect
 from posline.storage.folder import Folder
@@ -29,9 +30,9 @@ from relay.postgres.home import DatabaseHome
 from relay.relay import Relay
 from tests.faults import rig
 from tests.postgres import Cluster
-from tests.relay.test_processes import Office as Processes
-from tests.relay.test_processes import crowd_at, free_port, ring
-from tests.relay.test_processes import until as until_so
+from tests.relay.processes import Office as Processes
+from tests.relay.processes import crowd_at, ring
+from tests.relay.processes import until as until_so
 from tests.relay.test_relay import Office, office
 from tests.till.shop import TEA
 from tests.till.test_joining import until

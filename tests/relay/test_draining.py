@@ -21,7 +21,7 @@ from relay.postgres.home import DatabaseHome
 from relay.relay import Relay
 from tests.faults import rig
 from tests.postgres import Cluster
-from tests.relay.test_processes import Office, crowd_at, ring, until
+from tests.relay.processes import Office, crowd_at, ring, until
 
 SHOPS, TILLS = 4, 3
 RING_S = 6.0

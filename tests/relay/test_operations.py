@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from examples.rig.programs import free_port
 from posline.errors import Unavailable
 from posline.storage.connection import connect
 from posline.storage.folder import Folder
@@ -36,7 +37,6 @@ from relay.relay import Relay
 from relay.web.caller import network
 from tests.faults import rig
 from tests.postgres import Cluster
-from tests.relay.test_processes import free_port
 from tests.relay.test_relay import office
 from tests.till.shop import TEA
 from tests.till.test_joining import until

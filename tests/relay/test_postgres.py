@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -137,7 +136,10 @@ def test_a_commit_whose_answer_was_lost_is_asked_about(url: str, monkeypatch: py
         assert list(verify(store, till.shop)) == []
 
 
-def test_a_database_that_stays_away_fails_the_commit_and_what_comes_again_is_taken(cluster: Cluster) -> None:
+def test_a_database_that_stays_away_fails_the_commit_and_what_comes_again_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "AGAIN_S", 0.0)  # it is asked again at once
     till = shop_with_sales(2)
     with Cluster() as own:
         store = opened(own.url("away"))
@@ -147,7 +149,6 @@ def test_a_database_that_stays_away_fails_the_commit_and_what_comes_again_is_tak
         with pytest.raises(Unavailable, match="does not answer"):
             Reports(store, till.shop, here="").day(DAY)
         own.start()
-        time.sleep(connection.AGAIN_S)
         receive(till, office)
         own.stop()
         till.write("sale", sale(1))
@@ -158,7 +159,6 @@ def test_a_database_that_stays_away_fails_the_commit_and_what_comes_again_is_tak
             store.commit(office.staged)
         own.start()
         office.reset()
-        time.sleep(connection.AGAIN_S)
         send(till, office)
         assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 3
         store.close()
@@ -279,7 +279,6 @@ def test_a_database_that_is_not_there_is_said_in_words(tmp_path: object) -> None
         Database("postgresql://posline@db/x?partitions=many")
     shown = Database("postgresql://posline:secret@db.example/posline").shown
     assert "secret" not in shown and "db.example" in shown
-
 
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from examples.rig.programs import free_port
 from posline.trust.certificate import Tls
 from tests.faults import rig
 from tests.postgres import Cluster
-from tests.relay.test_processes import Serving, free_port
+from tests.relay.processes import Serving
 from tests.till.test_listener import certificate
 
 OPERATIONS = Path(__file__).parents[2] / "examples" / "operations"

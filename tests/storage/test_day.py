@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-import uuid
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,108 +13,20 @@ from hypothesis import strategies as st
 from posline.core.drawer import MONEY_KINDS, Takings
 from posline.core.entry import Entry, decode
 from posline.core.ranges import Numbers
-from posline.core.refunding import refund_body, void_body
 from posline.replica import Replica
 from posline.storage.reports import Reports
 from posline.storage.shifts import TillShifts
 from posline.storage.store import Store
 from tests.kit import DAY, StillTime, Writer, commit, founded, joined, sale, send, shop_of, take
-
-FLOAT = 1000
-
-
-def closing(replica: Replica, counted: int = 0) -> Entry | None:
-    """The till closes its shift, as `posline.till.shifts` does, in one step."""
-    assert replica.author is not None
-    fields = TillShifts(replica.store, replica.shop, replica.author.id).closing(replica.staged, {"cash": counted})
-    return None if fields is None else replica.write("shift closed", fields).entries[0]
+from tests.trade import Trade, books, closing, day_closing
 
 
-def day_closing(replica: Replica, day: str) -> Entry:
-    """The till closes a day."""
-    assert replica.author is not None
-    vector = TillShifts(replica.store, replica.shop, replica.author.id).vector(day, replica.staged)
-    return replica.write("day closed", {"of_day": day, "vector": vector}).entries[0]
-
-
-def books(replica: Replica) -> Reports:
-    return Reports(replica.store, replica.shop, here=replica.store_id)
-
-
-def give_back(chance: random.Random, sold: Entry, *, void: bool) -> dict[str, Any]:
-    """The body of a refund or void of a sale."""
-    if void:
-        return void_body(sold.body, sold.hash, "mistyped")
-    return refund_body(sold.body, sold.hash, {}, {"id": sold.id, "reason": "torn"})
-
-
-@dataclass
-class Trade:
-    """Tills of one shop, each with what it holds."""
-
-    chance: random.Random
-    tills: list[Replica]
-    rung: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    def act(self) -> None:
-        """Something happens at some till."""
-        chance, till = self.chance, self.chance.choice(self.tills)
-        match chance.choices(
-            ("ring", "again", "back", "cash", "payment", "open", "shut", "day", "meet", "commit"),
-            (8, 2, 3, 1, 1, 1, 2, 1, 3, 4),
-        )[0]:
-            case "ring":
-                id, total = str(uuid.UUID(int=chance.getrandbits(128), version=4)), chance.randint(1, 9999)
-                fields = sale(total)
-                if chance.random() < 0.5:
-                    fields["tenders"] = [{"kind": "card", "amount": total}]
-                self.rung.append((id, fields))
-                till.write("sale", fields, id=id, by=chance.choice(("", "Amina")))
-            case "again" if self.rung:
-                id, fields = chance.choice(self.rung)
-                if not books(till).by_id(id) and not any(s.id == id for s in till.staged):
-                    till.write("sale", fields, id=id)
-            case "back":
-                held = [r.entry for r in books(till).sales()]
-                if held:
-                    sold, void = chance.choice(held), chance.random() < 0.4
-                    till.write("void" if void else "refund", give_back(chance, sold, void=void))
-            case "cash":
-                moved = {"direction": chance.choice(("in", "out")), "amount": chance.randint(1, 500), "reason": "x"}
-                till.write("cash", moved)
-            case "payment":
-                till.write("payment", {"customer": "c", "amount": chance.randint(1, 500)})
-            case "open":
-                till.write("shift opened", {"float": FLOAT})
-            case "shut":
-                closing(till)
-            case "day":
-                day_closing(till, DAY)
-            case "meet":
-                commit(till)
-                other = chance.choice(self.tills)
-                if other is not till:
-                    commit(other)
-                    send(till, other)
-            case _:
-                commit(till)
-
-    def meet(self) -> None:
-        """All hold everything."""
-        for till in self.tills:
-            commit(till)
-        for _ in range(2):
-            for one in self.tills:
-                for other in self.tills:
-                    if one is not other:
-                        send(one, other)
-
-    def entries(self) -> list[Entry]:
-        """Everything that was written."""
-        rows = self.tills[0].store.read.execute(
-            "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
-        )
-        return [decode(name, raw) for name, raw in rows]
+def all_written(shop: Trade) -> list[Entry]:
+    """Everything that was written, as the first till holds it."""
+    rows = shop.tills[0].store.read.execute(
+        "SELECT d.name, e.raw FROM entry e JOIN document d ON d.shop = e.shop AND d.key = e.document"
+    )
+    return [decode(name, raw) for name, raw in rows]
 
 
 def trade(seed: int, acts: int) -> Trade:
@@ -132,7 +41,7 @@ def trade(seed: int, acts: int) -> Trade:
 
 
 def z_reports(shop: Trade) -> list[Entry]:
-    return [entry for entry in shop.entries() if entry.kind == "shift closed"]
+    return [entry for entry in all_written(shop) if entry.kind == "shift closed"]
 
 
 @settings(max_examples=50, deadline=None)
@@ -152,7 +61,7 @@ def test_z_reports_less_duplicates_are_the_day_on_every_till(seed: int, acts: in
     tenders: Counter[str] = Counter()
     for found in figures:
         tenders.update(found["tenders"])
-    entries = {entry.hash.hex(): entry for entry in shop.entries()}
+    entries = {entry.hash.hex(): entry for entry in all_written(shop)}
     for twin in twins:
         dropped = Takings()
         dropped.add("sale", entries[twin["dropped"]].body)
@@ -189,7 +98,7 @@ def test_z_reports_less_duplicates_are_the_day_on_every_till(seed: int, acts: in
 def test_the_day_is_the_same_in_every_order_of_delivery(seed: int, acts: int) -> None:
     shop = trade(seed, acts)
     shop.meet()
-    entries, first = shop.entries(), shop.tills[0]
+    entries, first = all_written(shop), shop.tills[0]
     wanted = json.dumps(books(first).day(DAY))
     for order in range(3):
         chance = random.Random(order)
@@ -206,7 +115,7 @@ def test_the_day_is_the_same_in_every_order_of_delivery(seed: int, acts: int) ->
 def test_what_is_late_is_what_no_close_had_seen(seed: int, acts: int) -> None:
     shop = trade(seed, acts)
     shop.meet()
-    report, entries = books(shop.tills[0]).day(DAY), shop.entries()
+    report, entries = books(shop.tills[0]).day(DAY), all_written(shop)
     closes = [entry for entry in entries if entry.kind == "day closed"]
     assert [(c["till"], c["last"]) for c in report["closes"]] == sorted((c.till, c.seq) for c in closes)
     dropped = {twin["dropped"] for twin in report["duplicates"]}

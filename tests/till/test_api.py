@@ -181,6 +181,7 @@ async def test_a_sale_on_account_may_be_paid_less_than_it_costs(tmp_path: Path) 
         b'{"id":"a","id":"b"}',
         b'{"lines":[{"sku":"a","sku":"b"}]}',
         b'{"id":"\\ud800"}',
+        b'{"\\ud800":1,"\\ud800":2}',
         b'{"by":"\\ud800","id":"0190aaaa-0000-7000-8000-000000000000","lines":[{"sku":"a","quantity":1,"price":1}]}',
         b'{"a":' + b"9" * 5000 + b"}",
         b'{"a":1e' + b"9" * 5000 + b"}",
@@ -191,7 +192,7 @@ async def test_a_sale_on_account_may_be_paid_less_than_it_costs(tmp_path: Path) 
         b'{"a":1e999999999,"id":"0190aaaa-0000-7000-8000-000000000000","lines":[]}',
         b'{"id":"0190aaaa-0000-7000-8000-000000000000","lines":[{"sku":"a","quantity":1e-999999999,"price":1}]}',
     ],
-    ids=range(20),
+    ids=range(21),
 )
 async def test_malformed_json_is_422_and_quick(tmp_path: Path, body: bytes) -> None:
     async with running(tmp_path) as (till, client):
