@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from posline.core.entry import valid_day
 from posline.core.kinds import MEMBERSHIP
 from posline.core.members import Role
 from posline.core.sales import refund_figures, sale_figures, void_figures
@@ -451,9 +452,9 @@ class _Taken:
             body = _body(raw)
             whose, run = str(body.get("author")), body.get("of")
             days = {*self._with_author(shop, whose), *(self._maker.moved(shop, whose, run) if type(run) is int else ())}
-            self._again |= {(shop, each) for each in {*days, str(body.get("to"))}}
+            self._again |= {(shop, each) for each in days} | _place_of(shop, body.get("to"))
         if kind == "day closed":
-            self._again.add((shop, str(_body(raw).get("of_day"))))
+            self._again |= _place_of(shop, _body(raw).get("of_day"))
         if day is None:
             return
         place = shop, day
@@ -498,6 +499,11 @@ class _Taken:
             row.version = self._versions[place] + 1
             made[place] = row
         return list(made.values())
+
+
+def _place_of(shop: str, day: object) -> set[Place]:
+    """The row that an entry names; an invalid one may name anything, and there is no row of what is no day."""
+    return {(shop, day)} if isinstance(day, str) and valid_day(day) else set()
 
 
 def zone_of(founded: Founded) -> ZoneInfo:

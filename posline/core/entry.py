@@ -196,11 +196,13 @@ def _valid_at(text: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=4096)
 def valid_day(text: str) -> bool:
     """Whether a text is a date from 2020-01-01 to 2100-12-31, as YYYY-MM-DD."""
-    if _DAY.fullmatch(text) is None:
-        return False
+    return _DAY.fullmatch(text) is not None and _on_the_calendar(text)
+
+
+@lru_cache(maxsize=4096)  # of short texts alone: anybody may write 48 KiB where a day belongs
+def _on_the_calendar(text: str) -> bool:
     try:
         date.fromisoformat(text)
     except ValueError:

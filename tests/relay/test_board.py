@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -23,12 +24,18 @@ from relay.feeding import Feed
 from relay.marks import STEPS as MARKS
 from relay.marks import marked_since
 from relay.office import STEPS as OFFICE
+from relay.postgres.connection import Database
+from relay.postgres.office import OfficeDatabase
+from relay.postgres.store import PostgresStore
+from relay.postgres.telling import NUMBER
 from relay.presence import DEAD_MS, Heard, Presence
 from relay.presence import STEPS as PRESENCE
 from relay.rights import Actor
 from relay.sums import SORTS, Sums, TooMuch
 from relay.watching import hours_away, usual_hours
+from tests.attacks.hostile import Hostile
 from tests.kit import DAY, Writer, all_entries, shop_of, take
+from tests.postgres import Cluster, programs
 from tests.relay.books import Tables
 from tests.storage.test_summaries import some_sale
 
@@ -188,6 +195,54 @@ def test_two_that_follow_at_once_add_nothing_twice() -> None:
         follow(board)
         keep(*slow[0])
     assert board.rows([shop], [DAY])[shop, DAY].net == 350
+
+
+NO_DAYS = ("2026-11-2x", "2026-11-22\0", "".join(map(chr, range(0x4E00, 0x7000))), {"a": 1}, None)
+
+
+def test_what_names_no_day_has_no_row() -> None:
+    """An invalid entry may name anything: a row under it is one that no page can show."""
+    store = living()
+    board = Board(Tables(STEPS), lambda: store)
+    follow(board)
+    shop = poisoned(store)
+    follow(board)
+    assert [row.day for row in board.days_of(shop, "2020-01-01", "2099-12-31")] == [DAY]
+
+
+@pytest.mark.skipif(programs() is None, reason="no PostgreSQL here")
+def test_one_tills_entries_stop_the_board_of_no_other_shop(cluster: Cluster) -> None:
+    """PostgreSQL indexes no text of 36 kB."""
+    database = Database(cluster.url("named_days"))
+    with closing(PostgresStore.connect(database)) as store, closing(OfficeDatabase(database)) as tables:
+        Feed(store).begin()
+        store.commit([])
+        with tables.transaction() as tx:
+            for _, statements in STEPS:
+                for statement in statements:
+                    tx.execute(statement)
+        board = Board(tables, lambda: store)
+        follow(board)
+        poisoned(store)
+        shop = shop_with([good := Writer("good")], store)
+        take(store, shop, [[good.sale(500)]])
+        with closing(database.connect()) as connection:
+            connection.execute(NUMBER, (1000,))
+        follow(board)
+        assert board.rows([shop], [DAY])[shop, DAY].net == 500
+
+
+def poisoned(store: Store) -> str:
+    """A shop of which a member closes, and moves entries to, what are no days."""
+    hostile = Hostile("zeta")
+    hostile.day = DAY
+    shop = shop_with([hostile], store)
+    for bad in NO_DAYS:
+        closed = hostile.put("day closed", {"of_day": bad, "vector": []})
+        moved = hostile.put("redate", {"author": hostile.id, "of": hostile.run, "first": 1, "last": 2, "to": bad})
+        assert closed.fault and moved.fault
+        take(store, shop, [[closed], [moved]])
+    return shop
 
 
 @pytest.mark.parametrize("sort", SORTS)
