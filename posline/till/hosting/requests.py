@@ -72,10 +72,10 @@ class Requests:
 
     def _refused(self, authors: list[str]) -> set[str]:
         """Whom a manager's till refused, whatever the head office asked for since."""
-        names = self._till.reports.taken_back(self._of_managers(), [REQUEST + author for author in authors])
+        names = self._till.reports.taken_back(self._in_charge(), [REQUEST + author for author in authors])
         return {name.removeprefix(REQUEST) for name in names}
 
-    def _of_managers(self) -> list[str]:
+    def _in_charge(self) -> list[str]:
         """Whose word counts: a manager's, also when that till is gone."""
         everyone = self._till.store.authority(self._till.shop_id).everyone.values()
         return [member.author for member in everyone if member.role is Role.MANAGER]
@@ -170,7 +170,7 @@ class Requests:
     @property
     def trusted(self) -> bool:
         """Whether devices of the head office are let in with nobody asked."""
-        rows = self._till.reports.settings_by(self._of_managers(), TRUST, limit=READ_MAX, characters_max=len("false"))
+        rows = self._till.reports.settings_by(self._in_charge(), TRUST, limit=READ_MAX, characters_max=len("false"))
         return any(name == TRUST and value is True for name, value, _, _ in rows)
 
     def look(self) -> None:

@@ -18,32 +18,9 @@ from posline.till.hosting.requests import REQUEST, TRUST
 from posline.till.membership import remove, set_role
 from posline.till.shared import put
 from posline.till.till import Till, open_till
-from posline.trust.keys import Key
 from tests.kit import key_of
+from tests.till.hosting.offices import ASKED, OFFICE, ask, attached, write
 from tests.till.shop import invited, running, until
-
-OFFICE = key_of("head office")
-ASKED = {"label": "WEB", "by": "Bilal", "agent": "Chrome on Android"}
-
-
-async def attached(till: Till, office: Key = OFFICE) -> None:
-    """The shop has a head office."""
-    await admit(till, office.public, role=Role.HEAD_OFFICE, label="HQ")
-
-
-async def write(till: Till, author: Key, name: str, value: Any) -> None:
-    """What another member's setting is, as it comes by sync."""
-    clock = till.whole.clock
-    assert clock is not None
-    staged = till.whole.writer(author, clock).write("setting", {"name": name, "value": value}, document="shop")
-    await till.engine.durable(staged)
-
-
-async def ask(till: Till, device: str = "a phone", **changed: Any) -> str:
-    """The head office asks for a device, whose id this is."""
-    key = key_of(device)
-    await write(till, OFFICE, REQUEST + key.id, ASKED | {"key": base64url(key.public)} | changed)
-    return key.id
 
 
 async def meet(one: Till, other: Till) -> None:
