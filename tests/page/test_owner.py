@@ -248,6 +248,8 @@ async def test_a_device_of_the_head_office_is_let_in_and_another_one_refused(tmp
         await tab.click(".o-nav button:last-child")
         await desk.shows("section:has(> header > #card-hosting)", "Bilal <b> at Head office")
         await checked(desk, "who asks")
+        await tab.set_viewport_size({"width": 360, "height": 800})
+        assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         await tab.get_by_label("Refuse TAB").click()
         await desk.gone("[aria-label='Refuse TAB']")
         await tab.get_by_label("Let in WEB").click()

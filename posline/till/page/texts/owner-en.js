@@ -224,6 +224,7 @@ export default {
   hosting_removed: "no till of the shop any more",
   hosting_waiting: { one: "{count} record waits in it", other: "{count} records wait in it" },
   hosted_by: "hosted by {host}",
+  office_devices: "Devices of the head office",
   requests_title: "Asking to be let in",
   requests_why: "The head office hosts these, and asks for them. Let in what you know: it sells as a till of the shop. Who is refused stays so.",
   requests_elsewhere: "The head office hosts these, and asks for them. This till may not let anybody in: do it at a manager’s till.",

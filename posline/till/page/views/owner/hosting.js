@@ -32,17 +32,23 @@ export function Hosting() {
       ${hosting.on && html`<p role="status">${t(hosting.listening ? "hosting_at" : "hosting_later")} <bdi class="mono" dir="ltr">${hosting.urls[0]}</bdi></p>`}
       ${hosting.trouble && html`<p class="bad" role="alert" dir="auto">${hosting.trouble}</p>`}
       ${hosting.certificate?.note && html`<p class="warn">${t("hosting_clock")}</p>`}
-      ${hosting.requests.length > 0 && html`<h3>${t("requests_title")}</h3><p>${t(shop.value.manager ? "requests_why" : "requests_elsewhere")}</p>
-        <ul class="o-list">${hosting.requests.map((request) => html`<${Request} key=${request.id} request=${request} />`)}</ul>`}
+      ${hosting.head_office && html`<${OfOffice} hosting=${hosting} />`}
       ${hosting.devices.length + hosting.elsewhere.length > 0 && html`<ul class="o-list">
         ${hosting.devices.map((device) => html`<${Device} key=${device.id} device=${device} />`)}
         ${hosting.elsewhere.map((device) => html`<${Elsewhere} key=${device.id} device=${device} />`)}</ul>`}
       <div class="row-actions">
         ${hosting.on && html`<button type="button" class="key go" onClick=${() => (dialog.value = { kind: "pair" })}><span class="key-text">${t("pair_device")}</span></button>`}
         <button type="button" class="key" aria-pressed=${hosting.on} onClick=${() => turn(!hosting.on)}><span class="key-text">${t(hosting.on ? "hosting_off" : "hosting_on")}</span></button>
-      </div>
-      ${hosting.head_office && html`<${TrustOffice} on=${hosting.trust_office} />`}`}
+      </div>`}
   <//>`;
+}
+
+/** Whom the head office asks for, and whether that needs somebody's word. */
+function OfOffice({ hosting }) {
+  return html`<h3>${t("office_devices")}</h3>
+    ${hosting.requests.length > 0 && html`<p>${t(shop.value.manager ? "requests_why" : "requests_elsewhere")}</p>
+      <ul class="o-list">${hosting.requests.map((request) => html`<${Request} key=${request.id} request=${request} />`)}</ul>`}
+    <${TrustOffice} on=${hosting.trust_office} />`;
 }
 
 /** A device that the head office asks for. What it says of it is nobody's word but its own. */
@@ -54,8 +60,13 @@ function Request({ request }) {
     if (answer) say("good", letIn ? t("request_is_in", { label: answer.label }) : t("request_is_refused"));
   };
   const name = request.label || request.id.slice(0, 6);
-  return html`<li><span class="grow"><b><bdi>${name}</bdi></b><small>${t("request_by", { by: request.by || t("nameless"), host: hostName(request.host), at: moment(request.asked) })}</small>${request.agent && html`<small dir="auto">${request.agent}</small>`}</span>
+  return html`<li><span class="grow"><b><bdi>${name}</bdi></b><small>${t("request_by", { by: request.by || t("nameless"), host: hostName(request.host), at: moment(request.asked) })}</small>${request.agent && html`<small><bdi>${machine(request.agent)}</bdi></small>`}</span>
     ${shop.value.manager && html`<span class="row-actions"><button type="button" class="small-key go" aria-label=${t("let_in_what", { label: name })} onClick=${() => decide(true)}>${t("let_in")}</button><button type="button" class="small-key" aria-label=${t("refuse_what", { label: name })} onClick=${() => decide(false)}>${t("refuse")}</button></span>`}</li>`;
+}
+
+/** What a browser says of its device; all that it says where that is not found in it. */
+function machine(agent) {
+  return /^Mozilla\/5\.0 \(([^)]+)\)/.exec(agent)?.[1] ?? agent;
 }
 
 /** A device whose host is not this till. */
