@@ -81,7 +81,7 @@ CALLERS_MAX = 1000
 KEEP_COOKIE = "/api/shop"  # asked when the page opens: then the cookie is good for another year
 
 
-def device_app(till: HostedTill) -> ASGIApp:
+def device_app(till: HostedTill) -> Starlette:
     """What answers one device: the allowed calls of its own till."""
     routes = [route for route in api_routes(till) if _names(route) <= ALLOWED]
     middleware = [Middleware(Addressed, till), Middleware(SessionReader, till)]
@@ -99,7 +99,8 @@ class Entrance(ABC):
     def __init__(self, routes: Iterable[Route], monotonic_ms: Callable[[], int]) -> None:
         """`routes` are those of pairing, which anybody may ask."""
         pages = page_routes("posline.till", "page", lambda name: bool(OWNERS.match(name)))
-        self._open = Starlette(routes=[*pages, *routes], exception_handlers=exception_handlers())
+        self.routes = [*pages, *routes]
+        self._open = Starlette(routes=self.routes, exception_handlers=exception_handlers())
         self._rates = Rates(monotonic_ms)
 
     @abstractmethod

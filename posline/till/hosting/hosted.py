@@ -25,11 +25,11 @@ from posline.till.till import LOOK_TURNS, Till
 from posline.trust.keys import Key
 from posline.writer import Writer
 
-__all__ = ["Host", "HostedTill"]
+__all__ = ["Disk", "Host", "HostedTill"]
 
 
-class Host(Protocol):
-    """What hosts devices for one shop: a till, or a head office."""
+class Disk(Protocol):
+    """Where hosted tills of one shop keep what they write: a till's disk, or a head office's."""
 
     @property
     def folder(self) -> Folder | None:
@@ -50,6 +50,10 @@ class Host(Protocol):
     @property
     def clock(self) -> Clock:
         """Its sense of time, which its devices' entries are written by."""
+
+
+class Host(Disk, Protocol):
+    """A till, as a host of devices."""
 
     @property
     def label(self) -> str:
@@ -77,7 +81,7 @@ class HostedTill(Till):
 
     hosted = True
 
-    def __init__(self, host: Host, key: Key, *, fenced: bool = False, every_s: float = NEWS_S) -> None:
+    def __init__(self, host: Disk, key: Key, *, fenced: bool = False, every_s: float = NEWS_S) -> None:
         """`fenced`: other processes may write as this till too. `every_s` is how often its lights and alarms are looked
         at while its page follows them."""
         super().__init__(host.folder, None, None, host.clockwork, False)
