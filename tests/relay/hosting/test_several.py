@@ -7,8 +7,13 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from posline.storage.folder import Folder
 from posline.till.shared import put
+from relay.commands import COMMANDS
 from relay.hosting.steward import VOUCH_MS
+from relay.operations.backups import put_back
+from relay.operations.dumps import load
+from relay.postgres.connection import Database
 from tests.postgres import Cluster
 from tests.relay.hosting.offices import process, shop_at
 from tests.till.shop import sale, until
@@ -45,11 +50,11 @@ async def test_what_another_process_committed_is_known_to_an_open_till(cluster: 
         await shop.till.write("products", {"products": [tea | {"price": 300}]}, document="catalog/1")
         await shop.give(first)
         assert (await one.sell(cash)).json()["total"] == 300
-        await put(shop.till, "cash_rounding", 500)
+        await put(shop.till, "rounding", 500)
         await shop.till.write("products", {"products": [tea | {"price": 450}]}, document="catalog/1")
         await shop.give(second)
         async with asyncio.timeout(20):
-            while (await one.sell(cash | {"id": sale()["id"]})).json()["total"] != 450:
+            while (await one.sell(cash | {"id": sale()["id"]})).json()["total"] != 450:  # noqa: ASYNC110  # it asks
                 await asyncio.sleep(0)
         assert (await one.ask("GET", "/api/shop")).json()["cash_unit"] == 500
 
@@ -104,6 +109,42 @@ async def test_a_stop_signs_and_the_next_start_goes_on(place: Path | str, tmp_pa
             back = again.phone(phone)
             assert (await back.sell(body)).status_code == 200
             assert (await back.sell(sale())).json()["number"] == 2
+
+
+async def test_a_head_office_made_of_a_backup_hosts_nobody_until_they_are_paired_anew(
+    place: Path | str, tmp_path: Path, cluster: Cluster
+) -> None:
+    copy, other = tmp_path / "copy", "sqlite" if isinstance(place, Path) else cluster.url("made_of_a_backup")
+    async with AsyncExitStack() as stack:
+        async with process(place) as at:
+            shop = await stack.enter_async_context(shop_at(tmp_path / "till", at))
+            phone = await shop.paired(at)
+            await phone.sell(sale())
+            at.invite(shop.id)
+            seed = at.relay.devices.of(shop.id)[0].signing
+            await COMMANDS["backup"](at.relay, {"file": str(copy), "with_key": True})
+            assert seed not in copy.read_bytes().decode("latin-1"), "not even in what was free in its pages"
+            sold = sale()
+            await phone.sell(sold)
+            await at.relay.tills.let_go_of_idle(at.relay.tills.clockwork.monotonic_ms() + 1)
+            await shop.take(at)
+        if other == "sqlite":
+            with Folder(tmp_path / "made") as folder:
+                put_back(folder, copy, None)
+            made: Path | str = tmp_path / "made"
+        else:
+            load(copy, Database(other))
+            made = other
+        async with process(made) as again:
+            await shop.give(again)
+            lost = again.phone(phone)
+            assert (await lost.sell(sale())).status_code == 401
+            assert again.relay.devices.of(shop.id) == []
+            fresh = await shop.paired(again, "NEW")
+            assert (await fresh.sell(sold)).status_code == 200, "what the lost one had recorded is known by its id"
+            assert (await fresh.sell(sale())).json()["number"] == 1
+            assert again.relay.branch(shop.id).reports.forks() == []
+            assert [number for _, number in shop.sold(again, phone)] == [1, 2]
 
 
 async def test_idle_tills_and_their_shops_cost_no_memory(tmp_path: Path) -> None:
