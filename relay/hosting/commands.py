@@ -42,7 +42,7 @@ async def listed(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     """{shop}: its devices."""
     branch = relay.branch(str(arguments["shop"]))
     devices = await asyncio.to_thread(desk.listed, relay, branch)
-    return {"url": await asyncio.to_thread(lambda: relay.devices.url), "devices": devices}
+    return {"url": await asyncio.to_thread(lambda: relay.devices.url), "devices": [each.to_dict() for each in devices]}
 
 
 async def remove(relay: Relay, arguments: Mapping[str, Any]) -> Any:

@@ -57,7 +57,7 @@ def dump(database: Database, target: Path) -> int:
     command = [
         _program("pg_dump", instead), "--format=custom", f"--schema={database.schema}", "--no-owner", "--no-acl",
         f"--file={fresh}", f"--dbname={address}", "--no-password",
-        *(f"--exclude-table-data={database.schema}.{table}" for table in HOSTED_TABLES),  # whoever restores hosts nobody
+        *(f"--exclude-table-data={database.schema}.{table}" for table in HOSTED_TABLES),  # see `backups`
     ]  # fmt: skip
     try:
         fresh.touch(mode=0o600)
