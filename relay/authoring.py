@@ -15,7 +15,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from posline.core.build import BUILD_MS
 from posline.core.clock import Clock
 from posline.core.members import Role
 from posline.errors import NotPossible, Overtaken
@@ -24,6 +23,7 @@ from posline.storage.records import Mark, Staged
 from posline.sync.engine import Engine
 from posline.till.opening import Clockwork
 from posline.trust.keys import Key
+from relay.clock import office_clock
 from relay.relay import Relay
 
 __all__ = ["Authoring", "NotOurs", "authoring_of", "last_written", "may_write"]
@@ -43,12 +43,7 @@ def may_write(replica: Replica, author: str) -> bool:
 
 def authoring_of(relay: Relay) -> Authoring:
     """A head office that serves, as an author by this machine's clock."""
-    work = Clockwork()
-    clock = Clock(
-        wall_ms=work.wall_ms, monotonic_ms=work.monotonic_ms, synchronised=work.synchronised, floor_ms=BUILD_MS,
-        last_own_ms=None,
-    )  # fmt: skip
-    return Authoring(relay.key, clock, lambda: relay.engine)
+    return Authoring(relay.key, office_clock(Clockwork()), lambda: relay.engine)
 
 
 def last_written(replica: Replica, author: str) -> bytes:

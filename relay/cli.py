@@ -25,6 +25,8 @@ from posline.till.terminal import Options, Version, print_json, visible
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.export_commands import add_export_commands
+from relay.hosting.commands import add_device_commands
+from relay.hosting.door import TILLS_PORT, origin_of
 from relay.number_cli import add_accounting_commands, add_webhook_commands
 from relay.operations.cli import add_operation_commands
 from relay.operations.draining import DRAIN_S
@@ -57,10 +59,12 @@ export = typer.Typer(no_args_is_help=True, help="Files for other programs.")
 accounting = typer.Typer(no_args_is_help=True, help="What accountants book.")
 prices = typer.Typer(no_args_is_help=True, help="Prices of all shops, of groups of them, and of one.")
 service = typer.Typer(no_args_is_help=True, help="Start the head office with this machine.")
+device = typer.Typer(no_args_is_help=True, help="Phones and tablets that sell by this head office.")
 webhook = typer.Typer(no_args_is_help=True, help="Programs that are told of what comes in.")
 for name, group in (
     ("shop", shop), ("user", user), ("token", token), ("report", report), ("export", export),
     ("accounting", accounting), ("webhook", webhook), ("prices", prices), ("service", service),
+    ("device", device),
 ):  # fmt: skip
     app.add_typer(group, name=name)
 
@@ -138,6 +142,12 @@ def serve(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Serve /metrics there, and not beside the pages.")
     ] = None,
+    tills: Annotated[
+        str | None, typer.Option(help="Host phones and tablets, whose page is at this public address: https://...")
+    ] = None,
+    tills_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Where that address leads to on this machine; 0 takes a free one.")
+    ] = TILLS_PORT,
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=3600, help="How long it may take to go empty once it is told to stop.")
     ] = DRAIN_S,
@@ -158,6 +168,7 @@ def serve(
     set_up(log_format, log_level)
     options = RelayOptions(
         _place(context), host, port, tls, own_certificate, address, proxy_cert, metrics_port, drain_s=drain_seconds,
+        tills=None if tills is None else origin_of(tills), tills_port=tills_port,
         web=WebOptions(trusted, access_log=access_log),
     )  # fmt: skip
     try:
@@ -346,6 +357,7 @@ add_report_commands(report, lambda context, name, arguments: _ask(context, name,
 add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
 add_price_commands(prices, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
+add_device_commands(device, lambda context, name, arguments: _ask(context, name, arguments))
 add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
 add_service_commands(service, _place, serve)
 add_operation_commands(app, lambda context, name, arguments: _ask(context, name, arguments), _place)

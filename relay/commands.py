@@ -10,6 +10,7 @@ from posline.errors import NotFound, NotPossible
 from posline.storage.verify import verify
 from posline.till.local import Command
 from posline.till.report_commands import sheet_of
+from relay.hosting.commands import DEVICE_COMMANDS
 from relay.number_commands import NUMBER_COMMANDS, actor_of
 from relay.office import PAGE, iso_ms
 from relay.operations.commands import OPERATION_COMMANDS
@@ -222,6 +223,7 @@ COMMANDS: dict[str, Command] = {
     "verify": verify_ledger,
     "report_day": report_day,
     "report_sheet": report_sheet,
+    **DEVICE_COMMANDS,
     **NUMBER_COMMANDS,
     **OPERATION_COMMANDS,
     **PRICE_COMMANDS,

@@ -39,6 +39,9 @@ from relay.board import Board, Founded, zone_of
 from relay.database import up_to_date
 from relay.feeding import Arrivals, Feed
 from relay.home import FolderHome, Home, Telling
+from relay.hosting.devices import STEPS as HOSTING
+from relay.hosting.devices import OfficeDevices
+from relay.hosting.tills import HostedTills
 from relay.invitations import OfficeInvitations
 from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
 from relay.operations.measuring import Meters
@@ -128,6 +131,7 @@ class Relay:
         self.lag_s: Callable[[str], float] = lambda webhook: 0.0  # how long ago one had heard all there was
         steps = (
             *POSTINGS, *WEBHOOKS, *PRICES, *marks.STEPS, *presence.STEPS, *boarding.STEPS, *alarming.STEPS, *PROCESSES,
+            *HOSTING,
         )  # fmt: skip
         up_to_date(self.office.database, steps, self.office.now_ms())
         self.prices = Prices(self.office.database, self.office.now_ms, self.office.audit)
@@ -139,6 +143,7 @@ class Relay:
         self.sums = Sums(database, self.board, self.reports, now_ms)
         self.alarms = Alarms(database, now_ms, self.office.audit)
         self.overview = Overview(self)
+        self.devices, self.tills = OfficeDevices(self.office), HostedTills(self)
         self.over = False  # it goes down: whoever waits for news goes home
         self._watcher: Watcher | None = None
         self._founded: dict[str, Founded] = {}
@@ -170,7 +175,7 @@ class Relay:
             Feed(store).begin()
             store.commit([])  # so that the log is in use before local.json says so: see `examine`
         self._engine = Engine(store, kind="head office", on_fatal=self._give_up)
-        told = self.home.telling(store, self._engine.hub.linked_shops, self._changed_elsewhere, self.arrivals.tell)
+        told = self.home.telling(store, self._live, self._changed_elsewhere, self.arrivals.tell)
         self._telling = told
         self._engine.measured = self.meters.committed
         self._engine.on_commit(self.meters.came_in)
@@ -181,6 +186,7 @@ class Relay:
         self._watching = asyncio.create_task(self._watch_doors(), name="doors")
         self._resting = asyncio.create_task(self._rest(), name="rest")
         self._pulse = asyncio.create_task(self.meters.pulse(), name="pulse")
+        self.tills.start()
         self._watcher = Watcher(self)
         await self._watcher.start()
 
@@ -196,6 +202,7 @@ class Relay:
         if self._watcher is not None:
             await self._watcher.stop()
         if self._engine is not None:
+            await self.tills.stop()
             await self._engine.stop()
             self._engine = None
             self.arrivals.tell()  # whoever waits hears that it is over
@@ -221,6 +228,7 @@ class Relay:
             if found != seen and self._engine is not None:
                 seen, self._looked_s = found, 0.0
                 self._engine.doors_changed()
+                await self.tills.look_at_books()
 
     async def _rest(self) -> None:
         """Keep nothing in memory of shops that nobody asks about: of thousands, most are closed at any time."""
@@ -233,12 +241,13 @@ class Relay:
                     log.exception("letting go of idle shops failed")
 
     async def let_go_of_idle(self, since_s: float) -> int:
-        """Let go of the shops that have no links, and that nobody asked for since then; how many those were."""
-        hub = self.engine.hub
-        idle = [id for id, branch in self._branches.items() if branch.used_s < since_s and not hub.links(id)]
+        """Let go of the hosted tills and the shops that nobody asked for since then, and of these only where they have
+        no links and no hosted tills; how many shops those were."""
+        await self.tills.let_go_of_idle(self.tills.clockwork.monotonic_ms() - int(1000 * (time.monotonic() - since_s)))
+        idle = [id for id, branch in self._branches.items() if branch.used_s < since_s and not self._in_use(id)]
         for shop in idle:
             replica = self._branches[shop].replica
-            if replica.staged:  # it is about to be committed
+            if replica.staged or self._in_use(shop):  # it is about to be committed, or was asked for meanwhile
                 continue
 
             def work(shop: str = shop) -> None:
@@ -248,6 +257,13 @@ class Relay:
             self.engine.drop(shop)
             await self.engine.between_commits(work)
         return len(idle)
+
+    def _live(self) -> set[str]:
+        """The shops that somebody is linked to, or sells in, by this process."""
+        return {*self.engine.hub.linked_shops(), *self.tills.shops()}
+
+    def _in_use(self, shop: str) -> bool:
+        return bool(self.engine.hub.links(shop)) or shop in self.tills.shops()
 
     def delivered(self, outcome: str, seconds: float) -> None:
         """A message to a webhook was sent, and this became of it."""
@@ -259,6 +275,7 @@ class Relay:
         before = self.home.refresh(self.store, shop)
         if before:
             self.engine.hub.elsewhere(shop, before)
+            self.tills.elsewhere(shop, before)
 
     def _glance(self, shops: Iterable[str]) -> None:
         """Whoever asks about shops hears what every process committed there until a moment ago."""
@@ -344,13 +361,14 @@ class Relay:
         """The shops that it serves, by name."""
         shops = self.office.shops()
         self._glance(shop.id for shop in shops)  # at all of them at once: a database may be far away
-        return [self._branch(shop) for shop in shops]
+        return [self.take_up(shop) for shop in shops]
 
     def branch(self, wanted: str, viewer: Viewer | None = None) -> Branch:
         """A shop by id or name, as the viewer means it; also one that was removed. Raises NotFound, ShopNameTwice."""
-        return self._branch(self.office.find(wanted) if viewer is None else self.office.find(wanted, viewer.covers))
+        return self.take_up(self.office.find(wanted) if viewer is None else self.office.find(wanted, viewer.covers))
 
-    def _branch(self, shop: RegisteredShop) -> Branch:
+    def take_up(self, shop: RegisteredShop) -> Branch:
+        """A shop that is known from the books already; what every process did there, as of a moment ago."""
         branch = self._branches.get(shop.id) or self._open(shop)
         branch.registered, branch.used_s = shop, time.monotonic()
         self._glance([shop.id])
@@ -465,7 +483,7 @@ class Relay:
         self, *, shop: str, name: str, updates: Sequence[str], alias: str, by: Actor = CONSOLE
     ) -> Branch:
         """Take a shop, or take it again. `updates` is what its tills hold of its document: who its members are."""
-        branch = self._branch(await asyncio.to_thread(self.office.attach, shop, name, alias=alias, by=by))
+        branch = self.take_up(await asyncio.to_thread(self.office.attach, shop, name, alias=alias, by=by))
         self._looked_s = 0.0  # it may have been a removed one until now
         for update in updates:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.websockets import WebSocket
 
-from posline.errors import NotPossible
+from posline.errors import BadRequest, NotPossible
 from posline.storage.folder import Folder
 from posline.sync.accept import WebSocketProtocol
 from posline.sync.discovery import local_addresses
@@ -28,6 +28,8 @@ from relay.authoring import authoring_of
 from relay.commands import COMMANDS
 from relay.delivering import Deliverer, HttpSender
 from relay.home import FolderHome, Home
+from relay.hosting.door import TILLS_PORT, Origin, build_tills
+from relay.hosting.steward import Steward
 from relay.operations.certificates import Shown
 from relay.operations.draining import DRAIN_S, Told, drain
 from relay.operations.logs import hide
@@ -57,6 +59,8 @@ class RelayOptions:
     metrics_port: int | None = None  # where figures have a port of their own
     metrics_host: str = LOOPBACK
     drain_s: float = DRAIN_S
+    tills: Origin | None = None  # the public address at which devices are hosted
+    tills_port: int = TILLS_PORT
     web: WebOptions = field(default_factory=WebOptions)
 
 
@@ -82,7 +86,7 @@ async def run_relay(options: RelayOptions) -> None:
     """Run a head office. Raises PoslineError where it cannot start."""
     with _home(options.data) as home:
         hide(*home.secrets())
-        front: Listener | None = None
+        listeners: list[Listener] = []
         try:
             async with Relay(home) as relay:
                 tls = options.tls or _own_tls(relay, options)
@@ -96,24 +100,31 @@ async def run_relay(options: RelayOptions) -> None:
                     app, host=options.host, port=options.port, websocket=WebSocketProtocol, tls=tls,
                     tls_1_2=options.tls is not None, is_crowd=lambda host: is_one_of(host, options.web.trusted),
                 )  # fmt: skip
-                await front.start()
+                listeners.append(front)
+                if options.tills is not None:
+                    listeners.append(_for_devices(relay, options.tills, tls, options))
+                for listener in listeners:
+                    await listener.start()
                 leads = home.leads()
                 deliverer = Deliverer(
                     relay.store, relay.webhooks, HttpSender(), relay.arrivals, leads=leads, measured=relay.delivered
                 )
                 relay.lag_s = deliverer.lag_s
-                publisher = Publisher(relay, authoring_of(relay), leads=leads)
+                authoring = authoring_of(relay)
+                publisher, steward = Publisher(relay, authoring, leads=leads), Steward(relay, authoring, leads=leads)
                 deliverer.start()
                 publisher.start()
+                steward.start()
                 try:
                     async with _monitored(relay, options):
-                        await _serve(relay, front, deliverer, shown, options)
+                        await _serve(relay, listeners, deliverer, shown, options)
                 finally:
+                    await steward.stop()
                     await publisher.stop()
                     await deliverer.stop()
         finally:
-            if front is not None:
-                await front.stop()  # links have ended with the relay's engine
+            for listener in listeners:
+                await listener.stop()  # links have ended with the relay's engine
 
 
 def _own_tls(relay: Relay, options: RelayOptions) -> Tls | None:
@@ -122,6 +133,19 @@ def _own_tls(relay: Relay, options: RelayOptions) -> Tls | None:
         return None
     hosts = {options.host.strip("[]"), *local_addresses()} - {"", "0.0.0.0", "::"}
     return relay.home.certificate(hosts).tls
+
+
+def _for_devices(relay: Relay, origin: Origin, tls: Tls | None, options: RelayOptions) -> Listener:
+    """What devices connect to. Raises BadRequest where no browser would take it."""
+    if origin.secure and options.tls is None and not options.web.trusted:
+        raise BadRequest.of(
+            "tills", f"browsers open {origin} by a certificate that they know: give --tls-cert and --tls-key, or name "
+            "the proxy that ends TLS before this with --trusted-proxy",
+        )  # fmt: skip
+    return Listener(
+        build_tills(relay, origin, options.web), host=options.host, port=options.tills_port,
+        tls=tls if origin.secure else None, is_crowd=lambda host: is_one_of(host, options.web.trusted),
+    )  # fmt: skip
 
 
 def _address(web: WebOptions) -> Callable[[WebSocket], str]:
@@ -146,8 +170,9 @@ async def _monitored(relay: Relay, options: RelayOptions) -> AsyncIterator[None]
 
 
 async def _serve(
-    relay: Relay, front: Listener, deliverer: Deliverer, shown: Shown, options: RelayOptions
+    relay: Relay, listeners: Sequence[Listener], deliverer: Deliverer, shown: Shown, options: RelayOptions
 ) -> None:
+    front = listeners[0]
     # commands come in by a door of their own, which only this machine can reach
     local = Local(relay, COMMANDS)
     handlers = exception_handlers(relay.suspect)
@@ -163,19 +188,22 @@ async def _serve(
     jobs: list[asyncio.Task[None]] = []
     try:
         remember()
+        if options.tills is not None or not relay.home.shared:  # else another process may host
+            relay.devices.remember(str(options.tills or ""))
         relay.home.announce(back.url, local.secret)
         told.heed()
-        jobs.append(asyncio.create_task(shown.follow(front, told.reload, remember), name="certificate"))
+        jobs.append(asyncio.create_task(shown.follow(listeners, told.reload, remember), name="certificate"))
         if relay.home.shared:
             follow = Roster(relay.office.database).follow(
                 relay.office.now_ms, relay.links_here, relay.draining
             )
             jobs.append(asyncio.create_task(follow, name="roster"))
         url = front.url.replace(front.address, front.reached)
-        print(f"ready {url}", flush=True)
+        print(f"ready {url}" + (f" tills={options.tills}" if options.tills is not None else ""), flush=True)
         count = len(relay.office.shops())
         log.info("%d shops at %s", count, url, extra={"event": "ready", "shops": count, "url": url})
         await until_stopped(relay.draining, relay.broken)
+        relay.tills.hush()
         await drain(relay, deliverer, told, options.drain_s)
         log.info("stopping", extra={"event": "stopping"})
     finally:
@@ -184,5 +212,6 @@ async def _serve(
         await asyncio.gather(*jobs, return_exceptions=True)
         if not relay.broken.is_set():  # else it stays, and says that this process did not end cleanly
             relay.home.withdraw()
-        front.refuse()
+        for listener in listeners:
+            listener.refuse()
         await back.stop()

@@ -232,8 +232,9 @@ class Reports:
     def durable(self, entry: Entry) -> dict[str, Any]:
         """Where an entry is known to be on a disk: {here, tills, head_office}."""
         members, found = self._store.members(self._shop), self.holders(entry)
-        offices = {store for store in found if members[store].role is Role.HEAD_OFFICE}
-        return {"here": True, "tills": len(found - offices), "head_office": bool(offices)}
+        offices = {store for store, member in members.items() if member.role is Role.HEAD_OFFICE}
+        head_office = self._here in offices or not offices.isdisjoint(found)
+        return {"here": True, "tills": len(found - offices), "head_office": head_office}
 
     def waiting(self, author: str) -> int:
         """How many of the entries that this disk wrote as `author` no other device is known to hold."""

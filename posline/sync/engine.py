@@ -116,6 +116,7 @@ class Engine:
         self._waiters: dict[int, asyncio.Future[None]] = {}
         self._lost: deque[tuple[Staged, CommitFailed]] = deque(maxlen=LOST_KEPT)
         self._listeners: list[Callable[[Commit], None]] = []
+        self.on_failed: Callable[[set[str]], None] = lambda shops: None  # what was staged in these shops is gone
         self._diallers: dict[tuple[str, str], Dialler] = {}  # (shop, an address or the author that is looked for)
         self._tasks: list[asyncio.Task[None]] = []
         self._committing = asyncio.Lock()
@@ -310,6 +311,7 @@ class Engine:
             replica.reset()
             replica.alarm("disk", str(error))
         self.hub.failed(shops)
+        self.on_failed(shops)
         self.room.set()
 
     async def between_commits(self, work: Callable[[], None]) -> None:

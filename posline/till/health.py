@@ -181,7 +181,7 @@ class Watch:
     def __init__(self, till: Till) -> None:
         self._till = till
         self.refusals = Refusals()
-        self.mishap = Mishap.load(till.folder)
+        self.mishap = Mishap.load(till.folder) if till.in_folder else Mishap(None)
         self._scrub, self._scrubbing = Scrub(), asyncio.Lock()
         self._altered: str | None = None
         self._working: set[asyncio.Task[int]] = set()
@@ -315,7 +315,7 @@ class Watch:
         self._gaps = self._till.reports.gaps()
         lacking = {(author, first) for author, _, ranges in self._gaps for first, _ in ranges}
         self._lacking = {place: self._lacking.get(place, now_ms) for place in lacking}
-        if not self._scrubbing.locked():
+        if not self._till.hosted and not self._scrubbing.locked():  # whose database it is looks through it
             work = asyncio.create_task(self.scrub())
             self._working.add(work)
             work.add_done_callback(self._working.discard)

@@ -93,9 +93,10 @@ class Founding:
 
 @dataclass(slots=True)
 class Opened:
-    """An open folder of a shop. `recovery` is the code of a shop founded just now."""
+    """An open folder of a shop; of a till whose host keeps it in a database there is none. `recovery` is the code of a
+    shop founded just now."""
 
-    folder: Folder
+    folder: Folder | None
     settings: Settings
     key: Key
     store: Store

@@ -56,6 +56,7 @@ def kept_shop(till: Till, departments: list[dict[str, Any]]) -> dict[str, Any]:
         "fiscal": {"on": till.fiscal.naming() is not None},
         "version": installed_version(),
         "host": till.watch.label(till.whole.store_id) if till.hosted else None,
+        "host_kind": ("head office" if till.at_head_office else "till") if till.hosted else None,
     }
 
 

@@ -49,7 +49,8 @@ async def ring(till: Till, request: Mapping[str, Any]) -> Rung:
     # many at once on account would each be within a limit, and the same store credit be spent by each of them
     result = await till.recording.once("sale", request, draft, first=approve if lends else None)
     if result.at_once:
-        return Rung(sale_of(result.recorded, lambda sku, _: _name_now(till, sku), LIGHTS_AT_FIRST), False)
+        lights = LIGHTS_AT_FIRST | {"head_office": till.at_head_office}
+        return Rung(sale_of(result.recorded, lambda sku, _: _name_now(till, sku), lights), False)
     return Rung(till.show(result.recorded), result.repeated)
 
 

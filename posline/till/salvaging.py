@@ -46,7 +46,7 @@ SIDES = ("", "-wal")
 class Mishap:
     """What was found damaged and what became of it, kept in the folder until a person has seen it."""
 
-    path: Path
+    path: Path | None
     swap: dict[str, str] = field(default_factory=dict)  # {why, stamp, saved} of a salvage that is not finished
     told: list[str] = field(default_factory=list)
 
@@ -61,7 +61,9 @@ class Mishap:
             return cls(path)
 
     def save(self) -> None:
-        """Keep it, durably."""
+        """Keep it, durably, where there is a folder."""
+        if self.path is None:
+            return
         write_atomically(self.path, json.dumps({"swap": self.swap, "told": self.told}, ensure_ascii=False).encode())
 
     def add(self, text: str) -> None:
@@ -86,6 +88,8 @@ class Mishap:
     def seen(self) -> None:
         """A person has seen it."""
         self.told.clear()
+        if self.path is None:
+            return
         self.path.unlink(missing_ok=True)
         sync_folder(self.path.parent)
 

@@ -17,7 +17,7 @@ from posline.till.refunding import show_refund
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["news_of_commit", "tell_news"]
+__all__ = ["NEWS_S", "news_of_commit", "tell_news"]
 
 log = logging.getLogger("posline.till")
 
@@ -38,11 +38,11 @@ def news_of_commit(till: Till, commit: Commit) -> Iterator[Change]:
             yield Change("refund", show_refund(till, recorded).to_dict())
 
 
-async def tell_news(till: Till, news: News) -> None:
+async def tell_news(till: Till, news: News, every_s: float = NEWS_S) -> None:
     """Tell listeners when lights, peers or alarms change: those come with no commit of their own."""
     told: dict[str, Any] = {}
     for turn in itertools.count():
-        await asyncio.sleep(NEWS_S)
+        await asyncio.sleep(every_s)
         try:
             till.look_after(turn)
             status = till.status() if news.heard else told

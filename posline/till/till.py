@@ -98,11 +98,12 @@ class Till:
     """An open till. Made by `open_till`."""
 
     hosted = False  # whether its disk is another till's, and its page on a phone or tablet
+    at_head_office = False  # whether that disk is the head office's
     hosting: Hosting | None = None  # of other devices, once somebody asked for it (posline.till.hosting)
 
     def __init__(
         self,
-        folder: Path | str | Folder,
+        folder: Path | str | Folder | None,
         founding: Founding | None,
         label: str | None,
         clockwork: Clockwork,
@@ -128,6 +129,7 @@ class Till:
     async def __aenter__(self) -> Self:
         """Open the folder; see `open_till`."""
         given = self._given
+        assert given is not None, "a till without a folder is composed by its host"
         folder = given if isinstance(given, Folder) else Folder(Path(given))
         try:
             await self._start(folder)
@@ -202,7 +204,7 @@ class Till:
             return
         folder = self._opened.folder
         await self._end()
-        if not isinstance(self._given, Folder):
+        if folder is not None and not isinstance(self._given, Folder):
             folder.close()
 
     async def _end(self) -> None:
@@ -253,8 +255,15 @@ class Till:
 
     @property
     def folder(self) -> Folder:
-        """Its data folder."""
+        """Its data folder. Raises FolderError where its host keeps it in none."""
+        if self._open.folder is None:
+            raise FolderError("this till is hosted by a head office, and has no data folder: do it at another till")
         return self._open.folder
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether what it keeps lies in a data folder."""
+        return self._open.folder is not None
 
     @property
     def settings(self) -> Settings:

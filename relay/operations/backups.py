@@ -2,7 +2,7 @@
 
 A copy is one file, a tar archive: the ledger and the books about people as of one moment, and a manifest that says what
 is in it and what each shop came to. The key is in it only where that was asked for: whoever has it can be this head
-office.
+office. The devices that it hosts are in none: a head office that is made of a copy hosts nobody.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from posline.storage.store import Store
 from posline.till.machine import installed_version
 from posline.trust.certificate import CHAIN_FILE, KEY_FILE, ROOT_FILE
 from posline.trust.keys import Key
+from relay.hosting.devices import HOSTED_TABLES
 from relay.office import FILE as BOOKS
 from relay.office import iso_ms
 
@@ -125,6 +126,15 @@ def _copy_databases(folder: Folder, work: Path, still: Callable[[Callable[[], No
             (work / name).touch(mode=0o600)
             with closing(connect(str(work / name))) as copy:
                 source.backup(copy, pages=PAGES, sleep=0)
+                if name == BOOKS:
+                    _leave_out(copy)
+
+
+def _leave_out(books: Connection) -> None:
+    """Devices that are hosted, whose keys are in there: whoever goes on from an old copy would fork each of them."""
+    for table in HOSTED_TABLES:
+        books.execute(f"DELETE FROM {table}")
+    books.execute("VACUUM")  # what was deleted lies in free pages until then
 
 
 def _described(work: Path, office: str, names: Mapping[str, str], at_ms: int) -> Manifest:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from posline.errors import BadRequest
@@ -41,7 +41,7 @@ class Shown:
             path = self._proxy or (self._tls and self._tls.certificate)
             raise BadRequest.of("certificate", f"{path} cannot be read ({error}): name a PEM file") from error
 
-    def renew(self, front: Listener) -> bool:
+    def renew(self, *listeners: Listener) -> bool:
         """Read the files again; whether tills see another certificate from now on. Those that are linked stay. Files
         that do not fit each other change nothing."""
         try:
@@ -55,12 +55,13 @@ class Shown:
             )  # fmt: skip
             return False
         if self._tls is not None:
-            front.renew(self._tls)
+            for listener in listeners:
+                listener.renew(self._tls)
         before, self.pin = self.pin, pin
         log.info("the certificate was read again", extra={"event": "certificate", "new_key": pin != before})
         return pin != before
 
-    async def follow(self, front: Listener, reload: asyncio.Event, changed: Callable[[], None]) -> None:
+    async def follow(self, listeners: Sequence[Listener], reload: asyncio.Event, changed: Callable[[], None]) -> None:
         """Renew for ever: when `reload` is set, and when the proxy's file changes."""
         seen = self._stamp()
         while True:
@@ -72,7 +73,7 @@ class Shown:
                     continue
             reload.clear()
             seen = self._stamp()
-            if await asyncio.to_thread(self.renew, front):
+            if await asyncio.to_thread(self.renew, *listeners):
                 await asyncio.to_thread(changed)
 
     def _stamp(self) -> tuple[float, int] | None:

@@ -13,6 +13,7 @@ from relay.web.chain import chain_routes
 from relay.web.days import days_routes
 from relay.web.finding import finding_routes
 from relay.web.frame import Frame
+from relay.web.hosting import hosting_routes
 from relay.web.live import live_routes
 from relay.web.people import people_routes
 from relay.web.prices import prices_routes
@@ -40,6 +41,7 @@ def web_routes(frame: Frame) -> list[BaseRoute]:
         *live_routes(frame),
         *prices_routes(frame),
         *shops_routes(frame),
+        *hosting_routes(frame),
         *people_routes(frame),
         *tokens_routes(frame),
         *trail_routes(frame),

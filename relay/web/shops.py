@@ -13,16 +13,16 @@ from posline.core.members import Role as Membership
 from posline.core.members import member_key
 from posline.core.numbers import author_id
 from posline.errors import NotPossible, PoslineError
-from posline.till.codes import svg_of
 from posline.till.invitation import EXPIRES_DEFAULT_S
+from relay.hosting.desk import listed
 from relay.relay import Branch
 from relay.rights import Right
+from relay.web.codes import drawing
 from relay.web.frame import Frame, Visit, off
 
-__all__ = ["shops_routes"]
+__all__ = ["PATH", "shop", "shops_routes"]
 
 PATH = "/office/shops"
-SCALE = 4
 EXPIRES_S = {"15m": EXPIRES_DEFAULT_S, "1h": 3600, "1d": 86400, "7d": 7 * 86400}
 
 
@@ -73,14 +73,18 @@ async def invite(visit: Visit) -> Response:
         return await shops(visit, error)
     link = str(await off(invitations.link, token, visit.relay.key.id))
     ends_ms = visit.relay.office.now_ms() + expires_s * 1000
-    return visit.show("invited.html", link=link, code=_drawing(link), alias=alias, ends_ms=ends_ms)
+    return visit.show("invited.html", link=link, code=drawing(link), alias=alias, ends_ms=ends_ms)
 
 
 async def shop(visit: Visit, error: PoslineError | None = None) -> Response:
     """One shop, with its tills."""
     branch = visit.branch(visit.request.path_params["shop"])
     devices = await off(lambda: sorted(_devices(visit, branch), key=lambda each: (each.removed, each.label)))
-    return visit.show("shop.html", error=error, branch=branch, devices=devices, refused=branch.refusals.listed())
+    hosted = await off(listed, visit.relay, branch)
+    return visit.show(
+        "shop.html", error=error, branch=branch, devices=devices, refused=branch.refusals.listed(), hosted=hosted,
+        hosting=await off(lambda: visit.relay.devices.url),
+    )  # fmt: skip
 
 
 async def rename(visit: Visit) -> Response:
@@ -126,9 +130,3 @@ def _admitted(branch: Branch) -> dict[str, int]:
         if isinstance(key, str):
             found[author_id(member_key(key))] = int(datetime.fromisoformat(act.at).timestamp() * 1000)
     return found
-
-
-def _drawing(text: str) -> str:
-    """A QR code as it stands in a page."""
-    svg = svg_of(text, SCALE)
-    return svg[svg.index("<svg") :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from pathlib import Path
 from random import Random
@@ -91,7 +92,12 @@ class Office:
         relay.postings.set_account(ACCOUNT, "6100", "Kitchen")
         relay.alarms.came(self.own, [Found(ALARM, "refused", 1, {"who": "Fuzz", "why": "no"})])
         relay.office.hand_out(shop=self.own, role="read", name="ERP", by=CONSOLE)
+        if not (devices := relay.devices.of(self.own)):
+            relay.devices.remember("https://tills.example.pk")
+            link = relay.devices.invite(self.own, "WEB", by=CONSOLE)
+            devices = [relay.devices.pair(link.partition("#")[2], secrets.token_hex(16), "Fuzz", "")[0]]
         self.places |= {
+            "device": devices[0].author,
             "person": bilal.id,
             "webhook": webhooks[0].id,
             "token": next(token.id for token in relay.office.tokens() if token.name == "ERP"),

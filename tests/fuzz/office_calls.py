@@ -147,6 +147,18 @@ FORMS = (
         form=OURS | {"alias": "Mall"},
         good=(303,),
     ),
+    Call(
+        "POST /office/shops/{shop}/devices",
+        "/office/shops/{own}/devices",
+        form=OURS | {"label": "WEB"},
+        good=(200, 403),
+    ),
+    Call(
+        "POST /office/shops/{shop}/devices/{device}/remove",
+        "/office/shops/{own}/devices/{device}/remove",
+        form=OURS,
+        good=(303,),
+    ),
     Call("POST /office/shops/{shop}/remove", "/office/shops/{spare}/remove", form=OURS, good=(303,)),
     Call(
         "POST /office/people",

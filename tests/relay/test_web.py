@@ -526,7 +526,7 @@ def test_each_language_says_the_same() -> None:
     asked = set(re.findall(r'\bt\("(\w+)"(?! ~)', sources))
     assert asked <= TEXTS["en"].keys(), asked - TEXTS["en"].keys()
     composed = re.compile(
-        "menu|role|span|act|said|error|title|secret|till_role|token|price_field"
+        "menu|role|span|act|said|error|title|secret|till_role|device_state|token|price_field"
         "|alarm_|light_|state_|sort_|col_|odd_|status_|by_|entry_kind_|tender_|cash_"
     )
     unused = [key for key in TEXTS["en"] if f'"{key}"' not in sources and not composed.match(key)]

@@ -7,30 +7,33 @@ and links with nobody.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
 from posline.core.clock import Clock
+from posline.core.members import Role
 from posline.replica import Replica
 from posline.storage.folder import Folder
 from posline.storage.records import Commit
 from posline.storage.reports import Reports
 from posline.sync.engine import Engine
 from posline.till.opening import Clockwork, Opened
+from posline.till.page_catalogue import news_of
 from posline.till.settings import Settings
-from posline.till.telling import tell_news
+from posline.till.telling import NEWS_S, tell_news
 from posline.till.till import LOOK_TURNS, Till
 from posline.trust.keys import Key
 from posline.writer import Writer
 
-__all__ = ["Host", "HostedTill"]
+__all__ = ["Disk", "Host", "HostedTill"]
 
 
-class Host(Protocol):
-    """What hosts devices for one shop: a till, or a head office."""
+class Disk(Protocol):
+    """Where hosted tills of one shop keep what they write: a till's disk, or a head office's."""
 
     @property
-    def folder(self) -> Folder:
-        """Where its small files are."""
+    def folder(self) -> Folder | None:
+        """Where its small files are; None for a host that keeps everything in a database."""
 
     @property
     def clockwork(self) -> Clockwork:
@@ -47,6 +50,10 @@ class Host(Protocol):
     @property
     def clock(self) -> Clock:
         """Its sense of time, which its devices' entries are written by."""
+
+
+class Host(Disk, Protocol):
+    """A till, as a host of devices."""
 
     @property
     def label(self) -> str:
@@ -74,26 +81,44 @@ class HostedTill(Till):
 
     hosted = True
 
-    def __init__(self, host: Host, key: Key) -> None:
+    def __init__(self, host: Disk, key: Key, *, fenced: bool = False, every_s: float = NEWS_S) -> None:
+        """`fenced`: other processes may write as this till too. `every_s` is how often its lights and alarms are looked
+        at while its page follows them."""
         super().__init__(host.folder, None, None, host.clockwork, False)
         whole = host.whole
         self._writer = whole.writer(key, host.clock)
+        self._writer.fenced = fenced
+        own = whole.store.members(whole.shop).get(whole.store_id)
+        self.at_head_office = own is not None and own.role is Role.HEAD_OFFICE
         label = Reports(whole.store, whole.shop, here=whole.store_id).renamed(key.id)
         if label is not None:
             self._writer.relabel(label)
         self._engine = host.engine
         settings = Settings(shop=whole.shop, author=key.id)  # no printer and no tokens: those are the host's own
         self._compose(Opened(host.folder, settings, key, whole.store, whole))
-        self._telling = asyncio.create_task(tell_news(self, self._news), name=f"news of {self.label}")
+        self._telling = asyncio.create_task(tell_news(self, self._news, every_s), name=f"news of {self.label}")
 
     @property
     def replica(self) -> Writer:
         """What writes its entries beside its host's replica."""
         return self._writer
 
+    @property
+    def followed(self) -> bool:
+        """Whether a page follows what happens here."""
+        return self._news.heard
+
     def heard(self, commit: Commit) -> None:
         """Something was committed at its host."""
         self._heard(commit)
+
+    def heard_elsewhere(self, documents: Collection[str]) -> None:
+        """Another process of its host committed something in these documents of the shop."""
+        if any(not document.startswith("journal/") for document in documents):
+            self._products.clear()
+            self.terms.forget()
+        if self._news.heard:
+            self._news.tell(*news_of(self, documents, ("hold",)))
 
     def look_after(self, turn: int) -> None:
         """As a till; links and places are its host's."""

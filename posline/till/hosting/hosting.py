@@ -58,7 +58,10 @@ class Hosting:
     def __init__(self, host: Host, door: Callable[[Hosting], ASGIApp], app: Callable[[HostedTill], ASGIApp]) -> None:
         """`door` makes what the listener serves, `app` what answers one device."""
         self.host, self._door, self._app = host, door, app
-        self.devices = Devices(host.folder.path)
+        folder = host.folder
+        assert folder is not None, "a host of one shop keeps its devices in its folder"
+        self._folder = folder.path
+        self.devices = Devices(self._folder)
         self.invitations = Invitations(lambda: host.clockwork.monotonic_ms() / 1000)
         self.trouble = ""  # why nobody can connect, where that is switched on
         self._authority: Authority | None = None
@@ -83,7 +86,7 @@ class Hosting:
         """Who signs for this host, made when it is first asked for."""
         if self._authority is None:
             shop = str(self.host.whole.founding.get("name", ""))
-            self._authority = Authority(self.host.folder.path, f"Posline {shop} {self.host.label}".strip())
+            self._authority = Authority(self._folder, f"Posline {shop} {self.host.label}".strip())
         return self._authority
 
     async def switch(self, on: bool, *, port: int | None = None, name: str | None = None) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import plistlib
 import re
 import uuid
-from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -19,9 +19,10 @@ from posline.till.guard import PAGE_HEADERS
 from posline.till.hosting.hosting import Hosting
 from posline.till.problems import json_answer
 
-__all__ = ["pairing_routes", "put_cookie", "secret_of"]
+__all__ = ["Cookie", "asked_to_pair", "cookie_of", "pairing_pages", "pairing_routes"]
 
-COOKIE = "__Host-posline-"  # and the host's id: cookies know no ports. The prefix binds it to this host, by HTTPS alone
+COOKIE = "posline-"  # and the host's id: cookies know no ports
+SECURE = "__Host-"  # a prefix that binds it to this host, by HTTPS alone
 ID_CHARACTERS = 8
 COOKIE_S = 400 * 86_400  # the longest that browsers keep one; put anew whenever the page opens
 BODY_BYTES_MAX = 2000
@@ -33,20 +34,49 @@ _FILES = {
 }
 
 
-def secret_of(cookies: Mapping[str, str], hosting: Hosting) -> str:
-    """The secret that a request's cookies present to this host; "" for none."""
-    return cookies.get(_name(hosting), "")
+@dataclass(frozen=True, slots=True)
+class Cookie:
+    """Where a device's browser keeps its secret: for no script, and for no request of another site's page."""
+
+    name: str
+    secure: bool = True
+
+    @classmethod
+    def named(cls, host: str, *, secure: bool = True) -> Cookie:
+        """The one of the host with this id. Not `secure` only where nothing but this machine can connect."""
+        return cls((SECURE if secure else "") + COOKIE + host[:ID_CHARACTERS], secure)
+
+    def of(self, request: HTTPConnection) -> str:
+        """The secret that a request presents; "" for none."""
+        return request.cookies.get(self.name, "")
+
+    def put(self, answer: Response, secret: str) -> None:
+        """Have the browser keep a secret."""
+        answer.set_cookie(
+            self.name, secret, max_age=COOKIE_S, path="/", secure=self.secure, httponly=True, samesite="strict"
+        )
 
 
-def put_cookie(answer: Response, hosting: Hosting, secret: str) -> None:
-    """Have the browser keep a device's secret: for no script, and for no request of another site's page."""
-    answer.set_cookie(
-        _name(hosting), secret, max_age=COOKIE_S, path="/", secure=True, httponly=True, samesite="strict"
-    )
+def cookie_of(hosting: Hosting) -> Cookie:
+    """The one of a till that hosts."""
+    return Cookie.named(hosting.host.whole.store_id)
 
 
-def _name(hosting: Hosting) -> str:
-    return COOKIE + hosting.host.whole.store_id[:ID_CHARACTERS]
+async def asked_to_pair(request: Request) -> tuple[str, str]:
+    """The token and the device's own id of its request, of POST /pair. Raises BadRequest."""
+    faults = Faults()
+    body = parse_object(await read_body(request, limit=BODY_BYTES_MAX))
+    fields = faults.fields("", body, frozenset({"token", "request"}))
+    token, asked = faults.text("token", fields.get("token")), faults.text("request", fields.get("request"))
+    faults.raise_any()
+    if not _REQUEST.fullmatch(asked):
+        raise BadRequest.of("request", "must be 32 hex digits of the device's own making, the same at every repeat")
+    return token, asked
+
+
+def pairing_pages() -> list[Route]:
+    """/pair with its files."""
+    return [_static(name, path, media_type) for name, (path, media_type) in _FILES.items()]
 
 
 def pairing_routes(hosting: Hosting) -> list[Route]:
@@ -62,21 +92,14 @@ def pairing_routes(hosting: Hosting) -> list[Route]:
         return json_answer({"fingerprint": hosting.authority.fingerprint})
 
     async def pair(request: Request) -> Response:
-        faults = Faults()
-        body = parse_object(await read_body(request, limit=BODY_BYTES_MAX))
-        fields = faults.fields("", body, frozenset({"token", "request"}))
-        token, asked = faults.text("token", fields.get("token")), faults.text("request", fields.get("request"))
-        faults.raise_any()
-        if not _REQUEST.fullmatch(asked):
-            raise BadRequest.of("request", "must be 32 hex digits of the device's own making, the same at every repeat")
+        token, asked = await asked_to_pair(request)
         paired = await hosting.pair(token, asked, request.headers.get("user-agent", ""))
         answer = json_answer({"till": paired.device.author, "label": paired.device.label}, 201)
-        put_cookie(answer, hosting, paired.secret)
+        cookie_of(hosting).put(answer, paired.secret)
         return answer
 
-    static = [_static(name, path, media_type) for name, (path, media_type) in _FILES.items()]
     return [
-        *static,
+        *pairing_pages(),
         Route("/host.crt", certificate, methods=["GET"]),
         Route("/host.mobileconfig", profile, methods=["GET"]),
         Route("/pair/host", host, methods=["GET"]),

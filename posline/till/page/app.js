@@ -40,7 +40,7 @@ async function begin() {
       say("bad", problem.status === 403 ? t("approve_later") : problem.detail || problem.title, 10_000);
     },
     elsewhere: (found) => (elsewhere.value = found),
-    unpaired: () => (unpaired.value = true),
+    unpaired: () => (unpaired.value ||= "removed"),
     proved: (proof) => tell("proof", proof),
   });
   await openPeople(store);

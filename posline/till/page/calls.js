@@ -17,6 +17,11 @@ export class Refused extends Error {
 /** Nobody answered, or nobody knows what became of it. */
 export class Unreached extends Error {}
 
+/** Who does not answer. */
+function silence() {
+  return t(shop.value?.host_kind === "head office" ? "office_unreached" : "unreached");
+}
+
 /** What the till answers to a request; with `anyone`, whichever till it is. Throws Refused, Unreached. */
 export async function ask(path, { method = "GET", body, ms = ASK_MS, anyone = false } = {}) {
   const meant = anyone ? null : shop.value?.till;
@@ -32,23 +37,24 @@ export async function ask(path, { method = "GET", body, ms = ASK_MS, anyone = fa
     answer = response.status === 204 ? {} : await response.json();
   } catch {
     reached.value = false;
-    throw new Unreached(t("unreached"));
+    throw new Unreached(silence());
   }
   if (response.status === 421) {
     elsewhere.value = answer;
     throw new Unreached(answer.detail);
   }
   if (response.status === 401) {
-    unpaired.value = true;
+    unpaired.value = answer.waiting ? "waiting" : "removed";
+    if (answer.waiting && !shop.value) location.replace("/pair"); // which looks until the shop has let it in
     throw new Unreached(answer.detail);
   }
   if (meant && response.headers.get("posline-till") !== meant) {
     reached.value = false; // some other program answers here
-    throw new Unreached(t("unreached"));
+    throw new Unreached(silence());
   }
   reached.value = true;
   unpaired.value = false;
-  if (response.status >= 500) throw new Unreached(answer?.detail ?? t("unreached"));
+  if (response.status >= 500) throw new Unreached(answer?.detail ?? silence());
   if (!response.ok) throw new Refused(response.status, answer);
   return answer;
 }

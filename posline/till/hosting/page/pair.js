@@ -1,5 +1,6 @@
 // Pairing this device with the till that served this page: first its certificate, then the one-time token that the code on
-// the owner's screen carries behind `#`, which no server ever sees in an address.
+// the owner's screen carries behind `#`, which no server ever sees in an address. A head office's certificate is one that
+// browsers know; there a manager of the shop lets the device in, and this page waits for that.
 
 const TEXTS = {
   en: {
@@ -19,6 +20,15 @@ const TEXTS = {
     no_token: "This page was opened without a code. On the till, open the owner's page, then 'Phones and tablets', and scan the code there with this device.",
     waiting: "Sales from before wait in this browser. They are kept: after pairing, the till's page asks whether to hand them over.",
     unreached: "The till does not answer. Is this device on the shop's network? Press again: nothing happens twice.",
+    office: {
+      step2: "Pair with the head office",
+      pairing: "The head office makes this device a till of its own, with its own receipts and its own drawer. It sells on with no internet, too.",
+      no_token: "This page was opened without a code. At the head office, open the shop's page, then 'Phones and tablets', and scan the code there with this device.",
+      waiting: "Sales from before wait in this browser. They are kept: after pairing, the page asks whether to hand them over.",
+      unreached: "The head office does not answer. Is this device on the internet? Press again: nothing happens twice.",
+      asks: "Paired. Now a manager has to let this device in: at a till of the shop, on the owner's page under 'Phones and tablets'. This page goes on by itself once that is done.",
+      removed: "The shop removed this device. Ask for a new code at the head office, and open it here.",
+    },
     android: [
       "Download the certificate.",
       "Open Settings, look for 'CA certificate' (Security, Encryption and credentials, Install a certificate).",
@@ -54,6 +64,15 @@ const TEXTS = {
     no_token: "یہ صفحہ کوڈ کے بغیر کھولا گیا۔ ٹِل پر مالک کا صفحہ کھولیں، پھر 'فون اور ٹیبلٹ'، اور وہاں کا کوڈ اس آلے سے اسکین کریں۔",
     waiting: "پہلے کی فروخت اس براؤزر میں رکی ہوئی ہے۔ وہ محفوظ ہے: جوڑنے کے بعد ٹِل کا صفحہ پوچھے گا کہ اسے حوالے کیا جائے یا نہیں۔",
     unreached: "ٹِل جواب نہیں دے رہا۔ کیا یہ آلہ دکان کے نیٹ ورک پر ہے؟ دوبارہ دبائیں: کچھ بھی دو بار نہیں ہوتا۔",
+    office: {
+      step2: "مرکزی دفتر سے جوڑیں",
+      pairing: "مرکزی دفتر اس آلے کو الگ ٹِل بناتا ہے، جس کی اپنی رسیدیں اور اپنا دراز ہو۔ انٹرنیٹ نہ ہو تب بھی یہ بیچتا رہتا ہے۔",
+      no_token: "یہ صفحہ کوڈ کے بغیر کھولا گیا۔ مرکزی دفتر میں دکان کا صفحہ کھولیں، پھر 'فون اور ٹیبلٹ'، اور وہاں کا کوڈ اس آلے سے اسکین کریں۔",
+      waiting: "پہلے کی فروخت اس براؤزر میں رکی ہوئی ہے۔ وہ محفوظ ہے: جوڑنے کے بعد صفحہ پوچھے گا کہ اسے حوالے کیا جائے یا نہیں۔",
+      unreached: "مرکزی دفتر جواب نہیں دے رہا۔ کیا یہ آلہ انٹرنیٹ پر ہے؟ دوبارہ دبائیں: کچھ بھی دو بار نہیں ہوتا۔",
+      asks: "جڑ گیا۔ اب مینیجر کو اسے اجازت دینی ہے: دکان کے کسی ٹِل پر، مالک کے صفحے پر 'فون اور ٹیبلٹ' میں۔ اجازت ملتے ہی یہ صفحہ خود آگے بڑھ جائے گا۔",
+      removed: "دکان نے یہ آلہ ہٹا دیا ہے۔ مرکزی دفتر سے نیا کوڈ لیں اور یہاں کھولیں۔",
+    },
     android: [
       "سرٹیفکیٹ ڈاؤن لوڈ کریں۔",
       "سیٹنگز میں 'CA certificate' تلاش کریں (Security، Encryption and credentials، Install a certificate)۔",
@@ -74,15 +93,21 @@ const TEXTS = {
   },
 };
 const ASK_MS = 15_000;
+const LOOK_MS = 3000; // between two looks whether the shop has let this device in
 const REQUEST = "posline-pairing"; // under which this device asks: the same at every try, so that it is paired once
 
 const element = (id) => document.getElementById(id);
-const token = decodeURIComponent(location.hash.slice(1));
+let token = decodeURIComponent(location.hash.slice(1));
 let language = navigator.language.startsWith("ur") ? "ur" : "en";
 let trusts = null;
+let host = null; // what /pair/host says: a till that hosts, or a head office; null before it is known
+
+function words() {
+  return host?.head_office ? { ...TEXTS[language], ...TEXTS[language].office } : TEXTS[language];
+}
 
 function show() {
-  const texts = TEXTS[language];
+  const texts = words();
   document.documentElement.lang = language;
   document.documentElement.dir = language === "ur" ? "rtl" : "ltr";
   for (const each of document.querySelectorAll("[data-text]")) each.textContent = texts[each.dataset.text];
@@ -96,8 +121,35 @@ function show() {
     element("trusted").className = trusts ? "good" : "bad";
   }
   element("installing").hidden = trusts === true;
+  element("trusting").hidden = host === null || host.head_office === true;
+  element("pairing").hidden = host === null;
   element("pair").disabled = !token;
-  if (!token) say("bad", texts.no_token);
+  if (asking()) ask();
+  else if (host?.state === "removed" && !token) say("bad", texts.removed);
+  else if (!token) say("bad", texts.no_token);
+}
+
+/** Whether this device is paired already, and its shop has yet to let it in. */
+function asking() {
+  return !token && (host?.state === "waiting" || host?.state === "in");
+}
+
+function ask() {
+  element("pair").hidden = true;
+  say("good", words().asks);
+}
+
+/** Look again and again until the shop has let this device in. */
+async function look() {
+  const found = await fetch("/pair/host", { cache: "no-store", signal: AbortSignal.timeout(ASK_MS) }).then((response) => response.json()).catch(() => null);
+  if (found?.state === "in") return location.replace("/");
+  if (found) {
+    host = found;
+    element("pair").hidden = asking();
+    show();
+  }
+  if (asking() || !found) setTimeout(look, LOOK_MS);
+  return undefined;
 }
 
 function say(how, text) {
@@ -141,7 +193,7 @@ function request() {
 
 async function pair() {
   element("pair").disabled = true;
-  say("", TEXTS[language].wait);
+  say("", words().wait);
   try {
     const response = await fetch("/pair", {
       method: "POST",
@@ -150,13 +202,21 @@ async function pair() {
       signal: AbortSignal.timeout(ASK_MS),
     });
     const answer = await response.json();
+    if (response.ok && answer.state === "waiting") {
+      host = { ...host, state: answer.state };
+      history.replaceState(null, "", "/pair");
+      token = ""; // it is used up
+      ask();
+      setTimeout(look, LOOK_MS);
+      return;
+    }
     if (response.ok) {
       location.replace("/");
       return;
     }
     say("bad", answer.detail ?? answer.title);
   } catch {
-    say("bad", TEXTS[language].unreached);
+    say("bad", words().unreached);
   }
   element("pair").disabled = false;
 }
@@ -169,12 +229,13 @@ async function begin() {
   element("pair").addEventListener("click", () => void pair());
   const open = /iPhone|iPad|Mac/.test(navigator.userAgent) ? "ios" : /Android/.test(navigator.userAgent) ? "android" : "windows";
   element(open).open = true;
-  show();
+  const held = fetch("/pair/host", { cache: "no-store" }).then((response) => response.json()).catch(() => ({}));
   trusts = await trusted();
+  host = await held;
   show();
-  if (token && (await waiting())) say("", TEXTS[language].waiting);
-  const host = await fetch("/pair/host").then((response) => response.json()).catch(() => null);
-  element("fingerprint").textContent = host?.fingerprint ?? "";
+  element("fingerprint").textContent = host.fingerprint ?? "";
+  if (asking()) void look();
+  else if (token && (await waiting())) say("", words().waiting);
 }
 
 void begin();

@@ -7,7 +7,7 @@ import { lineNamed } from "../shop.js";
 import { money, moment, number, t, time } from "../texts.js";
 import { html, useEffect, useSignal } from "../ui.js";
 import { handOver, mayHandOver, saveWaiting, takeOver } from "../hosted.js";
-import { Places, Standing } from "./places.js";
+import { Places, Standing, atOffice, hostName } from "./places.js";
 import { onPaper } from "./paper.js";
 import { resend, giveUp } from "../waiting.js";
 import { Choices, Key, Sheet, close } from "./parts.js";
@@ -62,13 +62,13 @@ export function Standings() {
   useEffect(() => void followOffice(), []);
   return html`<${Sheet} title=${t("state")} wide>
     ${elsewhere.value && html`<p class="alarm bad" role="alert">${t("elsewhere", { label: elsewhere.value.label ?? "", shop: elsewhere.value.shop ?? "" })}</p>`}
-    ${unpaired.value && html`<p class="alarm bad" role="alert">${t("unpaired")} <a href="/pair">${t("pair_again")}</a></p>`}
+    ${unpaired.value && html`<p class="alarm bad" role="alert">${t(unpaired.value === "waiting" ? "unpaired_waiting" : "unpaired")} <a href="/pair">${t(unpaired.value === "waiting" ? "how_it_stands" : "pair_again")}</a></p>`}
     ${shop.value.host && html`<${HandOver} />`}
     ${refused.value.map((record) => html`<${RefusedRecord} key=${record.seq} record=${record} />`)}
     <dl class="facts">
       <div><dt>${t("in_this_browser")}</dt><dd>${number(here)}</dd></div>
-      <div><dt>${shop.value.host ? t("on_host_only", { label: shop.value.host }) : t("on_this_till_only")}</dt><dd>${reached.value === false ? "–" : number(till)}</dd></div>
-      <div><dt>${shop.value.host ? `${t("till")} ${shop.value.host}` : t("till_program")}</dt><dd>${shop.value.host ? t(reached.value === false || unpaired.value ? "out_of_reach" : "answers") : reached.value === false ? t("not_running") : t("runs")}</dd></div>
+      <div><dt>${shop.value.host ? t(atOffice() ? "on_office_only" : "on_host_only", { label: shop.value.host }) : t("on_this_till_only")}</dt><dd>${reached.value === false ? "–" : number(till)}</dd></div>
+      <div><dt>${shop.value.host ? hostName() : t("till_program")}</dt><dd>${shop.value.host ? t(reached.value === false || unpaired.value ? "out_of_reach" : "answers") : reached.value === false ? t("not_running") : t("runs")}</dd></div>
       ${fiscal.value?.on && html`<div><dt>${t("fiscal_waiting")}</dt><dd>${number(fiscal.value.counts.queued + fiscal.value.counts.sending)}</dd></div>
         <div><dt>${t("fiscal_look")}</dt><dd>${number(fiscal.value.counts.unknown + fiscal.value.counts.rejected)}</dd></div>
         ${fiscal.value.due && html`<div><dt>${t("fiscal_due")}</dt><dd class=${fiscal.value.overdue ? "bad" : ""}>${moment(fiscal.value.due)}</dd></div>`}`}
@@ -94,7 +94,7 @@ function HandOver() {
 /** What to do where the till that hosts this phone or tablet is gone for good. */
 function Lost() {
   const file = (event) => event.target.files[0] && takeOver(event.target.files[0]);
-  return html`<details><summary>${t("host_lost")}</summary><p>${t("host_lost_why")}</p>
+  return html`<details><summary>${t(atOffice() ? "office_lost" : "host_lost")}</summary><p>${t(atOffice() ? "office_lost_why" : "host_lost_why")}</p>
       <div class="row-actions">${waits.value > 0 && html`<button type="button" class="small-key" onClick=${saveWaiting}>${t("save_waiting")}</button>`}
       <label class="small-key file">${t("take_over")}<input type="file" accept=".json,application/json" onChange=${file} /></label></div></details>`;
 }

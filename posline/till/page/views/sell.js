@@ -13,6 +13,7 @@ import { Key, useLanguage } from "./parts.js";
 import { Done, Pay } from "./pay.js";
 import { Dialog } from "./dialogs.js";
 import { Paper, onPaper } from "./paper.js";
+import { atOffice } from "./places.js";
 
 const clock = signal(Date.now());
 setInterval(() => (clock.value = Date.now()), 10_000);
@@ -72,7 +73,7 @@ export function Till() {
   useLayoutEffect(() => {
     if (!dialog.value && !paying.value) entryField()?.focus();
   }, [dialog.value, paying.value, Boolean(shop.value)]);
-  if (!shop.value) return html`<main class="wait"><p>${unpaired.value ? html`${t("unpaired")} <a href="/pair">${t("pair_again")}</a>` : reached.value === false ? t("never_reached") : ""}</p></main>`;
+  if (!shop.value) return html`<main class="wait"><p>${unpaired.value ? html`${t(unpaired.value === "waiting" ? "unpaired_waiting" : "unpaired")} <a href="/pair">${t(unpaired.value === "waiting" ? "how_it_stands" : "pair_again")}</a>` : reached.value === false ? t("never_reached") : ""}</p></main>`;
   return html`<div class="till">
     <${Bar} />
     <main>
@@ -124,12 +125,12 @@ function Chip() {
     words.push(linked ? t("chip_linked", { n: linked, count: number(linked) }) : t("chip_by_itself"));
   }
   if (here) words.push(t("chip_here", { n: here, count: number(here) }) + age(oldest));
-  if (till && reached.value !== false && status.value.peers.length) words.push(t("chip_till", { n: till, count: number(till) }));
+  if (till && reached.value !== false && status.value.peers.length) words.push(t(atOffice() ? "chip_office" : "chip_till", { n: till, count: number(till) }));
   const filing = fiscal.value?.on ? fiscal.value.counts : null;
   const unfiled = filing ? filing.queued + filing.sending + filing.unknown + filing.rejected : 0;
   if (unfiled) words.push(t("chip_fiscal", { n: unfiled, count: number(unfiled) }) + age(fiscal.value.oldest));
   if (unpaired.value) {
-    words.unshift(t("chip_unpaired"));
+    words.unshift(t(unpaired.value === "waiting" ? "chip_waiting" : "chip_unpaired"));
     tone = "bad";
   }
   if (refused.value.length || elsewhere.value) {
