@@ -40,6 +40,7 @@ from posline.till.linking import Links
 from posline.till.opening import Clockwork, Founding, Opened, close_store, note_times, open_folder
 from posline.till.people import People
 from posline.till.printing import Printing
+from posline.till.query import LIST_DEFAULT, LIST_MAX, cursor, place
 from posline.till.recording import Recording
 from posline.till.refund import Refund
 from posline.till.refunding import asked, refund, show_refund, void
@@ -64,7 +65,6 @@ log = logging.getLogger("posline.till")
 
 LOOK_TURNS = 10  # ... what is missing is looked for
 MOVED_TURNS = 5  # after how many such looks the addresses of this machine are looked at
-LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
 PRODUCTS_KEPT = 20_000  # in memory, about 5 MB: those that sell today
 
 
@@ -593,17 +593,3 @@ class Till:
             self.watch.look()
             self.watch.keep()
             self.requests.look()
-
-
-def place(reports: Reports, after: str | int | None) -> int:
-    """Where a list goes on: behind a cursor, or behind the sale with this id or receipt."""
-    text = str(after or "")
-    found = reports.sale(text) if "-" in text else []
-    return found[0].n if found else cursor(after)
-
-
-def cursor(after: str | int | None) -> int:
-    text = "0" if after is None else str(after)
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise BadRequest.of("after", "is no cursor of an earlier answer")
-    return int(text)
