@@ -29,6 +29,7 @@ from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.sync.places import Places
 from posline.till.changes import Change, News
+from posline.till.cursors import cursor, place
 from posline.till.customers import Books
 from posline.till.fiscal.filing import Fiscal
 from posline.till.going_on import begin, give_up, mended_for
@@ -98,6 +99,7 @@ class Till:
 
     hosted = False  # whether its disk is another till's, and its page on a phone or tablet
     at_head_office = False  # whether that disk is the head office's
+    in_folder = True  # whether what it keeps lies in a data folder
     hosting: Hosting | None = None  # of other devices, once somebody asked for it (posline.till.hosting)
 
     def __init__(
@@ -127,7 +129,7 @@ class Till:
     async def __aenter__(self) -> Self:
         """Open the folder; see `open_till`."""
         given = self._given
-        assert given is not None, "a till without a folder is composed by its host"
+        assert given is not None
         folder = given if isinstance(given, Folder) else Folder(Path(given))
         try:
             await self._start(folder)
@@ -254,15 +256,10 @@ class Till:
 
     @property
     def folder(self) -> Folder:
-        """Its data folder. Raises FolderError where its host keeps it in none."""
-        if self._open.folder is None:
-            raise FolderError("this till is hosted by a head office, and has no data folder: do it at another till")
-        return self._open.folder
-
-    @property
-    def in_folder(self) -> bool:
-        """Whether what it keeps lies in a data folder."""
-        return self._open.folder is not None
+        """Its data folder, where it is `in_folder`."""
+        folder = self._open.folder
+        assert folder is not None, "a till that its host keeps in a database has none"
+        return folder
 
     @property
     def settings(self) -> Settings:
@@ -590,17 +587,3 @@ class Till:
         if turn % LOOK_TURNS == 0:
             self.watch.look()
             self.watch.keep()
-
-
-def place(reports: Reports, after: str | int | None) -> int:
-    """Where a list goes on: behind a cursor, or behind the sale with this id or receipt."""
-    text = str(after or "")
-    found = reports.sale(text) if "-" in text else []
-    return found[0].n if found else cursor(after)
-
-
-def cursor(after: str | int | None) -> int:
-    text = "0" if after is None else str(after)
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise BadRequest.of("after", "is no cursor of an earlier answer")
-    return int(text)
