@@ -170,7 +170,7 @@ async def test_a_device_that_the_shop_removed_is_out_at_once(place: Path | str, 
         refused = await phone.sell(sale())
         assert refused.status_code == 401 and "removed from Corner shop" in refused.json()["detail"]
         assert await phone.state() == "removed" and len(at.relay.tills) == 0
-        assert [each["state"] for each in desk.listed(at.relay, at.relay.branch(shop.id))] == ["removed"]
+        assert [each.state for each in desk.listed(at.relay, at.relay.branch(shop.id))] == ["removed"]
         assert shop.sold(at, phone) == [(body["id"], 1)]
 
 
