@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -169,6 +169,9 @@ class HostedTills:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def __iter__(self) -> Iterator[HostedTill]:
+        return iter([found.till for found in self._open.values()])
 
     def _let_go(self, author: str) -> None:
         """Remember nothing of a till; another one, here or in another process, goes on from what stands."""
