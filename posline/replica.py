@@ -71,6 +71,12 @@ class Replica(Writer):
         self._touched: dict[tuple[str, int], None] = {}
         self._unheard: dict[str, set[tuple[str, int]]] = {}  # what each store says it holds of runs that are not here
 
+    def tell_staged(self, told: Callable[[], None]) -> None:
+        """Have `told` called whenever something is staged here, by whom ever; at once where something is already."""
+        self._staging.told = told
+        if self.staged:
+            told()
+
     # -- who else writes here ----------------------------------------------------------------------
 
     def writer(self, author: Author, clock: Clock | None = None) -> Writer:

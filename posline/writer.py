@@ -87,6 +87,7 @@ class Staging:
     staged: list[Staged] = field(default_factory=list)
     ahead: dict[str, StateVector] = field(default_factory=dict)  # states that include what is staged
     live: dict[str, Document] = field(default_factory=dict)  # whole documents in memory, by name
+    told: Callable[[], None] = lambda: None  # who commits hears that there is something
 
     def done(self, batch: Sequence[Staged]) -> None:
         """These stand on the disk."""
@@ -307,6 +308,7 @@ class Writer(Committed):
             ahead = self._staging.ahead[staged.document] = dict(self.store.head(self.shop, staged.document).state)
         ahead.update(staged.after)
         self.staged.append(staged)
+        self._staging.told()
 
     def _known(self, document: str) -> StateVector:
         ahead = self._staging.ahead.get(document)

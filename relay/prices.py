@@ -399,7 +399,16 @@ class Prices:
         """Those of these shops to which nothing was published yet, though the lists have something for them."""
         known = {shop for (shop,) in self.database.execute("SELECT DISTINCT shop FROM publication_shop")}
         fresh = [shop for shop in shops if shop not in known]
-        return [shop for shop in fresh if self.skus(self.lists_of(shop), "", 1)]
+        if not fresh or self.database.execute("SELECT 1 FROM price_item LIMIT 1").fetchone() is None:
+            return []
+        said = {name for (name,) in self.database.execute("SELECT DISTINCT list FROM price_item")}
+        if ALL in said:
+            return fresh
+        groups = dict(self.database.execute("SELECT shop, name FROM price_member").fetchall())
+        return [
+            shop for shop in fresh
+            if shop_list(shop) in said or (shop in groups and group_list(groups[shop]) in said)
+        ]  # fmt: skip
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 

@@ -225,7 +225,7 @@ class Publisher:
         began = self._now()
         engine = self._relay.engine
         while self._now() - began < QUIET_S:  # sales go first
-            if not any(replica.staged for replica in engine.hub.replicas):
+            if not engine.hub.staged:
                 break
             await asyncio.sleep(PAUSE_S)
         draft = ("products", {"products": list(piece)}, branch.reports.catalogue)

@@ -36,6 +36,7 @@ log = logging.getLogger("posline.relay.board")
 PRESENCE_S = 2.0  # between two looks at this process's own links
 FOLLOW_S = 1.0  # and at the feed, where nothing tells of an event
 TURN_S = 0.2  # between two turns, however much comes in
+WHOLE_S = 30.0  # between looks for such days, once all are; a shop that comes is looked at at once
 FILL_S = 0.4  # of days that are not added up yet, in one turn
 SWEEP_S = 20.0  # between looks at what time alone makes wrong
 LOOKED_S, LOOK_S = 15.0, 1.0  # between two looks into one shop's ledger, and into any
@@ -145,7 +146,7 @@ class Watcher:
             )
             for shop in hub.linked_shops()
             for seen in hub.seen(shop)
-            if hub.linked(shop, seen.store)
+            if seen.connected
         }
 
     def _refusals(self, told: dict[str, str]) -> dict[str, list[Found]]:
@@ -210,7 +211,7 @@ class Watcher:
                 self._filled[shop] = first
                 if time.monotonic() > until_s:
                     return True
-        self._whole_s = time.monotonic() + max(0.5, len(shops) / 1000)  # looking over many shops is work, too
+        self._whole_s = time.monotonic() + WHOLE_S  # looking over many shops is work, too
         return False
 
     # -- what is wrong -------------------------------------------------------------------------------------------------
@@ -220,6 +221,8 @@ class Watcher:
         marked, self._marks = marked_since(self._relay.office.database, self._marks)
         looks, now_s = self._looks, time.monotonic()
         looks.want(marked - {OFFICE})
+        if not marked <= self._filled.keys() | {OFFICE}:  # a shop that came, or of which something is here at last
+            self._whole_s = now_s
         looks.want({shop for shop, _, _ in looks.lacking})
         found: dict[str, list[Found]] = {}
         for _ in range(len(looks.due)):

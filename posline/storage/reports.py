@@ -6,7 +6,7 @@ Every figure is a function of the set of entries held, so two replicas that hold
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from posline.storage.connection import altered
 from posline.storage.day import DAYS, day_report
 from posline.storage.ledger import DISPUTED, HELD, INVALID, STATUSES
 from posline.storage.lights import holders, waiting
+from posline.storage.pieces import in_pieces
 from posline.storage.products import Products, no_day
 from posline.storage.returned import excess
 from posline.storage.store import Store
@@ -352,6 +353,33 @@ class Reports:
             (self._key, self._store.document_key(self._shop, "shop"), prefix, prefix + "\U0010ffff"),
         )
         return [(name, json.loads(value)) for name, value in rows]
+
+    def settings_by(
+        self, authors: Sequence[str], prefix: str, *, limit: int, characters_max: int
+    ) -> list[tuple[str, Any, str, str]]:
+        """(name, value, author, time) of the shared settings whose names begin so and whose current values one of
+        `authors` wrote, the newest first. What was taken back (null) is left out, and what is longer than that."""
+        marks = ",".join("?" * len(authors))
+        rows = self._read.execute(
+            "SELECT name, value, author, at FROM edit WHERE shop = ? AND document = ? AND name >= ? AND name < ?"
+            f" AND current = 1 AND author IN ({marks}) AND value <> 'null' AND length(value) <= ?"
+            " ORDER BY at DESC, name LIMIT ?",
+            (self._key, self._store.document_key(self._shop, "shop"), prefix, prefix + "\U0010ffff", *authors,
+             characters_max, limit),
+        ) if authors else ()  # fmt: skip
+        return [(name, json.loads(value), author, at) for name, value, author, at in rows]
+
+    def taken_back(self, authors: Collection[str], names: Sequence[str]) -> set[str]:
+        """Those of the shared settings `names` that one of `authors` ever took back (null), current or not."""
+        found = set()
+        for marks, piece in in_pieces(names):
+            rows = self._read.execute(
+                f"SELECT name, author FROM edit WHERE shop = ? AND document = ? AND name IN ({marks})"
+                " AND value = 'null'",
+                (self._key, self._store.document_key(self._shop, "shop"), *piece),
+            )
+            found |= {name for name, author in rows if author in authors}
+        return found
 
     @property
     def catalogue(self) -> str:

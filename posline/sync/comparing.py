@@ -4,6 +4,7 @@ that it leads to. Only what differs is talked about. Pure: it says what to tell 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from posline.errors import Refused
@@ -90,6 +91,13 @@ class Comparing:
         return (
             self._stirred_s is not None and now - self._stirred_s >= QUIET_S and now - self._compared_s >= COMPARE_S
         )
+
+    @property
+    def due_at(self) -> float:
+        """When there may be something to say, if nothing happens until then."""
+        holes = [self._hole_s.get(document, -math.inf) + HOLE_S for document in self._holes]
+        stirred = math.inf if self._stirred_s is None else max(self._stirred_s + QUIET_S, self._compared_s + COMPARE_S)
+        return min([stirred, *holes])
 
     def again(self, now: float) -> None:
         """Compare once more: so either side's lights come right after a crash, and what a reused clock lost is found on

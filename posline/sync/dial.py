@@ -73,6 +73,14 @@ def in_words(error: Exception, url: str) -> str:
     return f"the line to {place} broke ({str(error) or type(error).__name__})"
 
 
+async def _turned_away(connection: ClientConnection) -> str:
+    """Why a listener closes at once, before it says who it is: it has no room, or goes down. "" where it does not."""
+    with contextlib.suppress(TimeoutError, ConnectionClosed):
+        async with asyncio.timeout(CLOSE_S):
+            await connection.recv()
+    return connection.close_reason or ""
+
+
 class Dialler:
     """Keeps one link to one device. `store` is the device that answered, "" until one did; `url` the address that was
     tried last; `why` what was wrong with it, "" while all is well."""
@@ -223,7 +231,12 @@ class Dialler:
                 raise asyncio.CancelledError
             tls = fingerprint_of_peer(connection.transport.get_extra_info("ssl_object"))
             proof = proof_of(connection.response.headers) if connection.response is not None else ""
-            gate = self._keeper.approach(proof, nonce, introduce=introduce, tls=tls, expects=self._expects)
+            try:
+                gate = self._keeper.approach(proof, nonce, introduce=introduce, tls=tls, expects=self._expects)
+            except Stranger:
+                if not proof and (why := await _turned_away(connection)):
+                    return False, why
+                raise
             link = self._engine.hub.connect(
                 self.shop, gate, dialling=True, now=self._engine.now(), pace=LAN if near else INTERNET,
                 here=is_loopback(urlsplit(url).netloc),

@@ -231,9 +231,8 @@ class Engine:
 
     def _take(self) -> list[Staged]:
         batch: list[Staged] = []
-        for replica in self.hub.replicas:
-            if replica.staged:
-                batch += _next(replica.staged, max(1, BATCH_UPDATES - len(batch)))
+        for replica in self.hub.staged:
+            batch += _next(replica.staged, max(1, BATCH_UPDATES - len(batch)))
         return batch
 
     async def _commit(self, batch: list[Staged]) -> bool:
@@ -394,7 +393,7 @@ class Engine:
                     self._tick(functools.partial(replica.tick, now))
                 if self.store.noted:
                     self.poke()
-            if any(replica.staged for replica in self.hub.replicas):
+            if self.hub.staged:
                 self.poke()
 
     def _tick(self, what: Callable[[], None]) -> None:

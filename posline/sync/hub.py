@@ -6,6 +6,7 @@ shop what is new, and passes on how far other stores hold runs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from posline.core.entry import verify_bytes
 from posline.replica import Replica
 from posline.storage.records import Commit, Mark, Staged
 from posline.sync.link import LINKED, MYSELF, Link
-from posline.sync.liveness import Pace
+from posline.sync.liveness import STALL_S, Pace
 from posline.sync.messages import Have, Where
 from posline.sync.moods import Mood, Tally
 from posline.sync.places import Places, Source
@@ -24,6 +25,7 @@ __all__ = ["Hub", "Seen"]
 
 TOLD_KEPT = 256  # sessions of peers of a shop
 WHERE_S = 1.0  # between two messages of where members listen
+LOOK_S = 5.0  # at most between two looks at a link, whatever it says is due
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class _Shop:
     told: dict[str, Where] = field(default_factory=dict)  # a peer's session -> what it was told of where others listen
     told_s: float | None = None  # when links were last told where others listen
     tell: bool = False  # that changed since
+    due: float = 0.0  # when its links have something to do by the clock, if nothing happens until then
 
 
 class Hub:
@@ -61,6 +64,8 @@ class Hub:
         self._random, self._kind = random, kind
         self._name_session()
         self._shops: dict[str, _Shop] = {}
+        self._staged: dict[str, None] = {}  # shops that staged something since it was last looked
+        self._ticked = 0.0
         self.tally = Tally()
         self.on_staged: Callable[[], None] = lambda: None
         self.addresses: tuple[str, ...] = ()  # where this device listens, as "host:port", best first
@@ -73,6 +78,7 @@ class Hub:
     def add(self, replica: Replica, places: Places | None = None) -> None:
         """Take up a shop. `places` is where its members were last known to listen."""
         self._shops[replica.shop] = _Shop(replica, places=places or Places(replica.store_id))
+        replica.tell_staged(functools.partial(self._staged.setdefault, replica.shop))
 
     def drop(self, shop: str) -> None:
         """Let go of a shop; its links end."""
@@ -84,6 +90,14 @@ class Hub:
     def replicas(self) -> list[Replica]:
         """The replicas of all shops."""
         return [shop.replica for shop in self._shops.values()]
+
+    @property
+    def staged(self) -> list[Replica]:
+        """The replicas that have something to commit, as it came; to look costs nothing of the other thousands."""
+        found = [shop.replica for name in self._staged if (shop := self._shops.get(name)) and shop.replica.staged]
+        self._staged.clear()
+        self._staged.update((replica.shop, None) for replica in found)
+        return found
 
     def replica(self, shop: str) -> Replica | None:
         """A shop's replica."""
@@ -110,6 +124,7 @@ class Hub:
             tally=self.tally,
         )
         found.links.append(link)
+        found.due = 0.0
         return link
 
     def disconnect(self, link: Link, now: float) -> None:
@@ -146,6 +161,7 @@ class Hub:
         shop = self._shops.get(link.replica.shop)
         if shop is None:
             return
+        shop.due = 0.0
         if link.greeted and not greeted and link.mood is Mood.OPEN:
             self._greeted(shop, link, now)
         for have in link.heard:
@@ -225,27 +241,34 @@ class Hub:
                 shop.told.pop(next(iter(shop.told)))
 
     def tick(self, now: float) -> None:
-        """Time went by."""
+        """Time went by. Thousands of links are mostly at rest: only those are looked at in whose shop something
+        happened, or is due."""
+        still_s, self._ticked = max(0.0, now - self._ticked), now
         for shop in self._shops.values():
-            if shop.tell and (shop.told_s is None or now - shop.told_s >= WHERE_S):
-                shop.tell, shop.told_s = False, now
+            if still_s > STALL_S:
                 for link in shop.links:
-                    if link.greeted:
-                        self._tell_where(shop, link)
-            for link in list(shop.links):
-                link.tick(now)
-                if link.greeted and link.mood is Mood.OPEN:
-                    seen = shop.seen.get(link.peer.store)
-                    if seen is not None:
-                        seen.at_s, seen.connected, seen.behind = now, True, link.behind
-                        seen.clock_apart_ms = link.clock_apart_ms
+                    link.stood_still(still_s)
             clock = shop.replica.clock
             if clock is not None and clock.confirmed != shop.confirmed:
                 shop.confirmed = clock.confirmed
                 for link in shop.links:
                     link.links_changed()
-            if shop.replica.staged:
-                self.on_staged()
+            if now >= shop.due or shop.tell:
+                self._tick(shop, now)
+
+    def _tick(self, shop: _Shop, now: float) -> None:
+        if shop.tell and (shop.told_s is None or now - shop.told_s >= WHERE_S):
+            shop.tell, shop.told_s = False, now
+            for link in shop.links:
+                if link.greeted:
+                    self._tell_where(shop, link)
+        due = now + LOOK_S
+        for link in list(shop.links):
+            link.tick(now)
+            due = min(due, link.due)
+        shop.due = due
+        if shop.replica.staged:
+            self.on_staged()
 
     def released(self, batch: Sequence[Staged], commit: Commit) -> None:
         """A commit stands: `Replica.release` was called. Answers go out, and what is new goes to every link."""
@@ -274,6 +297,7 @@ class Hub:
     ) -> None:
         """Rows stand behind these of each document: `done` are the staged updates of ours among them, `brought` the
         stores that sent those."""
+        shop.due = 0.0
         marks = shop.replica.durable()
         for link in list(shop.links):
             if "shop" in before:
@@ -291,14 +315,24 @@ class Hub:
         """The commit of these shops' staged updates failed: links that wait for it end, and sync afresh."""
         for name in shops:
             shop = self._shops.get(name)
-            for link in list(shop.links) if shop is not None else ():
+            if shop is None:
+                continue
+            shop.due = 0.0
+            for link in list(shop.links):
                 if link.waits():
                     link.close("the disk did not take it: sync again")
 
     def seen(self, shop: str) -> list[Seen]:
         """The devices that a shop here has or had links with."""
         found = self._shops.get(shop)
-        return sorted(found.seen.values(), key=lambda s: s.store) if found is not None else []
+        if found is None:
+            return []
+        for link in found.links:
+            seen = found.seen.get(link.peer.store)
+            if seen is not None and link.greeted and link.mood is Mood.OPEN:
+                seen.at_s, seen.connected, seen.behind = max(seen.at_s, self._ticked), True, link.behind
+                seen.clock_apart_ms = link.clock_apart_ms
+        return sorted(found.seen.values(), key=lambda s: s.store)
 
     def links(self, shop: str) -> list[Link]:
         """A shop's links."""

@@ -19,6 +19,7 @@ Invariants, by number in the tests:
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
@@ -122,7 +123,7 @@ class Link:
         self._random, self._session, self._kind, self._links = random, session, kind, links
         self._repairs = repairs if repairs is not None else {}
         self._repair = Repair(replica)
-        self._liveness = Liveness(pace or LAN, now)
+        self._liveness = Liveness(pace or LAN, now, dialling=dialling)
         self._begun, self._now = now, now
         self._out: deque[bytes] = deque()
         self._out_bytes = 0
@@ -223,6 +224,7 @@ class Link:
         self._now = now
         if self.mood is Mood.CLOSED:
             return
+        self._liveness.waits(self._sender.waits or not self.greeted, now)
         if not self.greeted and self.mood is not Mood.STOCK and now - self._begun > HANDSHAKE_S:
             self.close("the other side did not say who it is in time")
         elif self._liveness.dead(now):
@@ -230,6 +232,22 @@ class Link:
         elif self._liveness.ask(now):
             self._say(Ping())
         self._decide()
+
+    def stood_still(self, seconds: float) -> None:
+        """Nobody of this process looked for so long."""
+        self._liveness.stood_still(seconds)
+
+    @property
+    def due(self) -> float:
+        """When to tick again, if nothing happens until then."""
+        if self.mood is Mood.CLOSED:
+            return math.inf
+        due = [self._liveness.due, self._comparing.due_at, self._sender.due_at]
+        if self._marks:
+            due.append(self._have_s + HAVE_S)
+        if not self.greeted and self.mood is not Mood.STOCK:
+            due.append(self._begun + HANDSHAKE_S)
+        return min(due)
 
     def committed(self, rows: dict[str, int]) -> None:
         """Commits added rows: {document: number of the last row before them}."""
@@ -480,7 +498,7 @@ class Link:
         self.peer = Peer(store, hello.session, hello.kind, hello.version, frozenset(hello.links))
         self.greeted = True
         if "head office" in (hello.kind, self._kind) and self._liveness.pace is LAN:
-            self._liveness = Liveness(INTERNET, self._now)
+            self._liveness = Liveness(INTERNET, self._now, dialling=self.dialling)
         self._repair.rounds = self._repairs.setdefault(store, {})
         self._on_time(hello.at_ms, hello.confirmed)
         if hello.root == self.replica.root():

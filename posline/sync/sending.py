@@ -7,6 +7,7 @@ that device to bring it to the peer itself. Pure.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +117,16 @@ class Sender:
         """How many rows the peer is not known to hold durably."""
         waiting = sum(max(0, self._replica.head(name).n - s.cursor) for name, s in self._sending.items())
         return waiting + len(self._window.waiting) + len(self._deferred)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the peer is to answer something."""
+        return bool(self._window.waiting)
+
+    @property
+    def due_at(self) -> float:
+        """When there may be something to send, if nothing happens until then."""
+        return self._deferred[0][0] if self._deferred else math.inf
 
     @property
     def idle(self) -> bool:

@@ -6,7 +6,6 @@ only whether it is written. Repeating a request whose answer was lost changes no
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
@@ -98,9 +97,12 @@ async def admit(till: Till, key: bytes, *, role: Role, label: str, fields: Mappi
     own = members.get(till.id)
     if own is None or own.role is not Role.MANAGER:
         raise NotAdmitted("this till may not admit others: ask a till of the shop that may")
-    given = free_label(till, label, author) if role in (Role.TILL, Role.MANAGER) else label
-    entry = {"key": base64url(key), "member": author, "label": given, "role": role.value, **(fields or {})}
-    await till.write("member", entry, document="shop")
+    async with till.admitting:  # one at a time, or two could be given one label
+        if author in (members := till.store.members(till.shop_id)):
+            return members[author].label
+        given = free_label(till, label, author) if role in (Role.TILL, Role.MANAGER) else label
+        entry = {"key": base64url(key), "member": author, "label": given, "role": role.value, **(fields or {})}
+        await till.write("member", entry, document="shop")
     return given
 
 
@@ -109,7 +111,6 @@ class Admitting:
 
     def __init__(self, till: Till) -> None:
         self._till = till
-        self._one_at_a_time = asyncio.Lock()  # or two tills could be given one label
 
     async def join(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """{token, key, label?, succeeds?}: the membership, and all that the new till needs to begin."""
@@ -120,8 +121,7 @@ class Admitting:
         fields = {"succeeds": succeeds} if succeeds else None
         try:
             till.invitations.take(text_field(question, "token"), author_id(key))
-            async with self._one_at_a_time:
-                given = await admit(till, key, role=Role.MANAGER, label=label, fields=fields)
+            given = await admit(till, key, role=Role.MANAGER, label=label, fields=fields)
         except PoslineError as error:
             till.watch.refusals.note("a till that wanted to join", str(error), till.clockwork.wall_ms())
             raise

@@ -127,6 +127,7 @@ class Links:
         self._listeners.append(listener)
         self._hold_invitations()
         self.moved()
+        till.requests.look()
         return f"wss://{self.addresses()[0]}/sync"
 
     def moved(self) -> None:

@@ -35,6 +35,7 @@ from posline.till.fiscal.filing import Fiscal
 from posline.till.going_on import begin, give_up, mended_for
 from posline.till.health import Watch
 from posline.till.holding import Holding
+from posline.till.hosting.requests import Requests
 from posline.till.invitation import Invitations
 from posline.till.linking import Links
 from posline.till.opening import Clockwork, Founding, Opened, close_store, note_times, open_folder
@@ -115,6 +116,7 @@ class Till:
         self.invitations = Invitations(lambda: clockwork.monotonic_ms() / 1000)
         self.broken = asyncio.Event()  # the disk failed in a way after which the process must end and start afresh
         self.importing = asyncio.Lock()  # one catalogue file at a time: two that replace it would be mixed
+        self.admitting = asyncio.Lock()  # one member at a time: each gets a label that is free
         self.editing = asyncio.Lock()  # one edit of the catalogue at a time: each begins from what is committed
         self._news = News()
         self._telling: asyncio.Task[None] | None = None
@@ -150,12 +152,11 @@ class Till:
         self._opened = opened
         self._reports = Reports(self.store, self.shop_id, here=opened.replica.store_id, today=lambda: self.day)
         self.watch = Watch(self)
-        self.links = Links(self)
+        self.links, self.requests = Links(self), Requests(self)
         self.recording = Recording(self)
         self.printing, self.restoring = Printing(self), Restoring(self)
-        self.shifts = Shifts(self)
+        self.shifts, self.people = Shifts(self), People(self)
         self.terms, self.fiscal = TermsNow(self), Fiscal(self)
-        self.people = People(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
         self._products.clear()
 
@@ -223,7 +224,7 @@ class Till:
             engine, self._engine = self._engine, None
             await engine.stop()
         await self.links.stop()
-        await asyncio.gather(self.watch.stop(), asyncio.to_thread(self.printing.close))
+        await asyncio.gather(self.watch.stop(), self.requests.stop(), asyncio.to_thread(self.printing.close))
         if not self.broken.is_set():  # else nothing touches that file any more
             close_store(self._opened.store)
         self._opened = None
@@ -568,6 +569,7 @@ class Till:
         self.printing.committed(commit)
         if (self.shop_id, "shop") in commit.documents:
             self.links.dial_known()
+            self.requests.look()
         self._heard(commit)
 
     def _heard(self, commit: Commit) -> None:
@@ -587,3 +589,4 @@ class Till:
         if turn % LOOK_TURNS == 0:
             self.watch.look()
             self.watch.keep()
+            self.requests.look()

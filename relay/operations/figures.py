@@ -61,7 +61,7 @@ def _kind(link: Link) -> str:
 def _links(relay: Relay) -> list[Metric]:
     """What only the event loop may look at."""
     hub, links = relay.engine.hub, _all(relay)
-    staged = sum(len(replica.staged) for replica in hub.replicas)
+    staged = sum(len(replica.staged) for replica in hub.staged)
     return [
         (
             "posline_relay_links", "gauge", "Links that are up in this process, by who is at the other end",

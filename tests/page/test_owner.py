@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import subprocess
 import uuid
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 
 from posline.till.health import ALARMS
-from tests.page.counter import Counter, counter
+from posline.till.till import open_till
+from tests.page.counter import CHROMIUM, Counter, counter
 from tests.page.test_reading import checked
+from tests.till.hosting.offices import ask, attached
 
 HERE = Path(__file__).parent
 NET = ".o-net"
@@ -103,14 +106,16 @@ def test_tills_are_those_of_the_shop_and_those_that_wrote() -> None:
         "closes": [{"till": "z"}], "waiting_for": ["a"], "provisional": True,
         "late": [1], "duplicates": [1], "held": [], "disputed": [], "invalid": [],
     }  # fmt: skip
-    peers = [{"id": "b", "name": "B", "kind": "till", "connected": False}]
+    peers = [{"id": "b", "name": "B", "kind": "till", "connected": False},
+             {"id": "w", "name": "WEB", "kind": "hosted", "connected": True, "host": "HQ"}]  # fmt: skip
     status = {"peers": [*peers, {"id": "h", "name": "HQ", "kind": "head office"}]}
     tills, odd, closed, ranges = page(
         ("tills", [report, status, {"till": "a", "label": "A"}]), ("oddities", [report]),
         ("oddities", [report | {"provisional": False}]), ("ranges", [[[4, 6], [9, 9], [11, 12]], 2]),
     )  # fmt: skip
     assert [(t["label"], t["here"], t["member"], t["total"], t["closed"]) for t in tills] == [
-        ("A", True, True, 30, False), ("B", False, True, 0, False), ("Z", False, False, 5, True),
+        ("A", True, True, 30, False), ("B", False, True, 0, False),
+        ("WEB", False, True, 0, False), ("Z", False, False, 5, True),
     ]  # fmt: skip
     assert odd == [["duplicates", 1]], "while a till still sells, what it sells is not late"
     assert closed == [["duplicates", 1], ["late", 1]]
@@ -227,6 +232,38 @@ async def test_a_silent_till_leaves_its_figures_and_the_page_goes_on_by_itself(d
     await desk.gone(".o-banner")
     await ring(desk)
     await desk.shows(NET, "Rs 1,300")
+
+
+async def test_a_device_of_the_head_office_is_let_in_and_another_one_refused(tmp_path: Path, stocked: Path) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    folder = Path(shutil.copytree(stocked, tmp_path / "asked"))
+    async with open_till(folder) as till:
+        await attached(till)
+        phone, _ = await ask(till, by="Bilal <b>"), await ask(till, "a tablet", label="TAB")
+    async with counter(tmp_path, folder) as desk:
+        tab = desk.page
+        await owner(desk)
+        await desk.shows(".o-nav button:last-child .o-badge", "2")
+        await tab.click(".o-nav button:last-child")
+        await desk.shows("section:has(> header > #card-hosting)", "Bilal <b> at Head office")
+        await checked(desk, "who asks")
+        await tab.set_viewport_size({"width": 360, "height": 800})
+        assert await tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await tab.get_by_label("Refuse TAB").click()
+        await desk.gone("[aria-label='Refuse TAB']")
+        await tab.get_by_label("Let in WEB").click()
+        await desk.shows("section:has(> header > #card-hosting)", "hosted by Head office")
+        await desk.gone(".o-nav .o-badge")
+        await desk.shows(".o-tills", "hosted by Head office")
+        assert [peer["id"] for peer in (await desk.ask("/api/status"))["peers"] if peer["kind"] == "hosted"] == [phone]
+        await tab.click("text=Let in whatever the head office asks for")
+        await desk.shows("section:has(> header > #card-hosting)", "with nobody asked")
+        assert (await desk.ask("/api/hosting"))["trust_office"] is True
+        await tab.click("section:has(> header > #card-hosting) li button")
+        await tab.click(".sheet .key.danger")
+        await desk.gone(".sheet")
+        assert (await desk.ask("/api/hosting"))["elsewhere"] == []
 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1366), ("ur", "dark", 380)])

@@ -19,11 +19,11 @@ from posline.storage.records import Commit, Staged
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.storage.verify import verify
-from posline.sync import dial, engine
+from posline.sync import accept, dial, engine
 from posline.sync.dial import is_near
 from posline.sync.engine import Engine
-from posline.sync.liveness import PENALTY_S, backoff_s
-from posline.trust.gate import TokenGate
+from posline.sync.liveness import NEAR_RETRY_S, PENALTY_S, backoff_s
+from posline.trust.gate import Gate, Stranger, TokenGate
 from tests.kit import DAY, JOURNAL, StillTime, commit, sale
 from tests.sync.wire import TOKEN, on_disk, serving, shop_gate, until
 
@@ -322,6 +322,33 @@ async def test_who_is_refused_takes_its_time_before_it_comes_again(
     (said,) = [record for record in caplog.records if "no link to" in record.message]
     assert "token" in said.message
     assert not b.documents()
+
+
+async def test_who_finds_no_room_is_no_stranger_and_comes_again_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole chain comes back behind one router: those for whom there is no room just now do not stay away for
+    minutes."""
+
+    class Asks(TokenGate):
+        def approach(self, proof: str, nonce: str, *, introduce: bool, tls: str, expects: str = "") -> Gate:
+            raise Stranger("it does not say who it is")
+
+    a, b = on_disk(tmp_path, "a", "b")
+    waits: list[float] = []
+
+    def at_once(failures: int, chance: float, *, most: float) -> float:
+        waits.append(most)
+        return 0.0
+
+    monkeypatch.setattr(dial, "backoff_s", at_once)
+    monkeypatch.setattr(accept, "STRANGERS_MAX", 0)
+    async with serving(a, shop_gate()) as served, serving(b) as other:
+        other.engine.dial(b.shop, served.url, Asks(TOKEN))
+        await until(lambda: len(waits) >= 2)
+        (peer,) = other.engine.peers(b.shop)
+        assert peer.why.startswith("too many connections from this address")
+    assert waits[:2] == [NEAR_RETRY_S, NEAR_RETRY_S]
 
 
 async def test_nobody_there_is_said_and_tried_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import replace
 
 import msgspec
+import pytest
 
 from posline.core.document import lone_update
 from posline.replica import Replica
@@ -19,8 +20,8 @@ from posline.sync.link import Link
 from posline.sync.messages import Have, write
 from posline.sync.moods import Mood
 from posline.trust.gate import TokenGate
-from tests.kit import DAY, StillTime, key_of, sale
-from tests.sync.pair import TOKEN, Net, shop
+from tests.kit import DAY, StillTime, founded, key_of, sale
+from tests.sync.pair import TOKEN, Device, Line, Net, shop
 
 
 def books(net: Net, name: str) -> Reports:
@@ -290,6 +291,38 @@ def test_a_hub_tells_who_is_there_and_how_far_behind() -> None:
     net.cut(line)
     (seen,) = alif.hub.seen(alif.replica.shop)
     assert not seen.connected and seen.behind == 0
+
+
+def test_shops_in_which_nothing_happens_cost_a_hub_nearly_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head office has thousands of links at rest."""
+    ticks: list[Link] = []
+    tick = Link.tick
+
+    def counted(link: Link, now: float) -> None:
+        ticks.append(link)
+        tick(link, now)
+
+    net, lines, gate = Net(), [], TokenGate(TOKEN)
+    office = Hub(random=random.Random(1), kind="head office")
+    for n in range(20):
+        till = net.add(f"till {n}", founded(f"till {n}"))
+        there = Replica(
+            Store.open(":memory:"), till.replica.shop, author=None, clock=None, random=random.Random(n),
+            documents=False, store_id=key_of("office").id, sign=key_of("office").sign,
+        )  # fmt: skip
+        office.add(there)
+        net.devices[f"office {n}"] = there_too = Device("office", there, office, till.time)
+        dialled = till.hub.connect(there.shop, gate, dialling=True, now=0.0)
+        taken = office.connect(there.shop, gate, dialling=False, now=0.0)
+        lines.append(Line(((till, dialled), (there_too, taken))))
+    net.lines += lines
+    net.wait(65.0)  # digests are compared once more
+    monkeypatch.setattr(Link, "tick", counted)
+    for _ in range(100):
+        net.now += 0.1
+        office.tick(net.now)
+    assert all(link.greeted and link.closing is None for line in lines for _, link in line.ends)
+    assert 0 < len(ticks) <= 20 * 4  # and not 20 * 100
 
 
 def test_a_link_of_another_shop_hears_nothing() -> None:

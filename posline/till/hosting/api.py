@@ -14,7 +14,8 @@ from posline.core.people import MEMBERS
 from posline.errors import BadRequest
 from posline.till.body import read_object
 from posline.till.codes import svg_of
-from posline.till.hosting.at_till import hosting_of
+from posline.till.hosting.at_till import hosting_of, remove_device
+from posline.till.hosting.at_till import shown as shown_of
 from posline.till.invitation import EXPIRES_DEFAULT_S
 from posline.till.problems import json_answer
 from posline.till.recording import uuid_of
@@ -29,7 +30,7 @@ _WHO = frozenset({"id", "by", "pin", "approve"})
 
 
 def hosting_routes(till: Till) -> list[Route]:
-    """GET and PUT /api/hosting, POST /api/hosting/invite and /api/hosting/devices/{device}/remove."""
+    """/api/hosting, and below it what becomes of devices."""
     made: OrderedDict[str, tuple[int, str]] = OrderedDict()  # id -> (when it ends, the link)
 
     async def asked(request: Request, *known: str) -> dict[str, Any]:
@@ -40,19 +41,17 @@ def hosting_routes(till: Till) -> list[Route]:
         return fields
 
     async def shown(request: Request) -> Response:
-        return json_answer(hosting_of(till).shown())
+        return json_answer(shown_of(till))
 
     async def switch(request: Request) -> Response:
         fields = await asked(request, "on", "port", "name")
-        on, port, name = fields.get("on"), fields.get("port"), fields.get("name")
-        if type(on) is not bool:
-            raise BadRequest.of("on", "must be true or false")
+        on, port, name = _flag(fields, "on"), fields.get("port"), fields.get("name")
         if port is not None and not (type(port) is int and 0 < port <= PORT_MAX):
             raise BadRequest.of("port", f"must be a whole number from 1 to {PORT_MAX}")
         if name is not None and not isinstance(name, str):
             raise BadRequest.of("name", "must be a text; empty for this machine's address")
         await hosting_of(till).switch(on, port=port, name=name)
-        return json_answer(hosting_of(till).shown())
+        return json_answer(shown_of(till))
 
     async def invite(request: Request) -> Response:
         fields = await asked(request, "label")
@@ -72,11 +71,28 @@ def hosting_routes(till: Till) -> list[Route]:
 
     async def remove(request: Request) -> Response:
         await asked(request)
-        return json_answer(await hosting_of(till).remove(request.path_params["device"]))
+        return json_answer(await remove_device(till, request.path_params["device"]))
+
+    async def decide(request: Request) -> Response:
+        fields, device = await asked(request, "let_in"), request.path_params["device"]
+        decided = till.requests.let_in if _flag(fields, "let_in") else till.requests.refuse
+        return json_answer(await decided(device))
+
+    async def trust(request: Request) -> Response:
+        await till.requests.trust(_flag(await asked(request, "on"), "on"))
+        return json_answer(shown_of(till))
 
     return [
         Route("/api/hosting", shown, methods=["GET"]),
         Route("/api/hosting", switch, methods=["PUT"]),
         Route("/api/hosting/invite", invite, methods=["POST"]),
         Route("/api/hosting/devices/{device}/remove", remove, methods=["POST"]),
+        Route("/api/hosting/requests/{device}", decide, methods=["POST"]),
+        Route("/api/hosting/trust-office", trust, methods=["PUT"]),
     ]
+
+
+def _flag(fields: dict[str, Any], name: str) -> bool:
+    if type(fields.get(name)) is not bool:
+        raise BadRequest.of(name, "must be true or false")
+    return bool(fields[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posline.core.clock import Clock
 from posline.core.members import Role
@@ -22,7 +22,7 @@ from posline.till.shared import manages
 if TYPE_CHECKING:
     from posline.till.till import Till
 
-__all__ = ["hosting_of"]
+__all__ = ["hosting_of", "remove_device", "shown"]
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # of a host, as certificates write it
 
@@ -94,3 +94,19 @@ def hosting_of(till: Till) -> Hosting:
     if till.hosting is None:
         till.hosting = Hosting(TillHost(till), Door, device_app)
     return till.hosting
+
+
+def shown(till: Till) -> dict[str, Any]:
+    """As `posline host list` and GET /api/hosting: what is hosted here, and what the shop's other hosts have."""
+    return hosting_of(till).shown() | till.requests.shown()
+
+
+async def remove_device(till: Till, who: str) -> dict[str, Any]:
+    """Remove a device that is hosted here or elsewhere in the shop, by label or id: {device, label, detail}. Raises
+    NotFound, NotAllowed, BadRequest, CommitFailed."""
+    elsewhere = till.requests.shown()["elsewhere"]
+    author = next((device["id"] for device in elsewhere if who in (device["id"], device["label"])), None)
+    if author is None:
+        return await hosting_of(till).remove(who)
+    removed = await remove(till, author)
+    return {"device": author, "label": removed["label"], "detail": removed["detail"]}

@@ -23,9 +23,10 @@ from posline.till.opening import KEY_SEED_BYTES
 from posline.trust.gate import token_hash
 from posline.trust.keys import Key
 
-__all__ = ["PORT", "Device", "Devices"]
+__all__ = ["DEVICES_MAX", "PORT", "Device", "Devices"]
 
 PORT = 8702
+DEVICES_MAX = 50  # of a host
 SECRET_BYTES = 32
 FILE, KEYS = "hosting.json", "hosted"
 

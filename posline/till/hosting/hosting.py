@@ -19,7 +19,7 @@ from posline.core.numbers import valid_label
 from posline.errors import BadRequest, NotFound, NotPossible, PoslineError
 from posline.storage.records import Commit
 from posline.till.hosting.authority import Authority, is_private
-from posline.till.hosting.devices import Device, Devices
+from posline.till.hosting.devices import DEVICES_MAX, Device, Devices
 from posline.till.hosting.hosted import Host, HostedTill
 from posline.till.invitation import EXPIRES_DEFAULT_S, InvitationRefused, Invitations
 from posline.till.listener import AddressRefused, Listener
@@ -32,7 +32,6 @@ LOOK_S = 20.0  # between two looks at the certificate and at who is idle
 IDLE_MS = 3_600_000  # after which a hosted till is let go of; its next request takes it up again
 SEEN_MS = 60_000  # how often it is written down when a device was last there
 SEEN = "hosted seen"  # where: {author: ISO 8601}
-DEVICES_MAX = 50
 AGENT_CHARACTERS = 120
 EVERYWHERE = ""
 
@@ -73,7 +72,7 @@ class Hosting:
         self._seen_ms = 0
         self._engine: object = None  # whose commits are heard
         self._paired: set[str] = set()  # by which requests: a device that was removed does not come back by its own
-        self._pairing = asyncio.Lock()  # or two devices could be given one label
+        self._pairing = asyncio.Lock()  # or a request that is repeated could make two devices
 
     # -- on and off ----------------------------------------------------------------------------------------------------
 
@@ -295,8 +294,7 @@ class Hosting:
     # -- shown to people -----------------------------------------------------------------------------------------------
 
     def shown(self) -> dict[str, Any]:
-        """As `posline host list` and GET /api/hosting: {on, listening, port, name, urls, fingerprint, certificate,
-        trouble, devices}."""
+        """What is hosted here: {on, listening, port, name, urls, fingerprint, certificate, trouble, devices}."""
         answer: dict[str, Any] = {
             "on": self.devices.on, "listening": self.listening, "port": self.port, "name": self.devices.name,
             "urls": self.urls() if self.devices.on else [], "fingerprint": None, "certificate": None,

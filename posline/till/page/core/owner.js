@@ -106,10 +106,10 @@ export function tillsOf(report, status, own) {
   const written = new Map((report?.tills ?? []).map((till) => [till.till, till]));
   const closed = new Set((report?.closes ?? []).map((close) => close.till));
   const waits = new Set(report?.waiting_for ?? []);
-  const peers = (status?.peers ?? []).filter((peer) => peer.kind === "till");
+  const peers = (status?.peers ?? []).filter((peer) => peer.kind === "till" || peer.kind === "hosted");
   const named = [
     { id: own.till, label: own.label, here: true, connected: true, member: true },
-    ...peers.map((peer) => ({ id: peer.id, label: peer.name, here: false, connected: peer.connected, member: true, seen: peer.last_seen, behind: peer.behind, why: peer.why })),
+    ...peers.map((peer) => ({ id: peer.id, label: peer.name, here: false, connected: peer.connected, member: true, seen: peer.last_seen, behind: peer.behind, why: peer.why, host: peer.host })),
   ];
   const known = new Set(named.map((each) => each.id));
   const gone = [...written.values()].filter((till) => !known.has(till.till)).map((till) => ({ id: till.till, label: till.label, here: false, connected: false, member: false }));

@@ -11,6 +11,7 @@ import { useLanguage } from "../parts.js";
 import { Credit } from "./credit.js";
 import { Devices } from "./devices.js";
 import { Drawers } from "./drawers.js";
+import { useHosting } from "./hosting.js";
 import { Reports } from "./reports.js";
 import { Dialog } from "./sheets.js";
 import { Locked } from "./signin.js";
@@ -45,6 +46,8 @@ export function Owner({ changeTill }) {
 function Bar() {
   const other = LANGUAGES.find((each) => each !== language.value);
   const alarms = status.value?.alarms?.length ?? 0;
+  const asking = useHosting().value?.requests.length ?? 0;
+  const badges = { today: [alarms, t("alarms")], devices: [asking, t("requests_title")] };
   const list = useRef(null);
   useLayoutEffect(() => {
     list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -62,7 +65,7 @@ function Bar() {
       <button type="button" class="quiet-key" lang=${other} onClick=${() => speak(other)}>${t("other_language")}</button>
       <a class="quiet-key" href="/">${t("to_till")}</a>
     </div>
-    ${!locked.value && html`<nav class="o-nav" aria-label=${t("parts")} ref=${list}>${SECTIONS.map((each) => html`<button type="button" key=${each} aria-current=${section.value === each ? "page" : undefined} onClick=${() => go(each)}>${t(`section_${each}`)}${each === "today" && alarms > 0 && html` <span class="o-badge">${number(alarms)}<span class="unseen"> ${t("alarms")}</span></span>`}</button>`)}</nav>`}
+    ${!locked.value && html`<nav class="o-nav" aria-label=${t("parts")} ref=${list}>${SECTIONS.map((each) => html`<button type="button" key=${each} aria-current=${section.value === each ? "page" : undefined} onClick=${() => go(each)}>${t(`section_${each}`)}${badges[each]?.[0] > 0 && html` <span class="o-badge">${number(badges[each][0])}<span class="unseen"> ${badges[each][1]}</span></span>`}</button>`)}</nav>`}
   </header>`;
 }
 

@@ -88,6 +88,11 @@ export function DateField({ value, max, name, label, text, large = false, onPick
     <input type="date" value=${value} min="2020-01-01" max=${max} aria-label=${label ?? name} onClick=${open} onChange=${(event) => onPick(event.target.value)} /></label>`;
 }
 
+/** What people call a host: a head office that nobody named is just that. */
+export function hostName(name) {
+  return ["HQ", "head office"].includes(name) ? t("head_office") : name;
+}
+
 /** What stands where an answer has not come, or the till said no. */
 export function Waiting({ problem }) {
   return html`<p class=${problem ? "warn o-none" : "quiet o-none"}>${problem || t("coming")}</p>`;

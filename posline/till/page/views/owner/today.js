@@ -9,7 +9,7 @@ import { alarmText } from "../alarms.js";
 import { kindName } from "../pay.js";
 import { Standing } from "../places.js";
 import { HourChart } from "./hours.js";
-import { Card, Papers, ReportTable, Waiting } from "./table.js";
+import { Card, Papers, ReportTable, Waiting, hostName } from "./table.js";
 import { go, isToday, shownDay } from "./where.js";
 
 const MONEY_NEWS = { sale: 1000, refund: 1000 };
@@ -112,7 +112,7 @@ export function Tills({ report, all = false }) {
   return html`<${Card} name="tills" title=${t("tills")} more=${!all && html`<button type="button" class="o-link" onClick=${() => go("devices")}>${t("section_devices")}</button>`}>
     <ul class="o-tills">
       ${tills.map((till) => html`<${Till} key=${till.id} till=${till} />`)}
-      ${offices.map((peer) => html`<li key=${peer.id}><span class=${peer.connected ? "dot on good" : "dot"} aria-hidden="true"></span><span class="grow"><b>${t("head_office")}${peer.name && !["HQ", "head office"].includes(peer.name) ? html` <bdi>${peer.name}</bdi>` : ""}</b><small>${linkText(peer)}</small></span></li>`)}
+      ${offices.map((peer) => html`<li key=${peer.id}><span class=${peer.connected ? "dot on good" : "dot"} aria-hidden="true"></span><span class="grow"><b>${t("head_office")}${peer.name && hostName(peer.name) === peer.name ? html` <bdi>${peer.name}</bdi>` : ""}</b><small>${linkText(peer)}</small></span></li>`)}
       ${!offices.length && html`<li><span class="dot" aria-hidden="true"></span><span class="grow"><b>${t("head_office")}</b><small>${t("no_office")}</small></span></li>`}
     </ul>
   <//>`;
@@ -123,6 +123,7 @@ function Till({ till }) {
   if (till.here) notes.push(t("this_till"));
   else if (!till.member) notes.push(t("till_removed"));
   else notes.push(linkText({ connected: till.connected, behind: till.behind, last_seen: till.seen }));
+  if (till.host) notes.push(t("hosted_by", { host: hostName(till.host) }));
   if (till.closed) notes.push(t(isToday.value ? "till_closed_today" : "till_closed"));
   else if (till.awaited && !isToday.value) notes.push(t("till_not_closed"));
   const lost = till.receipts.missing_count;
