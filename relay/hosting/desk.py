@@ -11,7 +11,7 @@ from typing import Any
 from posline.errors import BadRequest, NotFound
 from relay.authoring import NotOurs, may_write
 from relay.hosting.devices import Device
-from relay.hosting.tills import IN, standing_of
+from relay.hosting.tills import IN, state_of
 from relay.office import iso_ms
 from relay.relay import Branch, Relay
 from relay.rights import Actor
@@ -22,7 +22,7 @@ __all__ = ["Listed", "invite", "listed", "remove"]
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A device, what stands on its receipts (before it is let in, what was asked for), and its `state` as the shop
-    itself has it: waiting, in or removed."""
+    itself has it: waiting, in, refused or removed."""
 
     device: Device
     label: str
@@ -52,7 +52,7 @@ def listed(relay: Relay, branch: Branch) -> list[Listed]:
     return [
         Listed(
             device, reports.label(device.author) if device.author in known else device.label,
-            standing_of(branch.replica, device.author),
+            state_of(branch.replica, device),
         )
         for device in relay.devices.of(branch.id)
     ]  # fmt: skip

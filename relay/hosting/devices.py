@@ -32,7 +32,7 @@ from relay.invitations import ID_BYTES, ID_CHARS, TOKEN_CHARS_MAX
 from relay.office import Office, iso_ms
 from relay.rights import Actor
 
-__all__ = ["DEVICES_MAX", "HOSTED_TABLES", "STEPS", "Device", "OfficeDevices"]
+__all__ = ["ASKED", "DEVICES_MAX", "HOSTED_TABLES", "STEPS", "Device", "OfficeDevices"]
 
 HOSTED_TABLES = ("office_hosted", "office_pairing")  # which no backup holds
 STEPS: tuple[Step, ...] = (

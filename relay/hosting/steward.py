@@ -18,7 +18,6 @@ from posline.storage.reports import Reports
 from relay.authoring import Authoring, may_write
 from relay.delivering import Leads, leads_always
 from relay.hosting.devices import Device
-from relay.hosting.tills import IN, standing_of
 from relay.relay import Relay
 
 __all__ = ["VOUCH_MS", "Steward"]
@@ -99,7 +98,7 @@ class Steward:
 
     async def _sign(self, device: Device, replica: Replica) -> None:
         """Sign what a device left unsigned, while its signature counts for something."""
-        if standing_of(replica, device.author) != IN:
+        if device.author not in replica.store.members(replica.shop):
             return
         engine = self._relay.tills.join(replica)
         writer = replica.writer(device.key, self._relay.tills.clock)

@@ -174,6 +174,27 @@ async def test_a_device_that_the_shop_removed_is_out_at_once(place: Path | str, 
         assert shop.sold(at, phone) == [(body["id"], 1)]
 
 
+async def test_a_device_that_the_shop_refuses_hears_it_and_one_that_it_lets_in_by_itself_sells(
+    tmp_path: Path,
+) -> None:
+    async with process(tmp_path / "office") as at, shop_at(tmp_path / "till", at) as shop:
+        phones = [at.phone() for _ in range(2)]
+        for phone in phones:
+            await phone.pair(at.invite(shop.id, ""))
+        await at.steward.round()
+        await shop.take(at)
+        await shop.till.requests.refuse(phones[0].till)
+        let_in = await shop.till.requests.let_in(phones[1].till)
+        await shop.give(at)
+        assert [await phone.state() for phone in phones] == ["refused", "in"]
+        refused = await phones[0].sell(sale())
+        assert refused.status_code == 401 and "refused this device" in refused.json()["detail"]
+        assert (await phones[1].sell(sale())).json()["label"] == let_in["label"]
+        await at.steward.round()
+        await shop.take(at)
+        assert shop.asks(phones[0].till) is None, "it is not asked for again"
+
+
 async def test_a_shop_that_the_head_office_serves_no_more_hosts_nobody(tmp_path: Path) -> None:
     async with process(tmp_path / "office") as at, shop_at(tmp_path / "till", at) as shop:
         phone = await shop.paired(at)
