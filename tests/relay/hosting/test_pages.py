@@ -33,6 +33,9 @@ async def test_an_administrator_pairs_looks_and_removes_on_the_shops_page(tmp_pa
         await phone.ask("GET", "/api/shop", posline_waiting="3")
         shown = (await owner.get(page)).text
         assert TEXTS["device_state_in"] in shown and "3 sales wait in it" in shown and "<bdi>WEB</bdi>" in shown
+        assert f">{TEXTS['till_linked']}<" in shown, "it stands among the shop's tills, too"
+        board = (await owner.get(f"/shops/{shop.id}")).text
+        assert "WEB" in board and board.count(f">{TEXTS['never']}<") == 1, "the shop's own till has no line here"
         assert (await form(owner, page, page + "/devices", label="no label")).status_code == 422
         assert said(await form(owner, page, f"{page}/devices/{phone.till}/remove")) == "device_removed"
         assert (await phone.sell(sale())).status_code == 401
