@@ -77,6 +77,8 @@ class Steward:
             replica = await self._relay.tills.place_of(device)
             if replica is not None:
                 await work(device, replica)
+            elif device.removed_ms:  # nobody is left to be told, and its key goes all the same
+                await asyncio.to_thread(self._relay.devices.told, device)
         except CommitFailed as error:  # another process was faster, or there is no room
             log.info("for the hosted device %s: %s", device.author, error)
 

@@ -45,8 +45,11 @@ async def test_a_phone_pairs_waits_for_its_shop_and_sells(place: Path | str, tmp
         assert (await phone.ask("GET", f"/api/sales/{body['id']}")).json()["durable"]["head_office"]
         closed = await phone.ask("POST", "/api/shifts/close", {"id": str(uuid.uuid4()), "counted": {"cash": 500}})
         assert closed.json()["over_short"] == {"cash": 0}
+        signed = (await phone.ask("GET", f"/api/sales/{body['id']}")).json()["durable"]
+        assert signed == found["durable"], "its name is no disk of its own, also once it has signed"
         await shop.take(at)
-        assert [s.id for s in shop.till.sales(till=phone.till)] == [body["id"]]
+        (taken,) = shop.till.sales(till=phone.till)
+        assert (taken.id, taken.durable.tills) == (body["id"], 0), "nor at the shop's till"
         assert shop.sold(at, phone) == [(body["id"], 1)]
 
 
@@ -203,3 +206,8 @@ async def test_a_shop_that_the_head_office_serves_no_more_hosts_nobody(tmp_path:
         assert (await phone.sell(sale())).status_code == 401
         await at.relay.tills.look_at_books()
         assert len(at.relay.tills) == 0
+        (device,) = at.relay.devices.of(shop.id)
+        at.relay.devices.remove(device, by=CONSOLE)
+        await at.steward.round()
+        key = "SELECT signing FROM office_hosted WHERE author = ?"
+        assert at.relay.office.database.execute(key, (phone.till,)).fetchone()[0] == ""
