@@ -168,7 +168,7 @@ class OfficeDevices:
             if taken_by not in ("", request):
                 return "the code was used already: ask at the head office for a new one"
             known = _one(tx.execute(f"SELECT {COLUMNS} FROM office_hosted WHERE request = ?", (request,)).fetchone())
-            if known is not None and known.removed_ms:
+            if known is not None and (known.removed_ms or not taken_by):  # or what another code paired
                 return "this device was removed: load the page of a new code afresh"
             if known is None:
                 tx.execute("UPDATE office_pairing SET taken_by = ? WHERE hash = ?", (request, hash))

@@ -65,12 +65,14 @@ async def test_pairing_repeats_where_its_answer_was_lost_and_no_code_is_good_for
         assert (await other.pair(token)).status_code == 403
         assert (await first.state(), await again.state()) == ("", "waiting"), "the last secret opens, the first no more"
         assert [device.author for device in at.relay.devices.of(shop.id)] == [first.till]
+        assert (await other.pair(at.invite(shop.id), request)).status_code == 403, "another code opens no known device"
+        assert await again.state() == "waiting"
         wrong = at.invite(shop.id)
         for _ in range(10):
             assert (await other.pair(wrong[:-1] + "~")).status_code == 403
         assert (await other.pair(wrong)).status_code == 403, "ten wrong tries end it"
         acts = [line.act for line in at.relay.office.trail()]
-        assert acts.count("device_invited") == 2 and acts.count("device_paired") == 1
+        assert acts.count("device_invited") == 3 and acts.count("device_paired") == 1
 
 
 async def test_what_the_shop_is_told_of_a_device_and_who_may_invite(tmp_path: Path) -> None:
