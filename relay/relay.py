@@ -388,8 +388,8 @@ class Relay:
         viewer = self.office.access(token)
         if viewer is None or viewer.author is None:
             return viewer
-        theirs = [self._branches[shop] for shop in viewer.shops or () if shop in self._branches]
-        return None if any(branch.doors.standing(viewer.author) for branch in theirs) else viewer
+        theirs = [found for shop in viewer.shops or () if (found := self.office.shop(shop)) is not None]
+        return None if any(self.take_up(shop).doors.standing(viewer.author) for shop in theirs) else viewer
 
     def find(self, wanted: str | None) -> tuple[Replica, MemberDoors] | None:
         """Whose documents a link to /sync/{wanted} is about; None where there are none."""

@@ -200,6 +200,11 @@ async def test_a_token_that_writes_for_a_removed_member_reads_nothing_more(tmp_p
         await remove(till, "P")
         await until(lambda: key.id not in branch.replica.store.members(till.shop_id))
         assert [(await found.http.get(path, headers=writer)).status_code for path in paths] == [401] * 4
+        await till.close()
+        await until(lambda: not found.relay.engine.hub.links(branch.id) and not branch.replica.staged)
+        for path in paths:  # nor where nothing of the shop is in memory
+            assert await found.relay.let_go_of_idle(time.monotonic() + 1) == 1
+            assert (await found.http.get(path, headers=writer)).status_code == 401, path
 
 
 async def test_an_attach_that_is_not_right_is_refused(tmp_path: Path) -> None:
