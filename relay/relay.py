@@ -310,7 +310,7 @@ class Relay:
         linked = self._engine.hub.replica(shop.id) if self._engine is not None else None
         replica = linked or Replica(
             self.store, shop.id, author=None, clock=None, random=random.SystemRandom(), documents=False,
-            store_id=self.key.id, sign=self.key.sign,
+            store_id=self.key.id, sign=self.key.sign, monotonic_ms=self.tills.clockwork.monotonic_ms,
         )  # fmt: skip
         refusals = Refusals()
 
