@@ -167,7 +167,7 @@ class Desk:
     def publish(self, names: Sequence[str] | None = None, *, why: str = "") -> int:
         """Publish the drafts of these lists; the version's number. Raises NotYours, NotPossible."""
         self.viewer.require(Right.PRICES)
-        return self._prices.publish(self._mine(names) or [ALL], self._shop_ids(), by=self.by, why=why)
+        return self._prices.publish(self._mine(names), self._shop_ids(), by=self.by, why=why)
 
     def discard(self, names: Sequence[str] | None = None) -> int:
         """Forget drafts; how many they were."""

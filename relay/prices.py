@@ -324,7 +324,7 @@ class Prices:
     def publish(self, lists: Sequence[str], shops: Sequence[str], *, by: Actor = CONSOLE, why: str = "") -> int:
         """Take the drafts of these lists over, and begin to bring them to those of `shops` that they are for. Answers
         the publication's number. Raises NotPossible where there is no draft."""
-        of, why = ",".join("?" * len(lists)), why.strip()[:WHY_MAX]
+        of, why = ",".join("?" * len(lists)) or "NULL", why.strip()[:WHY_MAX]
         for_whom = {name: self.shops_of(name, shops) for name in lists}
 
         def work(tx: Transaction) -> int:

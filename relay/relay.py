@@ -13,6 +13,7 @@ import asyncio
 import binascii
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -148,6 +149,7 @@ class Relay:
         self._watcher: Watcher | None = None
         self._founded: dict[str, Founded] = {}
         self._branches: dict[str, Branch] = {}
+        self._opening = threading.Lock()  # one replica a shop, whichever threads ask for it at once
         self._removed: set[str] = set()  # shops that were, as of `_looked_s` less a second
         self._looked_s = 0.0
         self._glanced_s: dict[str, float] = {}  # when what other processes did in a shop was last looked at
@@ -244,19 +246,25 @@ class Relay:
         """Let go of the hosted tills and the shops that nobody asked for since then, and of these only where they have
         no links and no hosted tills; how many shops those were."""
         await self.tills.let_go_of_idle(self.tills.clockwork.monotonic_ms() - int(1000 * (time.monotonic() - since_s)))
-        idle = [id for id, branch in self._branches.items() if branch.used_s < since_s and not self._in_use(id)]
-        for shop in idle:
-            replica = self._branches[shop].replica
-            if replica.staged or self._in_use(shop):  # it is about to be committed, or was asked for meanwhile
-                continue
+        idle = [id for id, branch in list(self._branches.items()) if branch.used_s < since_s and not self._in_use(id)]
+        return sum([await self._let_go(shop, since_s) for shop in idle])
 
-            def work(shop: str = shop) -> None:
-                self.store.let_go(shop)
-
-            self._branches.pop(shop)
+    async def _let_go(self, shop: str, since_s: float) -> bool:
+        """Let go of one, unless it is about to be committed, or was asked for meanwhile: a link may be coming up."""
+        with self._opening:
+            branch = self._branches[shop]
+            if branch.replica.staged or branch.used_s >= since_s or self._in_use(shop):
+                return False
+            del self._branches[shop]
             self.engine.drop(shop)
-            await self.engine.between_commits(work)
-        return len(idle)
+
+        def work() -> None:
+            with self._opening:
+                if shop not in self._branches:
+                    self.store.let_go(shop)
+
+        await self.engine.between_commits(work)
+        return True
 
     def _live(self) -> set[str]:
         """The shops that somebody is linked to, or sells in, by this process."""
@@ -369,8 +377,9 @@ class Relay:
 
     def take_up(self, shop: RegisteredShop) -> Branch:
         """A shop that is known from the books already; what every process did there, as of a moment ago."""
-        branch = self._branches.get(shop.id) or self._open(shop)
-        branch.registered, branch.used_s = shop, time.monotonic()
+        with self._opening:
+            branch = self._branches.get(shop.id) or self._open(shop)
+            branch.registered, branch.used_s = shop, time.monotonic()
         self._glance([shop.id])
         return branch
 
@@ -379,8 +388,8 @@ class Relay:
         viewer = self.office.access(token)
         if viewer is None or viewer.author is None:
             return viewer
-        theirs = [self._branches[shop] for shop in viewer.shops or () if shop in self._branches]
-        return None if any(branch.doors.standing(viewer.author) for branch in theirs) else viewer
+        theirs = [found for shop in viewer.shops or () if (found := self.office.shop(shop)) is not None]
+        return None if any(self.take_up(shop).doors.standing(viewer.author) for shop in theirs) else viewer
 
     def find(self, wanted: str | None) -> tuple[Replica, MemberDoors] | None:
         """Whose documents a link to /sync/{wanted} is about; None where there are none."""

@@ -34,6 +34,7 @@ __all__ = ["LEDGER", "Watcher", "hours_away", "usual_hours"]
 log = logging.getLogger("posline.relay.board")
 
 PRESENCE_S = 2.0  # between two looks at this process's own links
+PRESENCE_SHARE = 0.02  # of the time, at most, that goes into them: of thousands they are as of some seconds ago
 FOLLOW_S = 1.0  # and at the feed, where nothing tells of an event
 TURN_S = 0.2  # between two turns, however much comes in
 WHOLE_S = 30.0  # between looks for such days, once all are; a shop that comes is looked at at once
@@ -131,11 +132,13 @@ class Watcher:
     async def _stand(self) -> None:
         refused: dict[str, str] = {}
         while True:
+            began_s = time.monotonic()
             links, refusals = self._links(), self._refusals(refused)
+            took_s = time.monotonic() - began_s
             await self._guarded(lambda links=links: self._relay.presence.write(links))  # type: ignore[misc]
             for shop, found in refusals.items():
                 await self._guarded(lambda shop=shop, found=found: self._relay.alarms.came(shop, found))  # type: ignore[misc]
-            await asyncio.sleep(PRESENCE_S)
+            await asyncio.sleep(max(PRESENCE_S, took_s / PRESENCE_SHARE))
 
     def _links(self) -> dict[tuple[str, str], Heard]:
         engine = self._relay.engine

@@ -15,11 +15,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidState
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame
 from websockets.server import ServerProtocol
 
 from posline.errors import PoslineError
+from posline.sync.deflating import ListenerDeflate
 from posline.sync.frames import MAX_MESSAGE_BYTES
 from posline.sync.moods import Mood
 from posline.sync.places import is_loopback
@@ -56,16 +56,15 @@ LINGER_S = 3.0  # after the link is over, for what is left in the socket
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's websocket protocol, with a few things done otherwise.
 
-    permessage-deflate starts afresh at each message, which costs 2 % on full segments and saves some 60 kB a
-    connection. Bytes are read in small bites, and none while a message waits to be taken: uvicorn decodes all that one
-    read brought, and 256 KiB of deflated zeros are 256 MiB of messages. A connection whose other side takes nothing any
-    more is dropped soon after its link is over, with what it would not take.
+    Messages are compressed by `posline.sync.deflating`. Bytes are read in small bites, and none while a message waits
+    to be taken: uvicorn decodes all that one read brought, and 256 KiB of deflated zeros are 256 MiB of messages. A
+    connection whose other side takes nothing any more is dropped soon after its link is over, with what it would not
+    take.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        deflate = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
-        self.conn = ServerProtocol(extensions=[deflate], max_size=MAX_MESSAGE_BYTES, logger=log)
+        self.conn = ServerProtocol(extensions=[ListenerDeflate()], max_size=MAX_MESSAGE_BYTES, logger=log)
         self._unread = bytearray()
 
     def data_received(self, data: bytes) -> None:

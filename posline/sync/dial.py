@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from posline.sync.accept import INTRODUCE, NONCE, proof_of
+from posline.sync.deflating import DiallerDeflate
 from posline.sync.frames import MAX_MESSAGE_BYTES
 from posline.sync.link import SILENT
 from posline.sync.liveness import FAR_RETRY_S, INTERNET, LAN, NEAR_RETRY_S, PENALTY_S, backoff_s
@@ -211,13 +211,12 @@ class Dialler:
 
     async def _link(self, url: str, introduce: bool) -> tuple[bool, str]:
         """One connection, to its end: (whether the peer said who it is, why it ended)."""
-        deflate = ClientPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
         near = is_near(url)
         nonce = secrets.token_urlsafe(NONCE_BYTES)
         connection: ClientConnection
         async with connect(
             url,
-            extensions=[deflate],
+            extensions=[DiallerDeflate()],
             compression=None,
             additional_headers={NONCE: nonce} | ({INTRODUCE: "1"} if introduce else {}),
             ssl=dialling_context() if url.startswith("wss:") else None,

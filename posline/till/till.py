@@ -99,6 +99,7 @@ class Till:
 
     hosted = False  # whether its disk is another till's, and its page on a phone or tablet
     at_head_office = False  # whether that disk is the head office's
+    in_folder = True  # whether what it keeps lies in a data folder
     hosting: Hosting | None = None  # of other devices, once somebody asked for it (posline.till.hosting)
 
     def __init__(
@@ -129,7 +130,7 @@ class Till:
     async def __aenter__(self) -> Self:
         """Open the folder; see `open_till`."""
         given = self._given
-        assert given is not None, "a till without a folder is composed by its host"
+        assert given is not None
         folder = given if isinstance(given, Folder) else Folder(Path(given))
         try:
             await self._start(folder)
@@ -255,15 +256,10 @@ class Till:
 
     @property
     def folder(self) -> Folder:
-        """Its data folder. Raises FolderError where its host keeps it in none."""
-        if self._open.folder is None:
-            raise FolderError("this till is hosted by a head office, and has no data folder: do it at another till")
-        return self._open.folder
-
-    @property
-    def in_folder(self) -> bool:
-        """Whether what it keeps lies in a data folder."""
-        return self._open.folder is not None
+        """Its data folder, where it is `in_folder`."""
+        folder = self._open.folder
+        assert folder is not None, "a till that its host keeps in a database has none"
+        return folder
 
     @property
     def settings(self) -> Settings:

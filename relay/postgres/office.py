@@ -21,6 +21,7 @@ from relay.postgres.spelling import spelled_table
 __all__ = ["OfficeDatabase"]
 
 LOCK = "office"
+READERS = 4  # at once: questions are short
 
 
 class OfficeDatabase:
@@ -31,7 +32,7 @@ class OfficeDatabase:
         self._database = database
         self._writing = threading.Lock()
         try:
-            self._writer, self._readers = Writer(database), Readers(database)
+            self._writer, self._readers = Writer(database), Readers(database, READERS)
         except psycopg.OperationalError as error:
             raise database.unavailable(error) from error
 

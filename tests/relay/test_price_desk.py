@@ -84,6 +84,10 @@ async def test_who_may_set_what(tmp_path: Path) -> None:
         assert (await found.http.post("/api/prices/publish", json={}, headers=manager)).status_code == 202
         lists = {each["list"]: each["drafts"] for each in Desk(found.relay, OPERATOR, Actor("x")).lists()}
         assert (lists["all"], lists[north], lists[south]) == (1, 0, 1), "hers alone is published"
+        for body in ({}, {"lists": []}):  # she has no draft any more: nobody else's goes out in its place
+            assert (await found.http.post("/api/prices/publish", json=body, headers=manager)).status_code == 409
+        lists = {each["list"]: each["drafts"] for each in Desk(found.relay, OPERATOR, Actor("x")).lists()}
+        assert (lists["all"], lists[south]) == (1, 1)
         seen = (await found.http.get("/api/prices", headers=manager)).json()["lists"]
         assert [(each["list"], each["may_set"]) for each in seen] == [("all", False), (north, True)]
         assert (await found.http.get(f"/api/prices/items?list={south}", headers=manager)).status_code == 404

@@ -9,10 +9,11 @@ import os
 import shutil
 import socket
 import ssl
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import httpx
 import pytest
 
 from posline.errors import FolderDamaged, FolderError, NotFound
+from posline.replica import Replica
 from posline.storage.connection import altered, connect
 from posline.storage.folder import Folder
 from posline.storage.summaries import BY
@@ -31,7 +33,7 @@ from posline.till.report_commands import sheet_of
 from posline.till.till import Till, open_till
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
-from relay.office import ShopNameTwice
+from relay.office import CONSOLE, ShopNameTwice
 from relay.relay import Branch, Relay
 from tests.faults import rig
 from tests.kit import key_of, text_key
@@ -198,6 +200,11 @@ async def test_a_token_that_writes_for_a_removed_member_reads_nothing_more(tmp_p
         await remove(till, "P")
         await until(lambda: key.id not in branch.replica.store.members(till.shop_id))
         assert [(await found.http.get(path, headers=writer)).status_code for path in paths] == [401] * 4
+        await till.close()
+        await until(lambda: not found.relay.engine.hub.links(branch.id) and not branch.replica.staged)
+        for path in paths:  # nor where nothing of the shop is in memory
+            assert await found.relay.let_go_of_idle(time.monotonic() + 1) == 1
+            assert (await found.http.get(path, headers=writer)).status_code == 401, path
 
 
 async def test_an_attach_that_is_not_right_is_refused(tmp_path: Path) -> None:
@@ -426,6 +433,44 @@ async def test_the_commands(tmp_path: Path) -> None:
             assert (await https.get(f"{serving.page}/api/shops")).status_code == 401
         assert "its books stay" in office("shop", "remove", "Mall") and office("shop", "list") == ""
         rig.run("shop", "remove", "Mall", "--data", str(tmp_path / "office"), module="relay.cli", expect=1)
+
+
+async def test_a_shop_is_taken_up_once_whoever_asks_at_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two replicas of a shop would be one that is linked, and one of which nothing is ever committed."""
+    meeting = threading.Barrier(2)
+
+    class Slow(Replica):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            with suppress(threading.BrokenBarrierError):
+                meeting.wait(0.5)  # for another thread that makes one, too
+            super().__init__(*args, **options)
+
+    async with head_office(tmp_path / "office") as (relay, _):
+        registered = relay.office.attach("n" * 26, "North", alias="", by=CONSOLE)
+        monkeypatch.setattr("relay.relay.Replica", Slow)
+        one, two = await asyncio.gather(*(asyncio.to_thread(relay.take_up, registered) for _ in range(2)))
+        assert one.replica is two.replica is relay.branch("North").replica
+
+
+async def test_a_shop_that_is_asked_for_while_others_are_let_go_of_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with head_office(tmp_path / "office") as (relay, _):
+        shops = [relay.office.attach(letter * 26, letter, alias="", by=CONSOLE) for letter in "nsw"]
+        first, second, third = [relay.take_up(shop).replica for shop in shops]
+        between = relay.engine.between_commits
+        found: list[Any] = []
+
+        async def asked(work: Callable[[], None]) -> None:
+            found.append(relay.find("s"))  # a link to the second comes while the first one is let go of
+            await between(work)
+
+        monkeypatch.setattr(relay.engine, "between_commits", asked)
+        assert await relay.let_go_of_idle(time.monotonic()) == 2
+        assert found[0][0] is second is relay.branch("s").replica
+        assert first is not relay.branch("n").replica and third is not relay.branch("w").replica
 
 
 async def test_a_shop_that_nobody_asks_about_is_let_go_of_and_comes_back(tmp_path: Path) -> None:

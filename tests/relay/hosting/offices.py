@@ -87,11 +87,7 @@ class Shop:
     """A shop with one till, and its line to the head office, which is up only when it is asked for."""
 
     def __init__(self, till: Till) -> None:
-        self.till = till
-
-    @property
-    def id(self) -> str:
-        return self.till.shop_id
+        self.till, self.id = till, till.shop_id
 
     async def give(self, at: Process) -> None:
         """The head office takes what the shop has."""
