@@ -81,7 +81,8 @@ class Words:
 
     def moment(self, ms: int) -> str:
         """A day and a time, from milliseconds since 1970."""
-        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), f"{DAY}{self.comma}{TIME}", locale=self._locale)
+        pattern = f"{DAY}{self.comma}{TIME}"
+        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), pattern, locale=self._locale)
 
     def day(self, day: str) -> str:
         """A day, from YYYY-MM-DD."""
