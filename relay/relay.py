@@ -57,6 +57,7 @@ from relay.prices import STEPS as PRICES
 from relay.prices import Prices
 from relay.rights import Actor, Viewer
 from relay.sums import Sums
+from relay.uploads import Uploads
 from relay.watching import Watcher
 from relay.webhooks import STEPS as WEBHOOKS
 from relay.webhooks import Webhooks
@@ -147,6 +148,7 @@ class Relay:
         self.alarms = Alarms(database, now_ms, self.office.audit)
         self.overview = Overview(self)
         self.devices, self.tills = OfficeDevices(self.office), HostedTills(self, clockwork)
+        self.uploads = Uploads()
         self.over = False  # it goes down: whoever waits for news goes home
         self._watcher: Watcher | None = None
         self._founded: dict[str, Founded] = {}
@@ -216,6 +218,7 @@ class Relay:
             self.home.close_store(self._store)
             self._store = None
         self.people.passwords.close()
+        self.uploads.close()
         self.home.close()
 
     async def _watch_doors(self) -> None:
