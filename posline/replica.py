@@ -249,8 +249,9 @@ class Replica(Writer):
 
     def durable(self) -> list[Mark]:
         """How far the runs that commits touched since the last call are held here."""
-        touched, self._touched = self._touched, {}
-        return self.store.marks(self.shop, touched)
+        marks = self.store.marks(self.shop, self._touched)
+        self._touched = {}  # only now: what could not be asked is said the next time
+        return marks
 
     def marks_of(self, update: bytes) -> list[Mark]:
         """The last entry of each run in an update."""

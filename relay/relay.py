@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from posline.core.base64url import from_base64url
 from posline.core.clock import business_day
-from posline.errors import BadRequest, Hole, NotFound, OutcomeUnknown, Refused
+from posline.errors import BadRequest, Hole, NotFound, OutcomeUnknown, Refused, Unavailable
 from posline.replica import Replica
 from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
@@ -286,9 +286,15 @@ class Relay:
     def _changed_elsewhere(self, shop: str) -> None:
         """Another process may have committed in a shop: what is new goes to its links here."""
         before = self.home.refresh(self.store, shop)
-        if before:
-            self.engine.hub.elsewhere(shop, before)
+        if not before:
+            return
+        hub = self.engine.hub
+        try:
+            hub.elsewhere(shop, before)
             self.tills.elsewhere(shop, before)
+        except Unavailable as error:  # it is known here by now, and some were not told: they compare afresh
+            for link in hub.links(shop):
+                link.close(f"{error}: sync again")
 
     def _glance(self, shops: Iterable[str]) -> None:
         """Whoever asks about shops hears what every process committed there until a moment ago."""

@@ -12,7 +12,7 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from posline.core.base64url import base64url, from_base64url
@@ -53,11 +53,19 @@ class _Counting(Replica):
 
     def heard_have(self, store_id: str, marks: Sequence[Mark]) -> None:
         super().heard_have(store_id, marks)
-        if store_id != self.office or self.author is None:
-            return
+        if store_id == self.office:
+            self._note(marks)
+
+    def equal_with(self, store_id: str) -> None:
+        super().equal_with(store_id)
+        if store_id == self.office:
+            self._note(self.store.all_marks(self.shop, unless=""))
+
+    def _note(self, marks: Iterable[Mark]) -> None:
+        """The head office holds runs that far."""
         now = time.monotonic()
         for mark in marks:
-            if mark.author == self.author.id:
+            if self.author is not None and mark.author == self.author.id:
                 for place in [p for p in self.rung if p[0] == mark.run and p[1] <= mark.seq]:
                     rung_s, id = self.rung.pop(place)
                     self.held.append((now - rung_s, id))

@@ -12,8 +12,8 @@ Invariants, by number in the tests:
    by what the socket takes.
 4. A stock client gets one SyncStep1 for each authentication and none else, and its SyncStep2 only behind everything
    that it lacked.
-5. Whatever arrives raises nothing here. What breaks the rules is refused with its reason; more than a few of those in a
-   minute close the link, and nothing else does.
+5. Whatever arrives raises nothing here, but for Unavailable where a database does not answer. What breaks the rules is
+   refused with its reason; more than a few of those in a minute close the link, and nothing else does.
 6. A row goes to a peer at most once a connection, unless the peer announces that it lacks it.
 """
 
@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Set
 
 from posline.core.update import EMPTY, StateVector, decode_state, encode_state
-from posline.errors import Hole, PoslineError, Refused
+from posline.errors import Hole, PoslineError, Refused, Unavailable
 from posline.replica import Replica, is_document
 from posline.storage.records import Mark
 from posline.sync.comparing import Comparing
@@ -395,6 +395,8 @@ class Link:
         except Hole as error:
             self._refuse(document, error, hole=True)
             return
+        except Unavailable:  # nothing is said of the update by that: the link ends, and both sides compare afresh
+            raise
         except PoslineError as error:
             self._refuse(document, error, hole=False)
             return

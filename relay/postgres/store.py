@@ -142,11 +142,11 @@ class PostgresStore(Store):
             return {}
         lasts = self._lasts.get(shop)
         self._let_go_of_readers(shop)
-        self._seen[shop] = row[0]
         if lasts is None:  # no link was told anything yet
+            self._seen[shop] = row[0]
             return {}
         _, now = self._read_sums(shop)
-        self._lasts[shop] = now
+        self._seen[shop], self._lasts[shop] = row[0], now  # not before that: what was not read is still to be told
         return {name: lasts.get(name, 0) for name, n in now.items() if n > lasts.get(name, 0)}
 
     def sums(self, shop: str) -> dict[str, int]:

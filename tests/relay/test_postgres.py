@@ -376,6 +376,29 @@ def test_links_hear_of_every_document_that_another_process_wrote_though_this_one
         assert a.refresh(till.shop) == {}
 
 
+def test_what_could_not_be_read_of_anothers_commit_is_told_the_next_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    till = shop_with_sales(1)
+    with closing(opened(url)) as a, closing(opened(url)) as b:
+        receive(till, head_office(a, till.shop))
+        b.sums(till.shop)  # as a link that says what is here
+        till.write("sale", sale(7))
+        commit(till)
+        receive(till, head_office(a, till.shop))
+        asked = b._read_sums
+
+        def away(shop: str) -> None:
+            raise Unavailable("the database does not answer")
+
+        monkeypatch.setattr(b, "_read_sums", away)
+        with pytest.raises(Unavailable):
+            b.refresh(till.shop)
+        monkeypatch.setattr(b, "_read_sums", asked)
+        assert list(b.refresh(till.shop)) == [f"journal/{DAY}"]
+        assert b.refresh(till.shop) == {}
+
+
 def test_a_commit_waits_for_no_report(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     till = shop_with_sales(2)
     with closing(opened(url)) as store:

@@ -24,12 +24,14 @@ from relay.commands import COMMANDS
 from relay.postgres.home import DatabaseHome
 from relay.relay import Relay
 from tests.postgres import Cluster
-from tests.proof import Note, share
+from tests.proof import PROOF, Note, share
 from tests.relay.processes import Office, crowd_at, ring, until
 
 SHOPS, TILLS = share(6, 50), 4
 RING_S = share(12, 180)
 KILL_S = 1.5  # between kills, about
+SELDOM = 0.003 if PROOF else 0.1  # of all messages: each costs a second and more, and many thousands come one after the other
+HEARD_S = share(90, 600)  # for the receiver to have heard them all
 
 
 @dataclass
@@ -53,10 +55,10 @@ class Receiver:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = int(re.search(r"(?i)content-length: *(\d+)", head)[1])
                 body = json.loads(await reader.readexactly(length))
-                busy = self.rng.random() < 0.1
+                busy = self.rng.random() < SELDOM
                 if not busy:
                     self._take(body)
-                late = self.rng.random() < 0.05  # it took it, and its answer is lost
+                late = self.rng.random() < SELDOM  # it took it, and its answer is lost
                 if late:
                     break
                 writer.write(f"HTTP/1.1 {'503 Busy' if busy else '200 OK'}\r\ncontent-length: 0\r\n\r\n".encode())
@@ -139,7 +141,7 @@ async def test_three_processes_killed_at_random_lose_and_double_nothing(
             first = Counter((e["shop"], e["document"], e["hash"]) for e in events if e["event"] == "entry")
             assert set(first.values()) == {1}, "each entry once"
             assert sum(e["kind"] == "sale" and e["event"] == "entry" for e in events) == total
-            await until("the receiver to have heard it all", lambda: len(receiver.ids) >= len(events))
+            await until("the receiver to have heard it all", lambda: len(receiver.ids) >= len(events), HEARD_S)
             assert [e["event_id"] for e in receiver.done] == [e["event_id"] for e in events], "once each, in order"
             waits = sorted(wait for till in crowd.tills for wait, _ in till.replica.held)
             note(

@@ -8,8 +8,9 @@ import pytest
 
 from posline.core.document import lone_update
 from posline.core.update import EMPTY, decode_state, encode_state, read_update
+from posline.errors import Unavailable
 from posline.replica import Replica
-from posline.storage.records import Row
+from posline.storage.records import Mark, Row
 from posline.sync.frames import (
     AuthGranted,
     AuthRefused,
@@ -510,3 +511,35 @@ def test_messages_of_the_largest_kind_are_bounded() -> None:
     line = net.link("alif", "beh")
     net.wait(2.0)
     assert 10_000 < line.largest <= 65 * 1024
+
+
+def test_an_update_that_comes_while_the_database_is_away_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that was refused is not sent again: the sales in it would be missing for as long as the link lasts."""
+    office = founded("office")
+    link = open_link(office)
+    till = filled(1)
+
+    def away(*arguments: object, **named: object) -> None:
+        raise Unavailable("the database does not answer")
+
+    monkeypatch.setattr(office, "integrate", away)
+    with pytest.raises(Unavailable):
+        link.receive(encode(Update(JOURNAL, till.rows(JOURNAL, 0, 1)[0].update)), 0.1)
+    assert not any(isinstance(frame, SyncStatus) for frame in said(link))
+
+
+def test_how_far_runs_are_held_is_said_later_where_it_could_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    till = founded()
+    till.durable()
+    till.write("sale", sale(1))
+    commit(till)
+    marks = till.store.marks
+
+    def away(*arguments: object) -> list[Mark]:
+        raise Unavailable("the database does not answer")
+
+    monkeypatch.setattr(till.store, "marks", away)
+    with pytest.raises(Unavailable):
+        till.durable()
+    monkeypatch.setattr(till.store, "marks", marks)
+    assert [mark.author for mark in till.durable()] == [till.store_id]
