@@ -17,7 +17,7 @@ from relay.database import Database, Step, Transaction, transact
 from relay.marks import OFFICE, mark
 from relay.rights import Actor
 
-__all__ = ["KINDS", "NOTE_MAX", "STEPS", "Alarm", "Alarms", "Found", "severity"]
+__all__ = ["CAME_KEPT", "KINDS", "NOTE_MAX", "STEPS", "Alarm", "Alarms", "Found", "severity"]
 
 STEPS: tuple[Step, ...] = (
     ("alarms", (
@@ -34,6 +34,7 @@ KINDS: Mapping[str, int] = {
     "clock": 1, "webhook_off": 1, "unclosed": 1, "webhook_dead": 1, "refused": 1, "edit_conflict": 1,
 }  # fmt: skip
 NOTE_MAX = 500
+CAME_KEPT = 20  # of one kind in one shop that are told of as they come
 ENDED_KEPT_MS = 90 * 86_400_000
 SEEN_MS = 600_000  # how exactly it is kept when an alarm was last seen
 COLUMNS = "shop, name, kind, params, level, since_ms, seen_ms, noted_level, noted_by, noted_ms, note"
@@ -142,7 +143,8 @@ class Alarms:
         )
 
     def came(self, shop: str, found: Sequence[Found]) -> None:
-        """As `looked`, of what ends by itself (`pass_by`): each process knows only its own."""
+        """As `looked`, of what ends by itself (`pass_by`): each process knows only its own. Of each kind the last ones
+        are kept: strangers can knock as often as they like, each time by another name."""
         now_ms = self._now_ms()
         if not found:
             return
@@ -150,6 +152,12 @@ class Alarms:
         def work(tx: Transaction) -> None:
             for one in found:
                 self.put(tx, shop, one, now_ms)
+            for kind in sorted({one.kind for one in found}):
+                tx.execute(
+                    "DELETE FROM office_alarm WHERE shop = ? AND kind = ? AND name NOT IN (SELECT name FROM"
+                    " office_alarm WHERE shop = ? AND kind = ? ORDER BY seen_ms DESC, since_ms DESC, name LIMIT ?)",
+                    (shop, kind, shop, kind, CAME_KEPT),
+                )
             mark(tx, [shop])
 
         transact(self._database, work)

@@ -33,7 +33,7 @@ from relay.api_numbers import number_routes
 from relay.api_prices import price_routes
 from relay.api_webhooks import webhook_routes
 from relay.asker import Asker
-from relay.office import SHOP_ACTOR
+from relay.office import NAME_MAX, SHOP_ACTOR
 from relay.operations.readiness import health_routes
 from relay.operations.watching import Watched, route_names
 from relay.relay import Branch, Relay
@@ -147,7 +147,7 @@ class _Api(Asker):
             try:
                 alias = await asyncio.to_thread(self._relay.invitations.take, text_field(question, "token"), shop)
             except PoslineError as error:
-                self._relay.refusals.note(f"the shop {name!r}", str(error), time.time_ns() // 1_000_000)
+                self._relay.refusals.note(f"the shop {name[:NAME_MAX]!r}", str(error), time.time_ns() // 1_000_000)
                 self._relay.meters.refused.add("invitation")
                 raise
             by = Actor(SHOP_ACTOR + name.replace("\0", ""))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from posline.errors import BadRequest
-from posline.till.body import read_body, read_object
+from posline.till.body import read_object
 from posline.till.problems import json_answer
 from posline.till.query import limit_of
 from relay.asker import Asker
@@ -24,20 +22,9 @@ from relay.price_lists import ALL
 from relay.relay import Relay
 from relay.rights import Actor, Right
 
-__all__ = ["FILE_BYTES_MAX", "price_routes", "uploaded"]
+__all__ = ["price_routes"]
 
-FILE_BYTES_MAX = 32 * 1024 * 1024  # of an import: half a million rows, and more of them packed
 ABOUT = frozenset({"list", "from", "why", "withdraw"})  # what a request says beside a product's fields
-
-
-@asynccontextmanager
-async def uploaded(request: Request) -> AsyncIterator[Path]:
-    """The body of a request as a file, for as long as it is looked at. Raises TooLarge, TooSlow, BadRequest."""
-    body = await read_body(request, limit=FILE_BYTES_MAX)
-    with tempfile.NamedTemporaryFile(prefix="posline-prices-", suffix=".csv") as file:
-        await asyncio.to_thread(file.write, body)
-        await asyncio.to_thread(file.flush)
-        yield Path(file.name)
 
 
 def price_routes(relay: Relay, asker: Asker) -> list[Route]:
@@ -103,11 +90,11 @@ class _Api:
     async def import_file(self, request: Request) -> Response:
         desk, query = await self._desk(request, changes=True), request.query_params
         dry_run = query.get("dry_run", "") in ("1", "true")
-        async with uploaded(request) as path:
-            found = await asyncio.to_thread(
-                desk.import_file, path, query.get("list", ALL), why=query.get("why", ""), dry_run=dry_run
-            )
-        return json_answer(found)
+
+        def work(path: Path) -> dict[str, Any]:
+            return desk.import_file(path, query.get("list", ALL), why=query.get("why", ""), dry_run=dry_run)
+
+        return json_answer(await self._relay.uploads.read(request, work))
 
     async def export(self, request: Request) -> Response:
         desk = await self._desk(request)

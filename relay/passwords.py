@@ -33,7 +33,7 @@ COMMON = frozenset({  # of ten characters and more, from lists of what leaked mo
 
 
 class Busy(PoslineError):
-    """More people sign in at once than passwords can be looked at."""
+    """More people ask at once, to sign in or with a file, than can be looked at."""
 
     status = 503
     title = "Too busy"

@@ -154,14 +154,16 @@ class Watcher:
 
     def _refusals(self, told: dict[str, str]) -> dict[str, list[Found]]:
         """What this process refused since it was last told."""
-        made: dict[str, list[Found]] = {}
+        made, now = dict[str, list[Found]](), dict[str, str]()
         for shop, refusals in self._relay.refused_here():
             for each in refusals.listed():
                 name = "refused " + hashlib.sha256(f"{each['who']}\n{each['why']}".encode()).hexdigest()[:16]
+                now[f"{shop} {name}"] = each["at"]
                 if told.get(f"{shop} {name}") != each["at"]:
-                    told[f"{shop} {name}"] = each["at"]
                     params = {"who": each["who"], "why": each["why"]}
                     made.setdefault(shop, []).append(Found(name, "refused", 1, params))
+        told.clear()
+        told |= now
         return made
 
     # -- what one process does for all ---------------------------------------------------------------------------------

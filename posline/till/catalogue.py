@@ -22,7 +22,9 @@ from posline.core.products import FIELDS, FLAGS, ahead_of, barcodes_of, is_busin
 from posline.errors import BadRequest
 from posline.till.cells import csv_line, inert, lively
 
-__all__ = ["BadRow", "Barcodes", "Row", "read_catalogue", "write_catalogue"]
+__all__ = [
+    "LINES_MAX", "LINE_CHARACTERS_MAX", "BadRow", "Barcodes", "Row", "read_catalogue", "write_catalogue",
+]  # fmt: skip
 
 START = "from"  # the column with the business day from which a row is so
 REQUIRED = ("sku", "name", "price")
@@ -33,6 +35,9 @@ FLAG_WORDS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "
 GZIP_MAGIC = b"\x1f\x8b"
 _BETWEEN_CODES = re.compile(r"[\s|]+")
 ROW_CHARACTERS_MAX = 64 * 1024  # a longer row is no product, but most likely a quote that is never closed
+LINE_CHARACTERS_MAX = 1024 * 1024  # a longer line is of no table at all: a few kB, unpacked, can be gigabytes of it
+LINES_MAX, CHARACTERS_MAX = 2_000_000, 512 * 1024 * 1024
+COLUMNS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def _open(path: Path) -> IO[str]:
 
 
 def _products(source: IO[str], whose: Sequence[str], parts: bool) -> Iterator[Row | BadRow]:
-    rows = csv.reader(source, strict=True)
+    rows = csv.reader(_lines(source), strict=True)
     try:
         header = [lively(name.strip()) for name in next(rows, [])]
     except csv.Error as error:
@@ -89,6 +94,8 @@ def _products(source: IO[str], whose: Sequence[str], parts: bool) -> Iterator[Ro
     if missing:
         needed = "column sku is" if parts else "columns sku, name and price are"
         raise BadRequest.of("line 1", f"the {needed} needed; {', '.join(missing)} is missing")
+    if len(header) > COLUMNS_MAX:
+        raise BadRequest.of("line 1", f"has {len(header)} columns, of {COLUMNS_MAX}")
     if len(set(header)) != len(header):
         raise BadRequest.of("line 1", "a column stands twice")
     about = [name for name in (START, *whose) if name in header]  # a column, but nothing of a product
@@ -118,6 +125,18 @@ def _products(source: IO[str], whose: Sequence[str], parts: bool) -> Iterator[Ro
         else:
             seen[place] = line
             yield Row(line, found, columns, start, names)
+
+
+def _lines(source: IO[str]) -> Iterator[str]:
+    """No more of a file at a time than a line can be long, and no more lines than a table has. Raises BadRequest."""
+    number = characters = 0
+    while line := source.readline(LINE_CHARACTERS_MAX):
+        number, characters = number + 1, characters + len(line)
+        if len(line) == LINE_CHARACTERS_MAX:
+            raise BadRequest.of(f"line {number}", "is far too long for a table: is this a CSV file?")
+        if number > LINES_MAX or characters > CHARACTERS_MAX:
+            raise BadRequest.of(f"line {number}", "is more than is read of one file: split it")
+        yield line
 
 
 def _uneven(header: Sequence[str], row: Sequence[str]) -> str:

@@ -114,7 +114,8 @@ def _around(visit: Visit, mine: Sequence[ShopNow]) -> dict[str, Any]:
         [one.today for one in drawn], [one.week_ago for one in drawn], _start(drawn)
     ))  # fmt: skip
     today = max((one.day for one in drawn), default=relay.today(""))
-    ids = None if visit.viewer.shops is None and len(drawn) == len(mine) else [one.shop.id for one in drawn]
+    every = relay.office.shops(removed=True)  # of which the board has the days
+    ids = None if theirs is None and len(drawn) == len(every) else [one.shop.id for one in drawn]
     span = relay.overview.drawn(("days", theirs, currency), len(drawn), lambda: relay.board.span(
         ids, earlier(today, MONTH - 1), today
     ))  # fmt: skip

@@ -17,7 +17,6 @@ from posline.core.money import minor_digits
 from posline.core.products import ahead_of
 from posline.errors import BadRequest, PoslineError
 from posline.till.problems import json_answer
-from relay.api_prices import uploaded
 from relay.price_desk import Desk
 from relay.price_lists import ALL
 from relay.rights import Right
@@ -175,8 +174,10 @@ async def upload(visit: Visit) -> Response:
     """The file itself: ?list=&why=&dry_run=."""
     query = visit.request.query_params
     name, why, dry_run = query.get("list", ALL), query.get("why", ""), query.get("dry_run") == "1"
-    async with uploaded(visit.request) as path:
-        found = await off(lambda: _desk(visit).import_file(path, name, why=why, dry_run=dry_run))
+    desk = _desk(visit)
+    found = await visit.relay.uploads.read(
+        visit.request, lambda path: desk.import_file(path, name, why=why, dry_run=dry_run)
+    )
     return json_answer(found)
 
 

@@ -32,7 +32,8 @@ async def reports(visit: Visit) -> Response:
     query, today = Query(visit), visit.relay.today("")
     by = query.get("by", tuple(SORTS), "product")
     first, last = span_of(visit, today, 1)
-    mine = [shop for shop in await off(visit.relay.office.shops) if visit.viewer.covers(shop.id)]
+    every = await off(lambda: visit.relay.office.shops(removed=True))
+    mine = [shop for shop in every if not shop.removed_ms and visit.viewer.covers(shop.id)]
     chosen = {shop for shop in query.all("shop") if visit.viewer.covers(shop)}
     wanted = [shop.id for shop in mine if not chosen or shop.id in chosen]
     currencies = await off(lambda: {shop: getattr(visit.relay.founded(shop), "currency", "") for shop in wanted})
@@ -45,7 +46,7 @@ async def reports(visit: Visit) -> Response:
         left = [shop for shop in wanted if shop not in known or known[shop][1] > first]
         while left and time.monotonic() < until_s:  # a long look back: days that nobody has asked for yet
             board.fill(left[-1], first, known.get(left.pop()))
-        whole = visit.viewer.shops is None and not chosen and len(kinds) < 2
+        whole = len(mine) == len(every) and not chosen and len(kinds) < 2  # the board has those that were removed, too
         found = visit.relay.sums.over(by, None if whole else wanted, first, last)
         return replace(found, lacking=found.lacking + len(left))
 

@@ -16,8 +16,8 @@ from posline.core.entry import Entry
 from posline.core.refunding import refund_body, void_body
 from posline.storage.reports import Reports
 from posline.storage.store import Store
+from relay.alarms import CAME_KEPT, Alarms, Found
 from relay.alarms import STEPS as ALARMS
-from relay.alarms import Alarms, Found
 from relay.board import STEPS as BOARD
 from relay.board import Board, DayRow, earlier
 from relay.feeding import Feed
@@ -387,6 +387,20 @@ def test_hours_away_are_those_in_which_a_shop_sells() -> None:
 
 
 # -- alarms ------------------------------------------------------------------------------------------------------------
+
+
+def test_strangers_who_knock_by_ever_new_names_fill_no_list() -> None:
+    now = [1000]
+    alarms = Alarms(Tables(STEPS), lambda: now[0], lambda tx, *line: None)
+    alarms.looked(["gap"], {"": [Found("gap a", "gap")]})
+    for knock in range(3 * CAME_KEPT):
+        now[0] += 1
+        alarms.came("", [Found(f"refused {knock}", "refused")])
+        alarms.came("s", [Found("refused", "refused")])
+    kept = {one.name for one in alarms.open(lambda shop: shop == "")}
+    assert kept == {"gap a", *(f"refused {knock}" for knock in range(2 * CAME_KEPT, 3 * CAME_KEPT))}
+    assert len(alarms.open(lambda shop: shop == "s")) == 1
+    assert alarms.counts() == {"": (CAME_KEPT + 1, True), "s": (1, False)}
 
 
 def test_an_alarm_is_noted_and_comes_back_where_it_happens_again() -> None:

@@ -180,6 +180,25 @@ async def test_every_page_follows_down_to_the_bytes(tmp_path: Path) -> None:
         assert (await owner.get("/reports?from=2026-11-27&to=2026-11-20")).status_code == 422
 
 
+async def test_a_shop_that_was_removed_is_in_no_total_of_the_chain(tmp_path: Path) -> None:
+    async with trading(tmp_path, "North", "South") as office:
+        owner, (north, south) = await office.person("Asma"), office.shops
+        reader = {"authorization": f"Bearer {office.relay.office.hand_out(shop='', role='read', by=CONSOLE)}"}
+        day, sold = office.relay.today(north.id), office.today(north).net
+        await until(lambda: office.relay.board.versions(None, "2020-01-01", "9").keys() >= {(south.id, day)})
+        office.relay.office.remove_shop(south.id, by=CONSOLE)
+        answer = await owner.get(f"/reports?by=tender&format=csv&from={day}&to={day}")
+        rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+        assert sum(round(100 * float(row["net"])) for row in rows) == sold
+        rows = list(csv.DictReader(io.StringIO((await owner.get("/?format=csv")).text.removeprefix("\ufeff"))))
+        assert [(row["name"], round(100 * float(row["net"]))) for row in rows] == [("North", sold)]
+        page = unescape((await owner.get("/")).text)
+        both = sold + office.today(south).net
+        assert f"Rs {sold // 100:,}" in page and f"Rs {both // 100:,}" not in page
+        told = (await owner.get(f"/api/accounting?from={day}&to={day}", headers=reader)).json()
+        assert [each["shop"] for each in told["days"]] == [north.id]
+
+
 # -- who sees what -----------------------------------------------------------------------------------------------------
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import threading
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from posline.errors import BadRequest
 from relay.commands import COMMANDS
 from relay.price_desk import OPERATOR, Desk
 from relay.rights import Actor, Role
+from relay.uploads import WAITING_MAX
 from tests.relay.test_publishing import publisher_of, through
 from tests.relay.test_relay import Office, office
 from tests.till.test_joining import until
@@ -100,6 +104,28 @@ async def test_who_may_set_what(tmp_path: Path) -> None:
             await found.http.put("/api/prices/items/TEA", json={"name": "T", "from": "2099-01-01"}, headers=owner),
         ):
             assert answer.status_code == 422, answer.text
+
+
+async def test_files_that_take_long_keep_nobody_else_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+
+    def slow(*asked: Any, **how: Any) -> dict[str, Any]:
+        assert done.wait(60)
+        return {}
+
+    monkeypatch.setattr(Desk, "import_file", slow)
+    async with office(tmp_path) as found:
+        owner = await found.token(None)
+        async with httpx.AsyncClient(base_url=found.http.base_url, trust_env=False, timeout=60, headers=owner) as http:
+            files = [asyncio.create_task(http.put("/api/prices/import", content=b"sku\n")) for _ in range(40)]
+            try:
+                async with asyncio.timeout(20):
+                    await until(lambda: sum(file.done() for file in files) == 40 - WAITING_MAX)
+                    assert (await found.http.get("/api/prices", headers=owner)).is_success
+            finally:
+                done.set()
+            answers = [answer.status_code for answer in await asyncio.gather(*files)]
+        assert (answers.count(200), answers.count(503)) == (WAITING_MAX, 40 - WAITING_MAX)
 
 
 async def test_what_differs_in_a_shop_is_told(tmp_path: Path) -> None:

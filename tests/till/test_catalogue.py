@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posline.errors import BadRequest
-from posline.till.catalogue import BadRow, Row, read_catalogue, write_catalogue
+from posline.till.catalogue import LINE_CHARACTERS_MAX, LINES_MAX, BadRow, Row, read_catalogue, write_catalogue
 
 HEADER = "sku,name,price,barcode,department,tax,unit,stock,brand\n"
 
@@ -74,12 +74,21 @@ def test_gz_and_a_byte_order_mark_are_accepted(tmp_path: Path) -> None:
 
 CUT_OFF = gzip.compress(b"sku", mtime=0)[:12]
 DAMAGED = CUT_OFF[:10] + b"\xff" * 20
+WIDE = b"sku,name,price," + b",".join(b"c%d" % n for n in range(1000)) + b"\nT1,Tea,5" + b"," * 1000 + b"\n"
 
 
-@pytest.mark.parametrize("content", [b"", b"name,price\nTea,5\n", b"sku,name,price,sku\n", CUT_OFF, DAMAGED])
+@pytest.mark.parametrize("content", [b"", b"name,price\nTea,5\n", b"sku,name,price,sku\n", WIDE, CUT_OFF, DAMAGED])
 def test_a_file_that_is_no_catalogue_is_refused_as_a_whole(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BadRequest):
         read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"), [(b"a" * 3 * LINE_CHARACTERS_MAX, "line 2: is far too long"), (b"\n" * LINES_MAX, "split it")]
+)
+def test_a_small_file_that_unpacks_to_far_too_much_is_left_off_there(tmp_path: Path, row: bytes, reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        read(tmp_path, gzip.compress(b"sku,name,price\n" + row + b"\nTEA,Tea,250\n"), "products.csv.gz")
 
 
 def test_what_is_exported_reads_back_the_same(tmp_path: Path) -> None:

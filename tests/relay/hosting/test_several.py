@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from posline.storage.folder import Folder
+from posline.till.opening import Clockwork
 from posline.till.shared import put
 from relay.commands import COMMANDS
 from relay.hosting import desk
@@ -16,9 +17,12 @@ from relay.office import CONSOLE
 from relay.operations.backups import put_back
 from relay.operations.dumps import load
 from relay.postgres.connection import Database
+from tests.kit import StillTime
 from tests.postgres import Cluster
 from tests.relay.hosting.offices import process, shop_at
 from tests.till.shop import sale, until
+
+DAY_MS = 86_400_000
 
 
 async def test_two_processes_that_are_asked_at_once_with_one_id_record_it_once(
@@ -196,3 +200,25 @@ async def test_a_database_that_goes_away_costs_no_sale_and_doubles_none(tmp_path
                     while (await phone.sell(body)).status_code == 503:  # noqa: ASYNC110  # it asks
                         await asyncio.sleep(0.1)
             assert shop.sold(at, phone) == [(body["id"], n) for n, body in enumerate(bodies, 1)]
+
+
+async def test_a_head_office_that_learns_the_time_dates_what_was_sold_before_by_how_long_ago_it_was(
+    tmp_path: Path,
+) -> None:
+    still = StillTime(0, synchronised=False)  # no battery, no network
+    work = Clockwork(
+        wall_ms=lambda: still.wall_ms, monotonic_ms=lambda: still.mono_ms, synchronised=lambda: still.synchronised
+    )
+    async with process(tmp_path / "office", work) as at, shop_at(tmp_path / "till", at) as shop:
+        phone = await shop.paired(at)
+        evening = (await phone.sell(sale())).json()
+        still.pass_ms(9 * 3_600_000)
+        still.synchronised, still.wall_ms = True, (time.time_ns() // 1_000_000 // DAY_MS + 1) * DAY_MS
+        await phone.sell(sale())
+        branch = at.relay.branch(shop.id)
+        branch.replica.tick(0.0)
+        await at.relay.engine.durable(*branch.replica.staged)
+        was = branch.replica.day(still.wall_ms - 9 * 3_600_000)
+        assert was < branch.replica.day(still.wall_ms)
+        on_that_day = branch.reports.sales(day=was, till=None, after=0, limit=10)
+        assert [each.entry.id for each in on_that_day] == [evening["id"]]
