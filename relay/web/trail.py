@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.routing import Route
 
-from relay.office import CONSOLE, PAGE, SHOP_ACTOR
+from relay.office import PAGE, Audited
+from relay.price_lists import ALL
 from relay.rights import Right, Role
 from relay.web.frame import Frame, Visit, off
 from relay.web.words import Words
@@ -16,6 +17,7 @@ from relay.web.words import Words
 __all__ = ["trail_routes"]
 
 LINE = re.compile(r"[0-9a-f]{1,40}")
+COUNTED = re.compile(r"([0-9]+) (shops|products)(?:: (.*))?", re.DOTALL)  # as prices write what they moved, and why
 
 
 def trail_routes(frame: Frame) -> list[Route]:
@@ -32,19 +34,31 @@ async def trail(visit: Visit) -> Response:
     more = lines[PAGE - 1].id if len(lines) > PAGE else ""
     names = _names(visit.words, shops)
     return visit.show(
-        "audit.html", lines=lines[:PAGE], more=more, before=before, names=shops,
-        who=lambda line: _who(visit.words, line.who),
-        detail=lambda line: visit.words.comma.join(names.get(part, part) for part in line.detail.split(", ")),
+        "audit.html", lines=lines[:PAGE], more=more, before=before,
+        about=lambda line: _about(visit.words, shops, line),
+        detail=lambda line: _detail(visit.words, names, line.detail),
     )  # fmt: skip
 
 
-def _who(words: Words, who: str) -> str:
-    """A person's name is their own; a shop, and whoever typed a command, are said to be that."""
-    if who.startswith(SHOP_ACTOR):
-        return words.t("who_shop", name=who.removeprefix(SHOP_ACTOR))
-    if who.startswith(CONSOLE.name):
-        return words.t("who_console") + who.removeprefix(CONSOLE.name)
-    return who or words.t("somebody")
+def _about(words: Words, shops: Mapping[str, str], line: Audited) -> str:
+    """What a line is about: a shop, a list of prices, or whatever has a name of its own."""
+    kind, _, which = line.about.partition(":")
+    if line.act.startswith("price_"):
+        if kind == ALL:
+            return words.t("price_all")
+        if kind == "group":
+            return words.t("price_group_of", name=which)
+        return shops.get(which or kind, which or kind)
+    return shops.get(line.about, line.about)
+
+
+def _detail(words: Words, names: Mapping[str, str], detail: str) -> str:
+    """What more a line says, as far as it is not what somebody wrote."""
+    counted = COUNTED.fullmatch(detail)
+    if counted is None:
+        return words.comma.join(names.get(part, part) for part in detail.split(", "))
+    said = words.t("shops_count" if counted[2] == "shops" else "price_products", n=int(counted[1]))
+    return f"{said}: {counted[3]}" if counted[3] else said
 
 
 def _names(words: Words, shops: Mapping[str, str]) -> dict[str, str]:

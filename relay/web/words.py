@@ -15,6 +15,7 @@ from babel.numbers import format_currency, format_decimal, format_percent
 
 from posline.core.money import minor_digits
 from posline.errors import BadRequest, PoslineError
+from relay.office import CONSOLE, SHOP_ACTOR
 from relay.web.texts import board_en, board_ur, en, ur
 
 __all__ = ["LANGUAGES", "TEXTS", "Texts", "Words", "chosen", "zone_of"]
@@ -50,6 +51,15 @@ class Words:
             return self.number(value)
         text = str(value)
         return text if text.isascii() and self.direction == "ltr" else f"{APART}{text}{TOGETHER}"
+
+    def who(self, actor: str) -> str:
+        """Whoever did something. A person's name is their own; a shop, and whoever typed a command, are said to be
+        that."""
+        if actor.startswith(SHOP_ACTOR):
+            return self.t("who_shop", name=actor.removeprefix(SHOP_ACTOR))
+        if actor.startswith(CONSOLE.name):
+            return self.t("who_console") + actor.removeprefix(CONSOLE.name)
+        return actor or self.t("somebody")
 
     @staticmethod
     def has(key: str) -> bool:

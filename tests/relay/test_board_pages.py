@@ -165,6 +165,7 @@ async def test_every_page_follows_down_to_the_bytes(tmp_path: Path) -> None:
         yesterday = office.relay.board.days_of(shop.id, "2020-01-01", "9")[1]
         day = unescape((await owner.get(f"/shops/{shop.id}/days/{yesterday.day}")).text)
         assert f"Rs {yesterday.net // 100:,}" in day and "Provisional" in day
+        assert "<dt>JazzCash</dt>" in day or "<dt>Cash</dt>" in day, "tenders by their names"
         for by in ("product", "department", "cashier", "tender", "tax"):
             answer = await owner.get(f"/reports?by={by}&format=csv&from={yesterday.day}")
             rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))

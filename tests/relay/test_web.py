@@ -28,6 +28,7 @@ from relay.api import build_app
 from relay.office import CONSOLE
 from relay.passwords import Passwords
 from relay.people import Browser
+from relay.prices import Change
 from relay.relay import Relay
 from relay.rights import Right, Role
 from relay.web import frame as frame_module
@@ -460,6 +461,19 @@ async def test_the_trail_has_pages(tmp_path: Path) -> None:
         older = re.search(r'href="(/office/audit\?before=[0-9a-f]+)"', first)
         assert older is not None and "Name 5<" in (await owner.get(older[1])).text
         assert (await owner.get("/office/audit?before='%20OR%201=1")).status_code == 200
+
+
+async def test_the_trail_says_what_was_priced_in_the_language_of_whoever_looks(tmp_path: Path) -> None:
+    async with web(tmp_path) as office:
+        owner = await office.person("Asma")
+        priced = [Change(sku, {"name": sku, "price": 65000}) for sku in ("TEA", "MILK")]
+        office.relay.prices.draft("all", priced, by=CONSOLE, why="Winter")
+        office.relay.prices.set_group("Old town", [NORTH, SOUTH], by=CONSOLE)
+        await form(owner, "/account", "/language", language="ur")
+        found = (await owner.get("/office/audit")).text
+        assert "2 چیزیں: Winter" in found and "2 دکانیں" in found and "کمانڈ لائن" in found
+        assert f"<bdi>{TEXTS['ur']['price_all']}</bdi>" in found
+        assert "products" not in found and "2 shops" not in found
 
 
 async def test_names_are_shown_and_never_run(tmp_path: Path) -> None:
