@@ -58,7 +58,12 @@ class Chain:
             await asyncio.sleep(SETTLED_S)
             attached = self.relay.memory_bytes()
             self._note(relay_mib=empty >> 20, attached_mib=attached >> 20)
-            self._note(bytes_an_idle_shop=(attached - empty) // len(crowd.shops))
+            self._note(bytes_an_attached_shop=(attached - empty) // len(crowd.shops))
+            await self.relay.stop()  # so that nothing is left of attaching them
+            await self.relay.start()
+            await asyncio.sleep(SETTLED_S)
+            attached = self.relay.memory_bytes()
+            self._note(idle_mib=attached >> 20, bytes_an_idle_shop=max(0, attached - empty) // len(crowd.shops))
             await self._link(crowd, office)
             await asyncio.sleep(SETTLED_S)
             linked = self.relay.memory_bytes()
@@ -68,8 +73,8 @@ class Chain:
                 await self._ring(crowd, rate)
             self._note(rung_mib=self.relay.memory_bytes() >> 20)
         finally:
+            await self.relay.kill()  # all was measured; thousands of links would take a while to go
             await crowd.stop()
-            await self.relay.stop()
         return self.figures
 
     def _note(self, **figures: Any) -> None:

@@ -138,8 +138,8 @@ def status(context: typer.Context) -> None:
     print_json(found) if context.obj.json else text.print_status(found)
 
 
-add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
-add_shift_commands(app, report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
+add_report_commands(report, _ask, day_or_none)
+add_shift_commands(app, report, _ask, day_or_none)
 
 
 @app.command()
@@ -161,7 +161,7 @@ def damage(
     print_json(found) if context.obj.json else print_lines(f"{line}\n" for line in found["damage"])
 
 
-add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
+add_export_commands(export, _ask, day_or_none)
 
 
 @catalog.command("import")

@@ -26,9 +26,8 @@ from posline.till.api_reports import report_answer
 from posline.till.asking import answering
 from posline.till.calls import list_answer, several
 from posline.till.problems import exception_handlers, json_answer
-from posline.till.query import day_of, limit_of
+from posline.till.query import day_of, limit_of, place
 from posline.till.sale import Sale
-from posline.till.till import place
 from relay.api_feed import feed_routes
 from relay.api_numbers import number_routes
 from relay.api_prices import price_routes

@@ -14,8 +14,7 @@ from starlette.routing import Route
 from posline.errors import BadRequest
 from posline.storage.feed import FeedPage
 from posline.till.problems import json_answer
-from posline.till.query import limit_of
-from posline.till.till import cursor
+from posline.till.query import cursor, limit_of
 from relay.asker import Asker
 from relay.feeding import Feed, shown
 from relay.relay import Relay

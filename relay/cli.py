@@ -21,7 +21,7 @@ from posline.till.local import ask, run_here
 from posline.till.machine import default_folder
 from posline.till.report_commands import add_report_commands
 from posline.till.serve import run
-from posline.till.terminal import Options, Version, print_json, visible
+from posline.till.terminal import Options, Shop, Version, print_json, visible
 from posline.trust.certificate import Tls
 from relay.commands import COMMANDS
 from relay.export_commands import add_export_commands
@@ -45,7 +45,6 @@ PROGRAM = "posline-relay"
 DATA_VARIABLE, DATABASE_VARIABLE = "POSLINE_RELAY_DATA", "POSLINE_RELAY_DATABASE"
 DATABASE = "database"
 
-Shop = Annotated[str, typer.Option("--shop", help="The shop's id or name.")]
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -353,14 +352,14 @@ def verify(context: typer.Context, shop: Annotated[str, typer.Option(help="Only 
         raise typer.Exit(1)
 
 
-add_report_commands(report, lambda context, name, arguments: _ask(context, name, arguments), day_or_none, shops=True)
-add_export_commands(export, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
-add_accounting_commands(accounting, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
-add_price_commands(prices, lambda context, name, arguments: _ask(context, name, arguments), day_or_none)
-add_device_commands(device, lambda context, name, arguments: _ask(context, name, arguments))
-add_webhook_commands(webhook, lambda context, name, arguments: _ask(context, name, arguments))
+add_report_commands(report, _ask, day_or_none, shops=True)
+add_export_commands(export, _ask, day_or_none)
+add_accounting_commands(accounting, _ask, day_or_none)
+add_price_commands(prices, _ask, day_or_none)
+add_device_commands(device, _ask)
+add_webhook_commands(webhook, _ask)
 add_service_commands(service, _place, serve)
-add_operation_commands(app, lambda context, name, arguments: _ask(context, name, arguments), _place)
+add_operation_commands(app, _ask, _place)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from posline.till.local import CommandFailed
+from posline.till.terminal import Ask, DayOf
 from relay.exporting import ACCOUNTING, EXPORTS, FORMATS, WHOLE, from_text, write_file
 
-__all__ = ["add_export_commands"]
+__all__ = ["Shops", "add_export_commands"]
 
 Shops = Annotated[
     list[str] | None, typer.Option("--shop", help="A shop's id or name; may stand several times [every shop]")
@@ -26,8 +27,6 @@ To = Annotated[str | None, typer.Option(help="Last day.")]
 Out = Annotated[
     Path | None, typer.Option(help="Write this file; it appears under its name once it is whole [stdout]")
 ]
-Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
-DayOf = Callable[[str | None], str | None]
 
 
 def add_export_commands(export: typer.Typer, ask: Ask, day_of: DayOf) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from posline.till.terminal import print_json, visible
+from posline.till.terminal import Ask, DayOf, Shop, print_json, visible
 from posline.till.text import money
+from relay.export_commands import Shops
 
 __all__ = ["add_accounting_commands", "add_webhook_commands"]
 
-Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
-DayOf = Callable[[str | None], str | None]
-Shop = Annotated[str, typer.Option("--shop", help="The shop's id or name.")]
-Shops = Annotated[
-    list[str] | None, typer.Option("--shop", help="A shop's id or name; may stand several times [every shop]")
-]
 Id = Annotated[str, typer.Argument(help="The webhook's id.")]
 Numbers = Annotated[list[int] | None, typer.Argument(help="Numbers of events [all that were given up]")]
 

@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from posline.till.terminal import print_json, visible
+from posline.till.terminal import Ask, DayOf, print_json, visible
 
 __all__ = ["add_price_commands"]
 
-Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
-DayOf = Callable[[str | None], str | None]
 List = Annotated[str, typer.Option("--list", help="all, group:NAME, or shop: with the shop's id or name.")]
 Lists = Annotated[list[str] | None, typer.Option("--list", help="A list; may stand several times [all with drafts]")]
 Why = Annotated[str, typer.Option(help="A word on why, for the history.")]

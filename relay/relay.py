@@ -29,6 +29,7 @@ from posline.storage.reports import Recorded, Reports
 from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.till.health import Refusals
+from posline.till.opening import Clockwork
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
 from relay import alarms as alarming
@@ -117,8 +118,9 @@ class Branch:
 class Relay:
     """An open head office. Use it with `async with`."""
 
-    def __init__(self, home: Home | Folder, *, serving: bool = True) -> None:
-        """A folder stays the caller's to close. Without `serving` nothing links: one command looks at it and goes."""
+    def __init__(self, home: Home | Folder, *, serving: bool = True, clockwork: Clockwork | None = None) -> None:
+        """A folder stays the caller's to close. Without `serving` nothing links: one command looks at it and goes.
+        `clockwork` hands in the time by which it hosts devices, for tests."""
         self.home = FolderHome(home) if isinstance(home, Folder) else home
         self.serving = serving
         self.key, self.office = self.home.key, self.home.office
@@ -145,7 +147,7 @@ class Relay:
         self.sums = Sums(database, self.board, self.reports, now_ms)
         self.alarms = Alarms(database, now_ms, self.office.audit)
         self.overview = Overview(self)
-        self.devices, self.tills = OfficeDevices(self.office), HostedTills(self)
+        self.devices, self.tills = OfficeDevices(self.office), HostedTills(self, clockwork)
         self.uploads = Uploads()
         self.over = False  # it goes down: whoever waits for news goes home
         self._watcher: Watcher | None = None
@@ -313,7 +315,7 @@ class Relay:
         linked = self._engine.hub.replica(shop.id) if self._engine is not None else None
         replica = linked or Replica(
             self.store, shop.id, author=None, clock=None, random=random.SystemRandom(), documents=False,
-            store_id=self.key.id, sign=self.key.sign,
+            store_id=self.key.id, sign=self.key.sign, monotonic_ms=self.tills.clockwork.monotonic_ms,
         )  # fmt: skip
         refusals = Refusals()
 

@@ -200,6 +200,9 @@ async def _serve(
             jobs.append(asyncio.create_task(follow, name="roster"))
         url = front.url.replace(front.address, front.reached)
         print(f"ready {url}" + (f" tills={options.tills}" if options.tills is not None else ""), flush=True)
+        if options.tills is not None:
+            event = {"event": "hosting", "url": str(options.tills)}
+            log.info("phones and tablets are hosted at %s, by %s", options.tills, listeners[-1].url, extra=event)
         count = len(relay.office.shops())
         log.info("%d shops at %s", count, url, extra={"event": "ready", "shops": count, "url": url})
         await until_stopped(relay.draining, relay.broken)

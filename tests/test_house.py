@@ -35,7 +35,7 @@ IMPURE = {
 # the state machines: simulated as they are, so nothing in them may reach for a clock, a die, a socket or a file
 PURE = {
     f"posline/sync/{name}.py"
-    for name in ("frames", "hub", "link", "liveness", "messages", "places", "repair", "sending")
+    for name in ("comparing", "frames", "having", "hub", "link", "liveness", "messages", "places", "repair", "sending")
 } | {
     "posline/replica.py",
     "posline/writer.py",
@@ -44,6 +44,7 @@ PURE = {
     "relay/tables.py",
 }
 LINES_MAX = 600  # 500 is the aim: a longer module is probably two ideas
+NAMES_GIVEN = {"process_request_params", "process_response_params"}  # by websockets, to what it calls
 NAMES_BARRED = re.compile(r"(?i)manager|helper|utils?$|process|(^|_)data$")
 
 
@@ -105,7 +106,7 @@ def test_a_module_says_what_lives_there_and_stays_readable(path: Path) -> None:
     assert not NAMES_BARRED.search(path.stem)
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            assert not NAMES_BARRED.search(node.name), f"{path}: {node.name}"
+            assert node.name in NAMES_GIVEN or not NAMES_BARRED.search(node.name), f"{path}: {node.name}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=IDS)

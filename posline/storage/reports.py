@@ -227,7 +227,8 @@ class Reports:
     def holders(self, entry: Entry) -> set[str]:
         """The store ids of the members, besides this device, that are known to have an entry on their disks."""
         members = self._store.members(self._shop)
-        return {store for store in holders(self._store, self._shop, entry) if store != self._here and store in members}
+        found = {members[store].host or store for store in holders(self._store, self._shop, entry) if store in members}
+        return {store for store in found if store != self._here and store in members}  # a hosted till has no disk
 
     def durable(self, entry: Entry) -> dict[str, Any]:
         """Where an entry is known to be on a disk: {here, tills, head_office}."""

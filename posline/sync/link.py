@@ -22,7 +22,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Set
-from dataclasses import replace
 
 from posline.core.update import EMPTY, StateVector, decode_state, encode_state
 from posline.errors import Hole, PoslineError, Refused
@@ -45,9 +44,9 @@ from posline.sync.frames import (
     decode,
     encode,
 )
+from posline.sync.having import Having
 from posline.sync.liveness import INTERNET, LAN, STOCK, Liveness, Pace
 from posline.sync.messages import (
-    MARKS_MAX,
     Announce,
     Authors,
     Have,
@@ -59,7 +58,6 @@ from posline.sync.messages import (
     RefusedUpdate,
     Tree,
     Where,
-    in_messages,
     read,
     write,
 )
@@ -85,7 +83,6 @@ DENIALS_A_MINUTE = 300  # a program that may only read and writes: each is answe
 DOCUMENTS_MAX = 400  # that one stock client may follow at once: a year of days
 UNANSWERED_MAX = 64  # updates that arrived and wait for their commit; the shell stops reading beyond
 SHOP_UNANSWERED_MAX = 256  # of all links of a shop: none of them is read from beyond, and other shops have their turn
-HAVE_S = 1.0  # between two `have` to links that did not bring what is had
 
 
 class Link:
@@ -144,9 +141,7 @@ class Link:
         self._last_refusal: RefusedUpdate | None = None
         self._refusals = Patience(REFUSALS_A_MINUTE)
         self._denials = Patience(DENIALS_A_MINUTE)
-        self._marks: dict[tuple[str, int], Mark] = {}
-        self._have_s = now - HAVE_S
-        self._counted = 0
+        self._having = Having(replica, self._tell, now)
         self.clock_apart_ms: int | None = None  # how far the peer's clock is ahead of ours, None until it says
         if dialling:
             self._say(AuthToken(SHOP, gate.token(), VERSION))
@@ -242,9 +237,7 @@ class Link:
         """When to tick again, if nothing happens until then."""
         if self.mood is Mood.CLOSED:
             return math.inf
-        due = [self._liveness.due, self._comparing.due_at, self._sender.due_at]
-        if self._marks:
-            due.append(self._have_s + HAVE_S)
+        due = [self._liveness.due, self._comparing.due_at, self._sender.due_at, self._having.due_at]
         if not self.greeted and self.mood is not Mood.STOCK:
             due.append(self._begun + HANDSHAKE_S)
         return min(due)
@@ -269,13 +262,9 @@ class Link:
 
     def have(self, marks: Iterable[Mark], *, brought: bool) -> None:
         """This replica holds runs that far; `brought` when this link brought some of it, so it hears at once."""
-        if self.mood is not Mood.OPEN or not self.greeted:
-            return
-        for mark in marks:
-            self._marks[mark.author, mark.run] = mark
-        if brought:
-            self._have_s = self._now - HAVE_S
-        self._decide()
+        if self.mood is Mood.OPEN and self.greeted:
+            self._having.held(marks, self._now, brought=brought)
+            self._decide()
 
     def pass_on(self, have: Have) -> None:
         """Another store's `have`, from another link."""
@@ -545,12 +534,7 @@ class Link:
             return
         before = len(self._out)
         self._answer()
-        if self._marks and self._now - self._have_s >= HAVE_S:
-            self._have_s = self._now
-            for piece in in_messages(list(self._marks.values()), MARKS_MAX):
-                have = Have(self.replica.store_id, self._counter(), tuple(piece))
-                self._tell(replace(have, signature=self.replica.sign(have.signed(self.replica.shop))))
-            self._marks.clear()
+        self._having.say(self._now)
         self._comparing.announce_holes(self._now)
         self._compare()
         self._sender.send(self._now)
@@ -578,11 +562,6 @@ class Link:
                 self._say(answer.then)
                 self._grants.pop(answer.document, None)
                 self._sender.drop(answer.document)
-
-    def _counter(self) -> int:
-        clock = self.replica.clock
-        self._counted = max(self._counted + 1, clock.now().at_ms if clock is not None else 0)
-        return self._counted
 
     def _put(self, document: str, update: bytes) -> None:
         self._say(Update(document, update))

@@ -13,8 +13,8 @@ from posline.errors import BadRequest
 from posline.till.page_catalogue import kept_catalogue
 from posline.till.page_shop import kept_shop
 from posline.till.problems import json_answer
-from posline.till.query import limit_of
-from posline.till.till import LIST_MAX, Till
+from posline.till.query import LIST_MAX, limit_of
+from posline.till.till import Till
 
 __all__ = ["kept_routes"]
 

@@ -11,8 +11,8 @@ from starlette.routing import Route
 from posline.core.people import REPORTS
 from posline.till.body import read_object
 from posline.till.problems import json_answer
-from posline.till.query import day_of, limit_of
-from posline.till.till import Till, cursor
+from posline.till.query import cursor, day_of, limit_of
+from posline.till.till import Till
 
 __all__ = ["customer_routes"]
 

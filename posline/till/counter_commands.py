@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ from rich.text import Text
 from posline.errors import BadRequest, NotFound, NotPossible
 from posline.till.local import Command
 from posline.till.shared import SETTINGS, current, put
-from posline.till.terminal import console, print_json
+from posline.till.terminal import Ask, console, print_json
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["COUNTER_COMMANDS", "COUNTER_READING", "add_counter_commands"]
 
 PAGE = 1000  # products read at a time
-Ask = Callable[..., Any]
 
 
 # -- what they ask of a till -------------------------------------------------------------------------------------------

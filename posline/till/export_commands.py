@@ -12,7 +12,7 @@ from posline.storage.reports import Recorded, Reports
 from posline.till.exporting import EXPORTS, FORMATS, entry_lines
 from posline.till.local import Command, Lines, aside
 from posline.till.sale import Sale
-from posline.till.terminal import print_lines
+from posline.till.terminal import Ask, DayOf, print_lines
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -24,8 +24,6 @@ SALES_HELP = "Every counted sale once, on stdout."
 Format = Annotated[str, typer.Option(help="csv: a row a line; jsonl: an object an entry.")]
 From = Annotated[str | None, typer.Option("--from", help="First day.")]
 To = Annotated[str | None, typer.Option(help="Last day.")]
-Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
-DayOf = Callable[[str | None], str | None]
 
 
 def exported_lines(

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ import typer
 
 from posline.till.local import Command
 from posline.till.receipt_forms import FORMS, drawn
-from posline.till.terminal import print_json
+from posline.till.terminal import Ask, print_json
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["RECEIPT_COMMANDS", "add_receipt_commands"]
 
 SETTLE_S = 20.0  # for a test page: a printer that does not answer has said so by then
-Ask = Callable[..., Any]
 
 
 async def receipt(till: Till, arguments: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ A head office takes the same from here; it names the shop besides.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ from posline.till import text
 from posline.till.local import Command, CommandFailed
 from posline.till.report_page import page
 from posline.till.reporting import Sheet, csv_text, day_sheet, print_sheet, summary_sheet
-from posline.till.terminal import print_json, print_lines
+from posline.till.terminal import Ask, DayOf, Shop, print_json, print_lines
 
 if TYPE_CHECKING:
     from posline.till.till import Till
@@ -41,8 +41,6 @@ From = Annotated[str | None, typer.Option("--from", help="First day, instead of 
 To = Annotated[str | None, typer.Option(help="Last day [today]")]
 Csv = Annotated[bool, typer.Option("--csv", help="As CSV for a spreadsheet, on stdout.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page for printing into this file.")]
-Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
-DayOf = Callable[[str | None], str | None]
 
 
 # -- what a report answers ---------------------------------------------------------------------------------------------
@@ -152,7 +150,6 @@ def add_report_commands(report: typer.Typer, ask: Ask, day_of: DayOf, *, shops: 
         _add(report, by, ask, day_of, shops)
 
 
-Shop = Annotated[str, typer.Option("--shop", help="The shop's id or name.")]
 
 
 def _add(report: typer.Typer, by: str, ask: Ask, day_of: DayOf, shops: bool) -> None:

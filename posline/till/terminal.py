@@ -11,10 +11,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Protocol
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -26,12 +26,23 @@ from posline.storage.connection import Error
 from posline.till.machine import installed_version
 
 __all__ = [
-    "Options", "Version", "console", "fail", "log_to_stderr", "main", "print_json", "print_lines", "value_first",
-    "visible",
+    "Ask", "DayOf", "Options", "Shop", "Version", "console", "fail", "log_to_stderr", "main", "print_json",
+    "print_lines", "value_first", "visible",
 ]  # fmt: skip
 
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all control characters but tab and line feed
 PLAIN_WIDTH = 140  # columns where stdout is no terminal: wide enough that a table never breaks a figure
+
+
+class Ask(Protocol):
+    """How a command asks the till or the head office that it is for."""
+
+    def __call__(self, context: typer.Context, name: str, arguments: Mapping[str, Any] | None = None, /) -> Any:
+        """The answer to the command called `name`."""
+
+
+DayOf = Callable[[str | None], str | None]  # reads a day as people type it
+Shop = Annotated[str, typer.Option("--shop", help="The shop's id or name.")]
 
 
 @dataclass(slots=True)

@@ -40,6 +40,7 @@ from posline.till.linking import Links
 from posline.till.opening import Clockwork, Founding, Opened, close_store, note_times, open_folder
 from posline.till.people import People
 from posline.till.printing import Printing
+from posline.till.query import LIST_DEFAULT, LIST_MAX, cursor, place
 from posline.till.recording import Recording
 from posline.till.refund import Refund
 from posline.till.refunding import asked, refund, show_refund, void
@@ -64,7 +65,6 @@ log = logging.getLogger("posline.till")
 
 LOOK_TURNS = 10  # ... what is missing is looked for
 MOVED_TURNS = 5  # after how many such looks the addresses of this machine are looked at
-LIST_DEFAULT, LIST_MAX = 100, 1000  # sales in one answer
 PRODUCTS_KEPT = 20_000  # in memory, about 5 MB: those that sell today
 
 
@@ -99,6 +99,7 @@ class Till:
 
     hosted = False  # whether its disk is another till's, and its page on a phone or tablet
     at_head_office = False  # whether that disk is the head office's
+    in_folder = True  # whether what it keeps lies in a data folder
     hosting: Hosting | None = None  # of other devices, once somebody asked for it (posline.till.hosting)
 
     def __init__(
@@ -129,7 +130,7 @@ class Till:
     async def __aenter__(self) -> Self:
         """Open the folder; see `open_till`."""
         given = self._given
-        assert given is not None, "a till without a folder is composed by its host"
+        assert given is not None
         folder = given if isinstance(given, Folder) else Folder(Path(given))
         try:
             await self._start(folder)
@@ -255,15 +256,10 @@ class Till:
 
     @property
     def folder(self) -> Folder:
-        """Its data folder. Raises FolderError where its host keeps it in none."""
-        if self._open.folder is None:
-            raise FolderError("this till is hosted by a head office, and has no data folder: do it at another till")
-        return self._open.folder
-
-    @property
-    def in_folder(self) -> bool:
-        """Whether what it keeps lies in a data folder."""
-        return self._open.folder is not None
+        """Its data folder, where it is `in_folder`."""
+        folder = self._open.folder
+        assert folder is not None, "a till that its host keeps in a database has none"
+        return folder
 
     @property
     def settings(self) -> Settings:
@@ -593,17 +589,3 @@ class Till:
             self.watch.look()
             self.watch.keep()
             self.requests.look()
-
-
-def place(reports: Reports, after: str | int | None) -> int:
-    """Where a list goes on: behind a cursor, or behind the sale with this id or receipt."""
-    text = str(after or "")
-    found = reports.sale(text) if "-" in text else []
-    return found[0].n if found else cursor(after)
-
-
-def cursor(after: str | int | None) -> int:
-    text = "0" if after is None else str(after)
-    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
-        raise BadRequest.of("after", "is no cursor of an earlier answer")
-    return int(text)

@@ -6,7 +6,7 @@ Both halves are here: what each command asks of a head office, and how the comma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +16,7 @@ from rich.table import Table
 from posline.cli import checked
 from posline.till.invitation import parse_duration
 from posline.till.local import Command
-from posline.till.terminal import console, print_json, visible
+from posline.till.terminal import Ask, Shop, console, print_json, visible
 from posline.till.text import print_invitation
 from relay.hosting import desk
 from relay.number_commands import actor_of
@@ -24,8 +24,6 @@ from relay.relay import Relay
 
 __all__ = ["DEVICE_COMMANDS", "add_device_commands"]
 
-Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
-Shop = Annotated[str, typer.Option("--shop", help="The shop's id or name.")]
 
 
 # -- what they ask of a head office ------------------------------------------------------------------------------------

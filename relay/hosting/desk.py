@@ -11,18 +11,21 @@ from typing import Any
 from posline.errors import BadRequest, NotFound
 from relay.authoring import NotOurs, may_write
 from relay.hosting.devices import Device
-from relay.hosting.tills import IN, standing_of
+from relay.hosting.tills import IN, state_of
 from relay.office import iso_ms
+from relay.presence import Standing
 from relay.relay import Branch, Relay
 from relay.rights import Actor
 
-__all__ = ["Listed", "invite", "listed", "remove"]
+__all__ = ["Listed", "invite", "listed", "remove", "standings"]
+
+THERE_MS = 150_000  # since it was written that a device was seen: its page asks four times a minute
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A device, what stands on its receipts (before it is let in, what was asked for), and its `state` as the shop
-    itself has it: waiting, in or removed."""
+    itself has it: waiting, in, refused or removed."""
 
     device: Device
     label: str
@@ -52,10 +55,21 @@ def listed(relay: Relay, branch: Branch) -> list[Listed]:
     return [
         Listed(
             device, reports.label(device.author) if device.author in known else device.label,
-            standing_of(branch.replica, device.author),
+            state_of(branch.replica, device),
         )
         for device in relay.devices.of(branch.id)
     ]  # fmt: skip
+
+
+def standings(relay: Relay, shop: str) -> dict[str, Standing]:
+    """Where the devices of a shop that are hosted here stand, as a till that links: there, or not since."""
+    found, now_ms = dict[str, Standing](), relay.office.now_ms()
+    for device in relay.devices.of(shop):
+        if device.seen_ms:
+            serving = relay.key.id if now_ms - device.seen_ms < THERE_MS else ""
+            seen_ms = device.seen_ms
+            found[device.author] = Standing(shop, device.author, serving, "till", seen_ms, seen_ms, 0, None)
+    return found
 
 
 def remove(relay: Relay, branch: Branch, who: str, *, by: Actor) -> dict[str, Any]:

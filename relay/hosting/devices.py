@@ -32,7 +32,7 @@ from relay.invitations import ID_BYTES, ID_CHARS, TOKEN_CHARS_MAX
 from relay.office import Office, iso_ms
 from relay.rights import Actor
 
-__all__ = ["DEVICES_MAX", "HOSTED_TABLES", "STEPS", "Device", "OfficeDevices"]
+__all__ = ["ASKED", "DEVICES_MAX", "HOSTED_TABLES", "STEPS", "Device", "OfficeDevices"]
 
 HOSTED_TABLES = ("office_hosted", "office_pairing")  # which no backup holds
 STEPS: tuple[Step, ...] = (
@@ -168,7 +168,7 @@ class OfficeDevices:
             if taken_by not in ("", request):
                 return "the code was used already: ask at the head office for a new one"
             known = _one(tx.execute(f"SELECT {COLUMNS} FROM office_hosted WHERE request = ?", (request,)).fetchone())
-            if known is not None and known.removed_ms:
+            if known is not None and (known.removed_ms or not taken_by):  # or what another code paired
                 return "this device was removed: load the page of a new code afresh"
             if known is None:
                 tx.execute("UPDATE office_pairing SET taken_by = ? WHERE hash = ?", (request, hash))

@@ -18,7 +18,6 @@ from posline.storage.reports import Reports
 from relay.authoring import Authoring, may_write
 from relay.delivering import Leads, leads_always
 from relay.hosting.devices import Device
-from relay.hosting.tills import IN, standing_of
 from relay.relay import Relay
 
 __all__ = ["VOUCH_MS", "Steward"]
@@ -78,6 +77,8 @@ class Steward:
             replica = await self._relay.tills.place_of(device)
             if replica is not None:
                 await work(device, replica)
+            elif device.removed_ms:  # nobody is left to be told, and its key goes all the same
+                await asyncio.to_thread(self._relay.devices.told, device)
         except CommitFailed as error:  # another process was faster, or there is no room
             log.info("for the hosted device %s: %s", device.author, error)
 
@@ -99,7 +100,7 @@ class Steward:
 
     async def _sign(self, device: Device, replica: Replica) -> None:
         """Sign what a device left unsigned, while its signature counts for something."""
-        if standing_of(replica, device.author) != IN:
+        if device.author not in replica.store.members(replica.shop):
             return
         engine = self._relay.tills.join(replica)
         writer = replica.writer(device.key, self._relay.tills.clock)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,26 +22,32 @@ from posline.core.clock import Clock
 from posline.errors import PoslineError
 from posline.replica import Replica
 from posline.storage.records import Commit
+from posline.storage.reports import Reports
 from posline.sync.engine import Engine
 from posline.till.hosting.door import device_app, unpaired
 from posline.till.hosting.hosted import HostedTill
 from posline.till.opening import Clockwork
 from relay.clock import office_clock
-from relay.hosting.devices import Device
+from relay.hosting.devices import ASKED, Device
 from relay.office import RegisteredShop
 from relay.operations.watching import route_names
 
 if TYPE_CHECKING:
     from relay.relay import Relay
 
-__all__ = ["IN", "OUT", "WAITING", "HostedTills", "standing_of"]
+__all__ = ["IN", "WAITING", "HostedTills", "state_of"]
 
 log = logging.getLogger("posline.relay")
 
-WAITING, IN, OUT = "waiting", "in", "removed"  # what a device is to its shop
+WAITING, IN, REFUSED, REMOVED = "waiting", "in", "refused", "removed"  # what a device is to its shop
 IDLE_S = 600.0  # after which a till is let go of; its next request takes it up again
 LOOK_S = 20.0  # between two looks at who is idle
 NEWS_S = 5.0  # how often the lights of a till are looked at while its page follows them: there may be hundreds
+OUTSIDE = {
+    WAITING: "this device waits for {shop}: a manager lets it in at a till of the shop, under 'Phones and tablets'",
+    REFUSED: "{shop} refused this device. What it sold stays in its browser: ask at the head office for a new code",
+    REMOVED: "this device was removed from {shop} at a till of the shop. What it sold stays in its browser",
+}
 NAMED = "tills "  # before the routes of hosted tills, in figures
 
 
@@ -62,10 +68,16 @@ class _Open:
     used_ms: int
 
 
-def standing_of(replica: Replica, author: str) -> str:
-    """What a device is to its shop, by the shop's own document: WAITING, IN or OUT."""
+def state_of(replica: Replica, device: Device) -> str:
+    """What a device is to its shop, by the shop's own document: WAITING, IN, REFUSED or REMOVED. A shop refuses by
+    taking back what asks for the device."""
     authority = replica.store.authority(replica.shop)
-    return IN if author in authority.members else OUT if author in authority.everyone else WAITING
+    if device.author in authority.members:
+        return IN
+    if device.author in authority.everyone:
+        return REMOVED
+    reports = Reports(replica.store, replica.shop, here=replica.store_id)
+    return REFUSED if device.told == ASKED and reports.setting(device.setting) is None else WAITING
 
 
 class HostedTills:
@@ -110,9 +122,9 @@ class HostedTills:
         if registered is None:
             return unpaired("the head office serves the shop of this device no more. What it sold stays in its browser")
         replica = self._relay.take_up(registered).replica
-        standing = standing_of(replica, device.author)
-        if standing != IN:
-            return _outside(standing, replica)
+        state = state_of(replica, device)
+        if state != IN:
+            return unpaired(OUTSIDE[state].format(shop=replica.founding.get("name", "")), waiting=state == WAITING)
         await asyncio.to_thread(self._relay.devices.note_seen, device, waiting)
         found = self._open.get(device.author) or self._take_up(device, replica)
         found.used_ms = self.clockwork.monotonic_ms()
@@ -123,7 +135,7 @@ class HostedTills:
         device, registered = await asyncio.to_thread(self._look_up, secret)
         if device is None or registered is None:
             return ""
-        return standing_of(self._relay.take_up(registered).replica, device.author)
+        return state_of(self._relay.take_up(registered).replica, device)
 
     def _look_up(self, secret: str) -> tuple[Device | None, RegisteredShop | None]:
         device = self._relay.devices.presenting(secret)
@@ -170,6 +182,9 @@ class HostedTills:
     def __len__(self) -> int:
         return len(self._open)
 
+    def __iter__(self) -> Iterator[HostedTill]:
+        return iter([found.till for found in self._open.values()])
+
     def _let_go(self, author: str) -> None:
         """Remember nothing of a till; another one, here or in another process, goes on from what stands."""
         found = self._open.get(author)
@@ -186,7 +201,10 @@ class HostedTills:
         closing.add_done_callback(self._going.discard)
 
     async def let_go_of_idle(self, since_ms: int) -> None:
-        """Sign and let go of the tills that nobody asked or follows since then."""
+        """Sign and let go of the tills that nobody asked or follows since then; of none while nobody knows what day it
+        is, for they know how long ago they sold."""
+        if self.clock.now().trust == "suspect":
+            return
         for author, found in list(self._open.items()):
             if found.used_ms >= since_ms or found.till.followed:
                 continue
@@ -256,17 +274,5 @@ class HostedTills:
                 self._look_at_member(author, found)
 
     def _look_at_member(self, author: str, found: _Open) -> None:
-        if standing_of(found.till.whole, author) != IN:  # a till of the shop removed it
+        if author not in found.till.store.members(found.shop):  # a till of the shop removed it
             self._let_go(author)
-
-
-def _outside(standing: str, replica: Replica) -> Response:
-    shop = str(replica.founding.get("name", ""))
-    if standing == WAITING:
-        return unpaired(
-            f"this device waits for {shop}: a manager lets it in at a till of the shop, under 'Phones and tablets'",
-            waiting=True,
-        )
-    return unpaired(f"this device was removed from {shop} at a till of the shop. What it sold stays in its browser")
-
-

@@ -11,13 +11,12 @@ import typer
 
 from posline.errors import BadRequest, FolderLocked, NotPossible
 from posline.storage.folder import Folder
-from posline.till.terminal import print_json, visible
+from posline.till.terminal import Ask, print_json, visible
 from relay.operations.backups import put_back
 from relay.operations.drilling import try_copy
 
 __all__ = ["add_operation_commands"]
 
-Ask = Callable[[typer.Context, str, Mapping[str, Any]], Any]
 Place = Callable[[typer.Context], Path | str]
 GONE_S = 120.0  # how long 'drain' waits for a process to be gone
 LOOK_S, LOOK_FAR_S = 0.2, 1.0  # between two looks, in a folder and in a database

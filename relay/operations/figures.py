@@ -67,6 +67,7 @@ def _links(relay: Relay) -> list[Metric]:
             "posline_relay_links", "gauge", "Links that are up in this process, by who is at the other end",
             [({"kind": kind}, count) for kind, count in links_by_kind(relay).items()],
         ),
+        ("posline_relay_hosted_tills", "gauge", "Hosted tills that are open in this process", [({}, len(relay.tills))]),
         ("posline_relay_shops_linked", "gauge", "Shops with a link here", [({}, len(hub.linked_shops()))]),
         (
             "posline_relay_acknowledged_total", "counter", "Updates that came in and were acknowledged",

@@ -64,5 +64,5 @@ def bar(value: int, top: int, rtl: bool) -> Markup:
     x = 100 - width if rtl else 0
     return Markup(
         '<svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect x="{x:.2f}" y="0" width="{width:.2f}" height="6" rx="1"/></svg>'
+        f'<rect x="{x:.2f}" y="0" width="{width:.2f}" height="6"/></svg>'
     )

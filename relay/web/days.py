@@ -14,6 +14,7 @@ from posline.core.entry import valid_day
 from posline.storage.reports import Recorded
 from relay.board import DayRow, earlier
 from relay.entries import amount_of, till_entries
+from relay.hosting.desk import standings
 from relay.overview import light_of
 from relay.presence import Standing
 from relay.relay import Branch
@@ -130,11 +131,12 @@ def _tills(visit: Visit, branch: Branch, standing: Mapping[str, Standing], today
     members = branch.replica.store.members(branch.id)
     label = relay.label_of(branch.id)
     rang = today.tills if today is not None else {}
+    standing = {**standing, **standings(relay, branch.id)}
     found = []
     for author, member in members.items():
         if member.role.value in ("head office", "reader"):
             continue
-        one = standing.get(member.host or author)
+        one = standing.get(author) or standing.get(member.host)
         count, net, last_ms = rang.get(author, (0, 0, 0))
         light = light_of([one] if one is not None else [], now_ms)
         found.append(TillNow(author, label(author), member.role.value, one, light, count, net, last_ms))

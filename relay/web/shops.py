@@ -14,7 +14,7 @@ from posline.core.members import member_key
 from posline.core.numbers import author_id
 from posline.errors import NotPossible, PoslineError
 from posline.till.invitation import EXPIRES_DEFAULT_S
-from relay.hosting.desk import listed
+from relay.hosting.desk import listed, standings
 from relay.relay import Branch
 from relay.rights import Right
 from relay.web.codes import drawing
@@ -111,10 +111,11 @@ def _devices(visit: Visit, branch: Branch) -> Iterator[Device]:
     authority = branch.replica.store.authority(branch.id)
     admitted = _admitted(branch)
     peers = {peer["name"]: peer for peer in visit.relay.peers(branch)}
+    hosted = standings(visit.relay, branch.id)
     for author, member in authority.everyone.items():
         if member.role is Membership.HEAD_OFFICE:
             continue
-        peer = peers.get(member.label, {})
+        peer = {"connected": hosted[author].linked} if author in hosted else peers.get(member.label, {})
         yield Device(
             member.label, member.role.value, admitted.get(author, 0), author not in authority.members,
             bool(peer.get("connected")), int(peer.get("behind") or 0),

@@ -34,7 +34,7 @@ async def trail(visit: Visit) -> Response:
     return visit.show(
         "audit.html", lines=lines[:PAGE], more=more, before=before, names=shops,
         who=lambda line: _who(visit.words, line.who),
-        detail=lambda line: ", ".join(names.get(part, part) for part in line.detail.split(", ")),
+        detail=lambda line: visit.words.comma.join(names.get(part, part) for part in line.detail.split(", ")),
     )  # fmt: skip
 
 

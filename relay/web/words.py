@@ -25,7 +25,8 @@ TEXTS: Mapping[str, Texts] = {"en": {**en.TEXTS, **board_en.TEXTS}, "ur": {**ur.
 LANGUAGES: Final = {"en": "English", "ur": "اردو"}  # each by its own name
 LOCALES = {"en": Locale.parse("en_PK"), "ur": Locale.parse("ur_PK")}
 APART, TOGETHER = "\u2068", "\u2069"  # around a name in a sentence, which may be of the other direction
-MOMENT, DAY = "d MMM y, HH:mm", "d MMM y"
+DAY, TIME = "d MMM y", "HH:mm"
+COMMAS = {"en": ", ", "ur": "، "}
 
 
 class Words:
@@ -35,6 +36,7 @@ class Words:
         self.language = language if language in TEXTS else "en"
         self.direction = "rtl" if self.language == "ur" else "ltr"
         self.zone, self._locale = zone, LOCALES[self.language]
+        self.comma = COMMAS[self.language]
 
     def t(self, key: str, /, **values: Any) -> str:
         """The text called `key`, with {name} filled in; of one that has forms by number, the one for `n`."""
@@ -79,7 +81,8 @@ class Words:
 
     def moment(self, ms: int) -> str:
         """A day and a time, from milliseconds since 1970."""
-        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), MOMENT, locale=self._locale)
+        pattern = f"{DAY}{self.comma}{TIME}"
+        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), pattern, locale=self._locale)
 
     def day(self, day: str) -> str:
         """A day, from YYYY-MM-DD."""
@@ -87,7 +90,7 @@ class Words:
 
     def clock(self, ms: int) -> str:
         """The time of the day, from milliseconds since 1970."""
-        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), "HH:mm", locale=self._locale)
+        return format_datetime(datetime.fromtimestamp(ms / 1000, self.zone), TIME, locale=self._locale)
 
     def hour(self, hour: int) -> str:
         """An hour of the clock."""

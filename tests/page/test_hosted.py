@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -109,8 +108,9 @@ async def test_a_phone_is_paired_sells_with_its_host_dead_and_all_of_it_stands_e
             ("PH", 2, 38000),
             ("PH", 3, 103000),
         ]
-        listed = json.loads(await command(host, "host", "list", "--json"))
-        assert [(device["label"], device["waiting"]) for device in listed["devices"]] == [("PH", 0)]
+        async with asyncio.timeout(30):  # the page says how much it keeps whenever it asks for something
+            while (await host.ask("/api/hosting"))["devices"][0]["waiting"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
         other = Counter(phone._playwright, tmp_path / "other", label="B", join=host)
         try:
             await other.start()

@@ -12,7 +12,7 @@ from tests.till.shop import invited, running
 KEYS = [
     "till", "label", "shop", "shop_id", "day", "day_start", "currency", "minor_digits", "zone", "manager", "settings",
     "classes", "cash_unit", "tax_by_receipt", "scales", "cashiers", "departments", "printer", "urdu", "raast", "fiscal",
-    "version", "host",
+    "version", "host", "host_kind",
 ]  # fmt: skip
 
 

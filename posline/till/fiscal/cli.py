@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -15,11 +15,10 @@ from rich.table import Table
 
 from posline.errors import BadRequest
 from posline.till.fiscal.simulator import BEHAVIOURS, Simulator, serve
-from posline.till.terminal import console, print_json
+from posline.till.terminal import Ask, console, print_json
 
 __all__ = ["fiscal_app"]
 
-Ask = Callable[..., Any]  # (context, name of the command, its arguments) -> its answer
 
 
 def fiscal_app(ask: Ask) -> typer.Typer:

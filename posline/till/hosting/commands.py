@@ -5,7 +5,7 @@ Both halves are here: what each command asks of a till, and how the command line
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from posline.till.hosting.at_till import hosting_of, remove_device, shown
 from posline.till.hosting.devices import PORT
 from posline.till.invitation import parse_duration
 from posline.till.local import Command
-from posline.till.terminal import console, print_json
+from posline.till.terminal import Ask, console, print_json
 from posline.till.text import print_invitation
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ __all__ = ["HOST_COMMANDS", "HOST_READING", "host_app"]
 
 _ASKING = "Its id, or the label that it wishes, as 'posline host list' shows them."
 
-Ask = Callable[..., Any]  # (context, name of the command, its arguments) -> its answer
 
 
 # -- what they ask of a till -------------------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ class HostedTill(Till):
         """`fenced`: other processes may write as this till too. `every_s` is how often its lights and alarms are looked
         at while its page follows them."""
         super().__init__(host.folder, None, None, host.clockwork, False)
+        self.in_folder = host.folder is not None
         whole = host.whole
         self._writer = whole.writer(key, host.clock)
         self._writer.fenced = fenced

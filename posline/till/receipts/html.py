@@ -1,7 +1,8 @@
 """Receipts as a page: stands alone, prints on a roll or on A4, asks nothing of the net and runs no script.
 
 Everything that came from people is escaped. `html_body` has classes only and no style of its own, for pages with a
-strict content security policy, which bring STYLE in their own style sheet. Pure.
+strict content security policy, which bring STYLE in their own style sheet, and may bring a face called "Posline Urdu"
+for devices that have none of the better ones. Pure.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ STYLE = """\
 .receipt { box-sizing: border-box; margin: 0 auto; padding: 3mm; width: 80mm; background: #fff; color: #000;
   font: 13px/1.35 "Noto Sans", "Segoe UI", Arial, sans-serif; overflow-wrap: anywhere; }
 .receipt.mm58 { width: 58mm; font-size: 11.5px; }
-.receipt[dir="rtl"] { font-family: "Noto Nastaliq Urdu", "Jameel Noori Nastaleeq", "Noto Naskh Arabic", "Noto Sans",
-  serif; line-height: 2; }
-.receipt[dir="rtl"].naskh { font-family: "Noto Naskh Arabic", "Noto Sans", serif; line-height: 1.6; }
+.receipt[dir="rtl"] { font-family: "Noto Nastaliq Urdu", "Jameel Noori Nastaleeq", "Noto Naskh Arabic", "Posline Urdu",
+  "Noto Sans", serif; line-height: 2; }
+.receipt[dir="rtl"].naskh { font-family: "Noto Naskh Arabic", "Posline Urdu", "Noto Sans", serif; line-height: 1.6; }
 .receipt p { margin: 0; }
 .receipt .center { text-align: center; }
 .receipt .end { text-align: end; }

@@ -153,6 +153,7 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "device_unnamed": "no label yet",
     "device_state_waiting": "waits for a manager to let it in at a till of the shop",
     "device_state_in": "let in",
+    "device_state_refused": "refused by the shop",
     "device_state_removed": "removed by the shop",
     "device_seen": "last here {at}",
     "device_never": "never here yet",

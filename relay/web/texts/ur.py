@@ -147,6 +147,7 @@ TEXTS: Mapping[str, str | Mapping[str, str]] = {
     "device_unnamed": "ابھی کوئی نشان نہیں",
     "device_state_waiting": "منتظر ہے کہ مینیجر دکان کے کسی کاؤنٹر پر اجازت دے",
     "device_state_in": "اجازت یافتہ",
+    "device_state_refused": "دکان نے انکار کیا",
     "device_state_removed": "دکان نے ہٹا دیا",
     "device_seen": "آخری بار یہاں {at}",
     "device_never": "ابھی یہاں نہیں آیا",

@@ -14,6 +14,7 @@ from posline.core.members import Role
 from posline.storage.folder import Folder
 from posline.storage.verify import verify
 from posline.till.admitting import admit, shop_updates
+from posline.till.opening import Clockwork
 from posline.till.till import Till, open_till
 from relay.authoring import authoring_of
 from relay.home import FolderHome
@@ -87,11 +88,7 @@ class Shop:
     """A shop with one till, and its line to the head office, which is up only when it is asked for."""
 
     def __init__(self, till: Till) -> None:
-        self.till = till
-
-    @property
-    def id(self) -> str:
-        return self.till.shop_id
+        self.till, self.id = till, till.shop_id
 
     async def give(self, at: Process) -> None:
         """The head office takes what the shop has."""
@@ -140,11 +137,11 @@ class Shop:
 
 
 @asynccontextmanager
-async def process(place: Path | str) -> AsyncIterator[Process]:
+async def process(place: Path | str, clockwork: Clockwork | None = None) -> AsyncIterator[Process]:
     """A process of the head office that lies in a folder or a database."""
     async with AsyncExitStack() as stack:
         home = DatabaseHome(place) if isinstance(place, str) else FolderHome(stack.enter_context(Folder(place)))
-        relay = await stack.enter_async_context(Relay(home))
+        relay = await stack.enter_async_context(Relay(home, clockwork=clockwork))
         relay.devices.remember(URL)
         yield Process(relay)
 

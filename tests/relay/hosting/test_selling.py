@@ -45,8 +45,11 @@ async def test_a_phone_pairs_waits_for_its_shop_and_sells(place: Path | str, tmp
         assert (await phone.ask("GET", f"/api/sales/{body['id']}")).json()["durable"]["head_office"]
         closed = await phone.ask("POST", "/api/shifts/close", {"id": str(uuid.uuid4()), "counted": {"cash": 500}})
         assert closed.json()["over_short"] == {"cash": 0}
+        signed = (await phone.ask("GET", f"/api/sales/{body['id']}")).json()["durable"]
+        assert signed == found["durable"], "its name is no disk of its own, also once it has signed"
         await shop.take(at)
-        assert [s.id for s in shop.till.sales(till=phone.till)] == [body["id"]]
+        (taken,) = shop.till.sales(till=phone.till)
+        assert (taken.id, taken.durable.tills) == (body["id"], 0), "nor at the shop's till"
         assert shop.sold(at, phone) == [(body["id"], 1)]
 
 
@@ -62,12 +65,14 @@ async def test_pairing_repeats_where_its_answer_was_lost_and_no_code_is_good_for
         assert (await other.pair(token)).status_code == 403
         assert (await first.state(), await again.state()) == ("", "waiting"), "the last secret opens, the first no more"
         assert [device.author for device in at.relay.devices.of(shop.id)] == [first.till]
+        assert (await other.pair(at.invite(shop.id), request)).status_code == 403, "another code opens no known device"
+        assert await again.state() == "waiting"
         wrong = at.invite(shop.id)
         for _ in range(10):
             assert (await other.pair(wrong[:-1] + "~")).status_code == 403
         assert (await other.pair(wrong)).status_code == 403, "ten wrong tries end it"
         acts = [line.act for line in at.relay.office.trail()]
-        assert acts.count("device_invited") == 2 and acts.count("device_paired") == 1
+        assert acts.count("device_invited") == 3 and acts.count("device_paired") == 1
 
 
 async def test_what_the_shop_is_told_of_a_device_and_who_may_invite(tmp_path: Path) -> None:
@@ -170,8 +175,29 @@ async def test_a_device_that_the_shop_removed_is_out_at_once(place: Path | str, 
         refused = await phone.sell(sale())
         assert refused.status_code == 401 and "removed from Corner shop" in refused.json()["detail"]
         assert await phone.state() == "removed" and len(at.relay.tills) == 0
-        assert [each["state"] for each in desk.listed(at.relay, at.relay.branch(shop.id))] == ["removed"]
+        assert [each.state for each in desk.listed(at.relay, at.relay.branch(shop.id))] == ["removed"]
         assert shop.sold(at, phone) == [(body["id"], 1)]
+
+
+async def test_a_device_that_the_shop_refuses_hears_it_and_one_that_it_lets_in_by_itself_sells(
+    tmp_path: Path,
+) -> None:
+    async with process(tmp_path / "office") as at, shop_at(tmp_path / "till", at) as shop:
+        phones = [at.phone() for _ in range(2)]
+        for phone in phones:
+            await phone.pair(at.invite(shop.id, ""))
+        await at.steward.round()
+        await shop.take(at)
+        await shop.till.requests.refuse(phones[0].till)
+        let_in = await shop.till.requests.let_in(phones[1].till)
+        await shop.give(at)
+        assert [await phone.state() for phone in phones] == ["refused", "in"]
+        refused = await phones[0].sell(sale())
+        assert refused.status_code == 401 and "refused this device" in refused.json()["detail"]
+        assert (await phones[1].sell(sale())).json()["label"] == let_in["label"]
+        await at.steward.round()
+        await shop.take(at)
+        assert shop.asks(phones[0].till) is None, "it is not asked for again"
 
 
 async def test_a_shop_that_the_head_office_serves_no_more_hosts_nobody(tmp_path: Path) -> None:
@@ -182,3 +208,8 @@ async def test_a_shop_that_the_head_office_serves_no_more_hosts_nobody(tmp_path:
         assert (await phone.sell(sale())).status_code == 401
         await at.relay.tills.look_at_books()
         assert len(at.relay.tills) == 0
+        (device,) = at.relay.devices.of(shop.id)
+        at.relay.devices.remove(device, by=CONSOLE)
+        await at.steward.round()
+        key = "SELECT signing FROM office_hosted WHERE author = ?"
+        assert at.relay.office.database.execute(key, (phone.till,)).fetchone()[0] == ""

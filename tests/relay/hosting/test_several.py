@@ -8,15 +8,21 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from posline.storage.folder import Folder
+from posline.till.opening import Clockwork
 from posline.till.shared import put
 from relay.commands import COMMANDS
+from relay.hosting import desk
 from relay.hosting.steward import VOUCH_MS
+from relay.office import CONSOLE
 from relay.operations.backups import put_back
 from relay.operations.dumps import load
 from relay.postgres.connection import Database
+from tests.kit import StillTime
 from tests.postgres import Cluster
 from tests.relay.hosting.offices import process, shop_at
 from tests.till.shop import sale, until
+
+DAY_MS = 86_400_000
 
 
 async def test_two_processes_that_are_asked_at_once_with_one_id_record_it_once(
@@ -158,3 +164,61 @@ async def test_idle_tills_and_their_shops_cost_no_memory(tmp_path: Path) -> None
         report = at.relay.branch(shop.id).reports.day(at.relay.branch(shop.id).day)
         assert next(e for e in report["tills"] if e["till"] == phone.till)["unvouched"]["count"] == 0, "signed first"
         assert (await phone.sell(sale())).json()["number"] == 2
+
+
+async def test_what_follows_a_device_ends_with_it_and_keeps_its_till_open_until_then(tmp_path: Path) -> None:
+    async with process(tmp_path / "office") as at, shop_at(tmp_path / "till", at) as shop:
+        gone, kept = await shop.paired(at), await shop.paired(at, "TWO")
+        streams = [asyncio.ensure_future(phone.client.get("/api/events")) for phone in (gone, kept)]
+        try:
+            await until(lambda: len(at.relay.tills) == 2 and all(each.followed for each in at.relay.tills))
+            await at.relay.let_go_of_idle(time.monotonic() + 1)
+            assert len(at.relay.tills) == 2, "somebody looks at each of them"
+            desk.remove(at.relay, at.relay.branch(shop.id), gone.till, by=CONSOLE)
+            await until(streams[0].done)
+            assert not streams[1].done()
+            at.relay.tills.hush()  # this process goes: the page finds another one
+            await until(streams[1].done)
+        finally:
+            for stream in streams:
+                stream.cancel()
+
+
+async def test_a_database_that_goes_away_costs_no_sale_and_doubles_none(tmp_path: Path) -> None:
+    with Cluster() as server:
+        async with process(server.url("hosted_away")) as at, shop_at(tmp_path / "till", at) as shop:
+            phone, bodies = await shop.paired(at), [sale() for _ in range(3)]
+            assert (await phone.sell(bodies[0])).status_code == 201
+            posting = asyncio.ensure_future(phone.sell(bodies[1]))
+            await asyncio.to_thread(server.crash)
+            answers = [(await posting).status_code, (await phone.sell(bodies[1])).status_code]
+            assert set(answers) <= {200, 201, 503}, answers
+            assert answers[1] == 503, "it asks again"
+            await asyncio.to_thread(server.start)
+            for body in bodies:
+                async with asyncio.timeout(40):
+                    while (await phone.sell(body)).status_code == 503:  # noqa: ASYNC110  # it asks
+                        await asyncio.sleep(0.1)
+            assert shop.sold(at, phone) == [(body["id"], n) for n, body in enumerate(bodies, 1)]
+
+
+async def test_a_head_office_that_learns_the_time_dates_what_was_sold_before_by_how_long_ago_it_was(
+    tmp_path: Path,
+) -> None:
+    still = StillTime(0, synchronised=False)  # no battery, no network
+    work = Clockwork(
+        wall_ms=lambda: still.wall_ms, monotonic_ms=lambda: still.mono_ms, synchronised=lambda: still.synchronised
+    )
+    async with process(tmp_path / "office", work) as at, shop_at(tmp_path / "till", at) as shop:
+        phone = await shop.paired(at)
+        evening = (await phone.sell(sale())).json()
+        still.pass_ms(9 * 3_600_000)
+        still.synchronised, still.wall_ms = True, (time.time_ns() // 1_000_000 // DAY_MS + 1) * DAY_MS
+        await phone.sell(sale())
+        branch = at.relay.branch(shop.id)
+        branch.replica.tick(0.0)
+        await at.relay.engine.durable(*branch.replica.staged)
+        was = branch.replica.day(still.wall_ms - 9 * 3_600_000)
+        assert was < branch.replica.day(still.wall_ms)
+        on_that_day = branch.reports.sales(day=was, till=None, after=0, limit=10)
+        assert [each.entry.id for each in on_that_day] == [evening["id"]]

@@ -40,7 +40,8 @@ async def test_a_paired_device_sells_under_its_own_name_and_number(tmp_path: Pat
         assert (shop["till"], shop["label"], shop["host"], shop["manager"]) == (device.till, "TAB", "A", False)
         await host.stop()
         till.whole.seal_soon()
-        await until(lambda: not till.whole.staged)
+        await until(lambda: not any(each["unvouched"]["count"] for each in till.day_report()["tills"]))
+        assert till.sale(first["id"]).durable.tills == 0, "its name is no disk of its own, also once it has signed"
         assert list(verify(till.store, till.shop_id)) == []
 
 

@@ -27,6 +27,7 @@ const TEXTS = {
       waiting: "Sales from before wait in this browser. They are kept: after pairing, the page asks whether to hand them over.",
       unreached: "The head office does not answer. Is this device on the internet? Press again: nothing happens twice.",
       asks: "Paired. Now a manager has to let this device in: at a till of the shop, on the owner's page under 'Phones and tablets'. This page goes on by itself once that is done.",
+      refused: "The shop refused this device. Ask for a new code at the head office, and open it here.",
       removed: "The shop removed this device. Ask for a new code at the head office, and open it here.",
     },
     android: [
@@ -71,6 +72,7 @@ const TEXTS = {
       waiting: "پہلے کی فروخت اس براؤزر میں رکی ہوئی ہے۔ وہ محفوظ ہے: جوڑنے کے بعد صفحہ پوچھے گا کہ اسے حوالے کیا جائے یا نہیں۔",
       unreached: "مرکزی دفتر جواب نہیں دے رہا۔ کیا یہ آلہ انٹرنیٹ پر ہے؟ دوبارہ دبائیں: کچھ بھی دو بار نہیں ہوتا۔",
       asks: "جڑ گیا۔ اب مینیجر کو اسے اجازت دینی ہے: دکان کے کسی ٹِل پر، مالک کے صفحے پر 'فون اور ٹیبلٹ' میں۔ اجازت ملتے ہی یہ صفحہ خود آگے بڑھ جائے گا۔",
+      refused: "دکان نے اس آلے کو اجازت نہیں دی۔ مرکزی دفتر سے نیا کوڈ لیں اور یہاں کھولیں۔",
       removed: "دکان نے یہ آلہ ہٹا دیا ہے۔ مرکزی دفتر سے نیا کوڈ لیں اور یہاں کھولیں۔",
     },
     android: [
@@ -125,7 +127,7 @@ function show() {
   element("pairing").hidden = host === null;
   element("pair").disabled = !token;
   if (asking()) ask();
-  else if (host?.state === "removed" && !token) say("bad", texts.removed);
+  else if (["refused", "removed"].includes(host?.state) && !token) say("bad", texts[host.state]);
   else if (!token) say("bad", texts.no_token);
 }
 
