@@ -26,7 +26,7 @@ from relay.database import Database, SqliteDatabase, Step, Transaction, transact
 from relay.rights import RIGHTS, Actor, Role, Viewer
 
 __all__ = [
-    "CONSOLE", "NAME_MAX", "PAGE", "SHOP_ACTOR", "TOKEN_CHARS_MAX", "Audited", "HandedOut", "Office",
+    "CONSOLE", "NAME_MAX", "PAGE", "PASSING_TABLES", "SHOP_ACTOR", "TOKEN_CHARS_MAX", "Audited", "HandedOut", "Office",
     "RegisteredShop",
     "ShopNameTwice", "fresh_id", "iso_ms", "named", "open_office",
 ]  # fmt: skip
@@ -73,6 +73,7 @@ STEPS: tuple[Step, ...] = (
         "CREATE TABLE office_note (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     )),
 )  # fmt: skip
+PASSING_TABLES = ("office_session", "office_invitation")  # which no backup holds: who ended one, ended it for good
 SHOP = "id, name, alias, attached_ms, removed_ms"
 TOKEN = (
     "t.id, t.shop, t.role, t.name, t.author, t.person, t.bearer, t.sign_in_ms, t.made_ms, t.used_ms, t.revoked_ms"

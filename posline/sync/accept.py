@@ -22,7 +22,7 @@ from posline.errors import PoslineError
 from posline.sync.deflating import ListenerDeflate
 from posline.sync.frames import MAX_MESSAGE_BYTES
 from posline.sync.moods import Mood
-from posline.sync.places import is_loopback
+from posline.sync.places import is_loopback, neighbourhood
 from posline.sync.shell import close_reason, run_link
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ HEADER_CHARS = 4096  # of a proof in one header: clients take lines of 8 KiB, an
 MAPPED = "::ffff:"  # before an IPv4 address on a socket that takes both
 
 CONNECTIONS_MAX = 10_000  # on one device; a head office of 2,000 shops of four tills has 8,000
-STRANGERS_MAX = 256  # of one address that have not said yet who they are: a chain behind one router comes back at once
+STRANGERS_MAX = 256  # of one neighbourhood that have not said yet who they are: a chain behind one router comes at once
 SHOP_LINKS_MAX = 64  # of one shop: eight times its tills, each with a program that follows, and old ones not yet gone
 GOING_AWAY, TRY_AGAIN = 1001, 1013
 UNKNOWN_SHOP = 4404  # close codes of our own lie above 4000
@@ -141,7 +141,7 @@ def accept_routes(
             await socket.accept()
             await socket.close(GOING_AWAY, "stopping")
             return
-        host = address(socket)
+        host = neighbourhood(address(socket))
         try:
             found = find(socket.path_params.get("shop"))
         except PoslineError as error:  # what it is looked up in does not answer

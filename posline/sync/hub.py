@@ -65,7 +65,7 @@ class Hub:
         self._name_session()
         self._shops: dict[str, _Shop] = {}
         self._staged: dict[str, None] = {}  # shops that staged something since it was last looked
-        self._ticked = 0.0
+        self._ticked: float | None = None  # when time last went by here
         self.tally = Tally()
         self.on_staged: Callable[[], None] = lambda: None
         self.addresses: tuple[str, ...] = ()  # where this device listens, as "host:port", best first
@@ -243,11 +243,11 @@ class Hub:
     def tick(self, now: float) -> None:
         """Time went by. Thousands of links are mostly at rest: only those are looked at in whose shop something
         happened, or is due."""
-        still_s, self._ticked = max(0.0, now - self._ticked), now
+        still_s, self._ticked = 0.0 if self._ticked is None else now - self._ticked, now
         for shop in self._shops.values():
             if still_s > STALL_S:
                 for link in shop.links:
-                    link.stood_still(still_s)
+                    link.stood_still(still_s, now)
             clock = shop.replica.clock
             if clock is not None and clock.confirmed != shop.confirmed:
                 shop.confirmed = clock.confirmed
@@ -330,7 +330,7 @@ class Hub:
         for link in found.links:
             seen = found.seen.get(link.peer.store)
             if seen is not None and link.greeted and link.mood is Mood.OPEN:
-                seen.at_s, seen.connected, seen.behind = max(seen.at_s, self._ticked), True, link.behind
+                seen.at_s, seen.connected, seen.behind = max(seen.at_s, self._ticked or 0.0), True, link.behind
                 seen.clock_apart_ms = link.clock_apart_ms
         return sorted(found.seen.values(), key=lambda s: s.store)
 

@@ -228,9 +228,9 @@ class Link:
             self._say(Ping())
         self._decide()
 
-    def stood_still(self, seconds: float) -> None:
+    def stood_still(self, seconds: float, now: float) -> None:
         """Nobody of this process looked for so long."""
-        self._liveness.stood_still(seconds)
+        self._liveness.stood_still(seconds, now)
 
     @property
     def due(self) -> float:

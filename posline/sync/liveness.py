@@ -61,9 +61,9 @@ class Liveness:
             self._since = now
         self._waits = waits
 
-    def stood_still(self, seconds: float) -> None:
+    def stood_still(self, seconds: float, now: float) -> None:
         """Nobody looked for so long. That does not count: what the other side said meanwhile waits in the socket."""
-        self._heard += seconds
+        self._heard, self._since = min(now, self._heard + seconds), min(now, self._since + seconds)
 
     def ask(self, now: float) -> bool:
         """Whether a ping is due; asking once starts the wait for the next."""

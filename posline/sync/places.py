@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ __all__ = [
     "Places",
     "Source",
     "is_loopback",
+    "neighbourhood",
     "read_address",
     "write_address",
 ]
@@ -33,6 +35,7 @@ ADDRESSES_MAX = 8  # of one member: two interfaces with IPv4 and IPv6, and as ma
 AUTHORS_MAX = 64  # members of one shop that are remembered: some four times the tills of a large one
 ADDRESS_CHARS_MAX = 100  # [IPv6]:port takes 47; all of both limits above still fits one message of 64 KiB
 HINTS_KEPT = 2  # of one member's addresses: so that one who moved is found though eight old addresses are known
+NETWORK_BITS = 64  # of the longer kind, the least that a line to the internet is given
 JSON_CHARS_MAX = 128 * 1024  # twice what a full book takes
 
 _NAME = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -245,6 +248,19 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+@lru_cache(maxsize=20_000)  # asked of all that are connected whenever somebody connects
+def neighbourhood(host: str) -> str:
+    """What connections from an address are counted by: the address itself, or of the longer kind out on the internet
+    its network, whose addresses one machine has many of."""
+    try:
+        found = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(found, ipaddress.IPv4Address) or not found.is_global:
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(ipaddress.ip_network((found, NETWORK_BITS), strict=False))
 
 
 def _dialable(host: str, kind: type[ipaddress.IPv4Address] | type[ipaddress.IPv6Address]) -> str:

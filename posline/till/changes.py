@@ -1,7 +1,8 @@
 """News for those who listen: sales as they are committed, the till's status, alarms.
 
 Each listener has its own bounded queue. One that does not read falls behind and is told so by the end of its stream; it
-never slows a sale. Knows nothing of HTTP.
+never slows a sale. There are only so many: one device that follows without end leaves others their connections. Knows
+nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 __all__ = ["Change", "News"]
 
 QUEUE_MAX = 1000  # changes that may wait for one listener, about 1 MB
+LISTENERS_MAX = 32  # pages and programs that follow one till; a further one takes the place of the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class News:
     """Passes changes on to whoever listens at the time."""
 
     def __init__(self) -> None:
-        self._listeners: set[asyncio.Queue[Change | None]] = set()
+        self._listeners: dict[asyncio.Queue[Change | None], None] = {}  # in the order in which they came
         self._ended = False
 
     @property
@@ -43,8 +45,7 @@ class News:
         for change in changes:
             for queue in list(self._listeners):
                 if queue.qsize() >= QUEUE_MAX:
-                    self._listeners.discard(queue)
-                    queue.put_nowait(None)
+                    self._drop(queue)
                 else:
                     queue.put_nowait(change)
 
@@ -60,9 +61,15 @@ class News:
         if self._ended:
             return
         queue: asyncio.Queue[Change | None] = asyncio.Queue()
-        self._listeners.add(queue)
+        if len(self._listeners) >= LISTENERS_MAX:
+            self._drop(next(iter(self._listeners)))
+        self._listeners[queue] = None
         try:
             while (change := await queue.get()) is not None:
                 yield change
         finally:
-            self._listeners.discard(queue)
+            self._listeners.pop(queue, None)
+
+    def _drop(self, queue: asyncio.Queue[Change | None]) -> None:
+        self._listeners.pop(queue, None)
+        queue.put_nowait(None)

@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from posline.errors import PoslineError
 from posline.sync.discovery import local_addresses
+from posline.sync.places import neighbourhood
 from posline.till.guard import is_loopback
 from posline.trust.certificate import Tls
 
@@ -34,7 +35,7 @@ REQUEST_S = 10.0  # for the head of a request: from the connection for the first
 HEAD_BYTES_MAX = 64 * 1024  # of a request before its body, or behind it; a proof has 4 KiB, a browser's cookies 8
 PIPELINED_MAX = 100  # requests on one connection that wait for the answer to one before them
 CONNECTIONS_MAX = 12_000  # a head office of 2,000 shops of four tills has 8,000 links, and some ask it things
-ADDRESS_CONNECTIONS_MAX = 100  # from one address; tills of a large shop may come to a head office from one
+ADDRESS_CONNECTIONS_MAX = 100  # from one neighbourhood; tills of a large shop may come to a head office from one
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2: those with forward secrecy that nobody has broken
 STOP_S = 3  # how long requests in flight may take once the process is told to stop
 
@@ -63,9 +64,10 @@ class _Protocol(HttpToolsProtocol):
     def _too_many_from_here(self) -> bool:
         if self.client is None or is_loopback(self.client[0]) or self.is_crowd(self.client[0]):
             return False
+        mine = neighbourhood(self.client[0])
         clients = [getattr(other, "client", None) for other in self.connections]
-        same = [client for client in clients if client is not None and client[0] == self.client[0]]
-        return len(same) > ADDRESS_CONNECTIONS_MAX
+        same = sum(client is not None and neighbourhood(client[0]) == mine for client in clients)
+        return same > ADDRESS_CONNECTIONS_MAX
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_done()

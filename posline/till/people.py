@@ -54,7 +54,7 @@ class People:
     def __init__(self, till: Till) -> None:
         self._till = till
         self.sessions = Sessions(till)
-        self._wrong: dict[str, tuple[int, int]] = {}  # name -> wrong PINs in a row, when the next may be tried
+        self.wrong: dict[str, tuple[int, int]] = {}  # name -> wrong PINs in a row, when the next may be tried
 
     # -- cashiers ------------------------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ class People:
             kept = await self._hash(pin)
         value = {"name": name, "role": role, "pin": kept, "active": active, "language": language}
         await self._till.write("setting", {"name": CASHIER_SETTING + name, "value": value}, document="shop")
-        self._wrong.pop(name, None)
+        self.wrong.pop(name, None)
         return Cashier(name, role, kept, active, language)
 
     async def _hash(self, pin: object) -> str:
@@ -222,15 +222,15 @@ class People:
         if not cashier.pin:
             raise NotAllowed(f"{name} has no PIN: set one with 'posline cashier set {name} --pin PIN'")
         now = self._till.clockwork.monotonic_ms()
-        wrong, next_ms = self._wrong.get(name, (0, 0))
+        wrong, next_ms = self.wrong.get(name, (0, 0))
         if now < next_ms:
             raise NotAllowed(f"too many wrong PINs for {name}: wait {-(-(next_ms - now) // 1000)} seconds")
         # counted before it is looked at: many tries at once are not one try
         wait_s = 0 if wrong + 1 < TRIES else min(WAIT_S << min(wrong + 1 - TRIES, 10), WAIT_MAX_S)
-        self._wrong[name] = wrong + 1, now + wait_s * 1000
+        self.wrong[name] = wrong + 1, now + wait_s * 1000
         if not isinstance(pin, str) or not await asyncio.to_thread(pin_matches, pin, cashier.pin):
             raise NotAllowed(f"this is not {name}'s PIN")
-        self._wrong.pop(name, None)
+        self.wrong.pop(name, None)
         return cashier
 
 

@@ -89,6 +89,7 @@ class HostedTills:
         self.names: dict[object, str] = {}  # what figures call the endpoints of open tills
         self.on_changed: Callable[[], None] = lambda: None  # hears of a device that its shop is to be told of
         self._open: dict[str, _Open] = {}
+        self._wrong: dict[str, dict[str, tuple[int, int]]] = {}  # PINs that devices guessed, also with tills shut
         self._going: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
 
@@ -164,6 +165,7 @@ class HostedTills:
         replica.store.sums(replica.shop)  # from here on it is known in which documents others wrote
         disk = _Disk(replica, engine, self.clockwork, self.clock)
         till = HostedTill(disk, device.key, fenced=True, every_s=NEWS_S)
+        till.people.wrong = self._wrong.setdefault(device.author, {})
         app = device_app(till)
         self.names |= {endpoint: NAMED + path for endpoint, path in route_names(app.routes).items()}
         found = self._open[device.author] = _Open(till, app, replica.shop, self.clockwork.monotonic_ms())

@@ -31,10 +31,13 @@ from posline.trust.certificate import CHAIN_FILE, KEY_FILE, ROOT_FILE
 from posline.trust.keys import Key
 from relay.hosting.devices import HOSTED_TABLES
 from relay.office import FILE as BOOKS
-from relay.office import iso_ms
+from relay.office import PASSING_TABLES, iso_ms
 
-__all__ = ["Manifest", "is_copy", "place_of", "put_back", "read_manifest", "unpack", "write_copy"]
+__all__ = ["NOT_COPIED", "Manifest", "is_copy", "place_of", "put_back", "read_manifest", "unpack", "write_copy"]
 
+# devices that are hosted, whose keys are there: whoever went on from an old copy would fork each of them; and who is
+# signed in or invited at that moment, which a copy would bring back after it ended
+NOT_COPIED = (*HOSTED_TABLES, *PASSING_TABLES)
 FORMAT, MANIFEST, LEDGER, KEY = 1, "manifest.json", "posline.db", "key"
 SECRET = (KEY, KEY_FILE, ROOT_FILE, CHAIN_FILE)  # what is in a copy with the key
 PAGES = 2048  # copied at a time: 8 MiB
@@ -131,8 +134,7 @@ def _copy_databases(folder: Folder, work: Path, still: Callable[[Callable[[], No
 
 
 def _leave_out(books: Connection) -> None:
-    """Devices that are hosted, whose keys are in there: whoever goes on from an old copy would fork each of them."""
-    for table in HOSTED_TABLES:
+    for table in NOT_COPIED:
         books.execute(f"DELETE FROM {table}")
     books.execute("VACUUM")  # what was deleted lies in free pages until then
 

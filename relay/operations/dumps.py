@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from posline.errors import BadRequest, NotPossible, Unavailable
 from posline.storage.files import sync_folder
-from relay.hosting.devices import HOSTED_TABLES
+from relay.operations.backups import NOT_COPIED
 from relay.postgres.connection import Database
 
 __all__ = ["drop_schema", "dump", "is_dump", "load"]
@@ -57,7 +57,7 @@ def dump(database: Database, target: Path) -> int:
     command = [
         _program("pg_dump", instead), "--format=custom", f"--schema={database.schema}", "--no-owner", "--no-acl",
         f"--file={fresh}", f"--dbname={address}", "--no-password",
-        *(f"--exclude-table-data={database.schema}.{table}" for table in HOSTED_TABLES),  # see `backups`
+        *(f"--exclude-table-data={database.schema}.{table}" for table in NOT_COPIED),
     ]  # fmt: skip
     try:
         fresh.touch(mode=0o600)

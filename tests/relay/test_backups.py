@@ -15,24 +15,31 @@ from pathlib import Path
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from examples.rig.programs import free_port
 from posline.errors import BadRequest, FolderDamaged
 from posline.storage.connection import connect
 from posline.storage.folder import Folder
+from posline.till.invitation import InvitationRefused
 from relay.commands import COMMANDS
+from relay.office import CONSOLE
 from relay.operations.backups import put_back, read_manifest, unpack, write_copy
 from relay.operations.drilling import compare, sums, try_copy
 from relay.operations.dumps import load
 from relay.operations.figures import BACKUP, DRILL, last_of
+from relay.passwords import Passwords
+from relay.people import Browser
 from relay.postgres.connection import Database
 from relay.postgres.home import DatabaseHome
 from relay.relay import Relay
+from relay.rights import Role
 from tests.faults import rig
 from tests.postgres import Cluster
 from tests.relay.processes import Office as Processes
 from tests.relay.processes import crowd_at, ring
 from tests.relay.processes import until as until_so
+from tests.relay.test_people import QUICK
 from tests.relay.test_relay import Office, office
 from tests.till.shop import TEA
 from tests.till.test_joining import until
@@ -129,6 +136,26 @@ async def test_ledger_and_books_are_as_of_one_moment(tmp_path: Path) -> None:
         with closing(connect(str(tmp_path / "apart" / name))) as copy:
             names = {row[0] for row in copy.execute(asked)}
         assert names and "later" not in names, name
+
+
+async def test_a_copy_brings_back_no_session_and_no_invitation(tmp_path: Path) -> None:
+    file, browser = tmp_path / "copy", Browser("203.0.113.7")
+    async with office(tmp_path) as found:
+        relay = found.relay
+        relay.people.passwords = Passwords(PasswordHasher(**QUICK))
+        token = relay.people.add("Asma", Role.OWNER, None, by=CONSOLE)
+        session = (await relay.people.first(token, "three or four words", browser)).session
+        invitation = relay.invitations.add()
+        await COMMANDS["backup"](relay, {"file": str(file), "with_key": True})
+        assert relay.people.session(session) is not None
+    with Folder(tmp_path / "restored") as folder:
+        put_back(folder, file, None)
+        async with Relay(folder, serving=False) as restored:
+            assert restored.people.session(session) is None
+            with pytest.raises(InvitationRefused):
+                restored.invitations.take(invitation, "n" * 26)
+            restored.people.passwords = Passwords(PasswordHasher(**QUICK))
+            assert (await restored.people.sign_in("Asma", "three or four words", browser)).name == "Asma"
 
 
 async def test_a_restored_head_office_gets_the_rest_from_its_tills_and_its_readers_hear_of_it(tmp_path: Path) -> None:

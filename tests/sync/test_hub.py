@@ -16,7 +16,7 @@ from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.sync.frames import Stateless, encode
 from posline.sync.hub import Hub
-from posline.sync.link import Link
+from posline.sync.link import SILENT, Link
 from posline.sync.messages import Have, write
 from posline.sync.moods import Mood
 from posline.trust.gate import TokenGate
@@ -323,6 +323,16 @@ def test_shops_in_which_nothing_happens_cost_a_hub_nearly_nothing(monkeypatch: p
         office.tick(net.now)
     assert all(link.greeted and link.closing is None for line in lines for _, link in line.ends)
     assert 0 < len(ticks) <= 20 * 4  # and not 20 * 100
+
+
+def test_a_link_of_the_first_moment_dies_of_silence_like_any_other() -> None:
+    replica = shop("alif", relay=False).devices["alif"].replica
+    hub = Hub(random=random.Random(1), kind="till")
+    hub.add(replica)
+    link = hub.connect(replica.shop, TokenGate(TOKEN), dialling=False, now=50_000.0)  # this machine is up for hours
+    for tenth in range(1, 25):
+        hub.tick(50_000 + tenth / 10)
+    assert link.closing == SILENT
 
 
 def test_a_link_of_another_shop_hears_nothing() -> None:

@@ -32,8 +32,16 @@ def test_of_the_two_ends_the_one_that_dialled_asks() -> None:
 
 def test_time_in_which_nobody_looked_is_no_silence() -> None:
     one = Liveness(LAN, 0.0)
-    one.stood_still(600.0)
+    one.stood_still(600.0, 600.0)
     assert not one.dead(601.0) and one.dead(602.0)
+    far = Liveness(INTERNET, 0.0)
+    far.waits(False, 0.0)
+    far.waits(True, 25.0)  # something was said, and then nobody looked: the answer waits in the socket
+    far.stood_still(20.0, 46.0)
+    assert not far.dead(46.0) and not far.dead(54.9) and far.dead(56.0)
+    late = Liveness(LAN, 600.0)
+    late.stood_still(600.0, 600.0)  # it began behind that
+    assert late.dead(602.0)
 
 
 def test_it_says_when_to_look_again() -> None:

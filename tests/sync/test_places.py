@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posline.sync.messages import Where, read, write
-from posline.sync.places import ADDRESSES_MAX, AUTHORS_MAX, HINTS_KEPT, Places, Source, is_loopback, read_address
+from posline.sync.places import (
+    ADDRESSES_MAX,
+    AUTHORS_MAX,
+    HINTS_KEPT,
+    Places,
+    Source,
+    is_loopback,
+    neighbourhood,
+    read_address,
+)
 from tests.kit import key_of
 
 OWN, ANN, BOB, CID = (key_of(name).id for name in ("own", "ann", "bob", "cid"))
@@ -297,3 +306,13 @@ def test_what_is_sound_in_a_damaged_book_is_kept() -> None:
     text = json.dumps({"v": 1, "members": {ANN: rows, "x": rows, OWN: rows, BOB: None}})
     book = Places.from_json(OWN, text)
     assert (book.authors(), book.of(ANN)) == ([ANN], [at(1)])
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [("203.0.113.7", "203.0.113.7"), ("2a02:1:2:3:4:5:6:7", "2a02:1:2:3::/64"), ("::ffff:203.0.113.7", "203.0.113.7"),
+     ("fe80::1%eth0", "fe80::1"), ("fd00::1", "fd00::1"), ("::1", "::1"), ("testclient", "testclient"), ("", "")],
+)  # fmt: skip
+def test_what_connections_are_counted_by(host: str, counted: str) -> None:
+    """Of a shop's own network each machine; of the internet's longer addresses the network, of which one has many."""
+    assert neighbourhood(host) == counted

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
@@ -46,12 +47,14 @@ def shop_gate(writer: str | None = None) -> TokenGate:
 
 
 @asynccontextmanager
-async def serving(replica: Replica, gate: Gate | None = None, port: int = 0) -> AsyncIterator[Served]:
-    """Serve a replica on a port of this machine."""
+async def serving(
+    replica: Replica, gate: Gate | None = None, port: int = 0, **options: Any
+) -> AsyncIterator[Served]:
+    """Serve a replica on a port of this machine; `options` are those of `accept_routes`."""
     engine, gate = Engine(replica.store), gate or shop_gate()
     engine.add(replica)
     await engine.start()
-    routes = engine.routes(lambda shop: (replica, gate) if shop in (None, replica.shop) else None)
+    routes = engine.routes(lambda shop: (replica, gate) if shop in (None, replica.shop) else None, **options)
     listener = Listener(Starlette(routes=routes), host="127.0.0.1", port=port, websocket=WebSocketProtocol)
     await listener.start()
     try:

@@ -52,6 +52,17 @@ async def test_a_listener_that_does_not_read_is_dropped_and_slows_nobody() -> No
     assert [change async for change in quick] == [] and not news.heard
 
 
+async def test_who_follows_without_end_loses_its_first_streams() -> None:
+    news = News()
+    streams = [news.listen() for _ in range(changes.LISTENERS_MAX + 5)]
+    heard = [asyncio.ensure_future(anext(each, None)) for each in streams]
+    await asyncio.sleep(0)
+    news.tell(Change("shop", {}))
+    told = await asyncio.gather(*heard)
+    assert told[:5] == [None] * 5 and all(told[5:])
+    news.end()
+
+
 async def test_server_sent_events(tmp_path: Path) -> None:
     async with open_till(tmp_path) as till:
         page = Listener(build_app(till), host="127.0.0.1", port=0)

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import ssl
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -152,3 +153,33 @@ async def test_half_a_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     found = await answered(listener, head + b"{")
     assert found.startswith(b"HTTP/1.1 408 ") and b"send the request again" in found
     await listener.stop()
+
+
+async def test_one_network_of_long_addresses_takes_no_more_than_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a network is what any line to the internet is given: counted by addresses, one machine would take all."""
+    monkeypatch.setattr(listening, "ADDRESS_CONNECTIONS_MAX", 3)
+    page, made = Listener(APP, host="127.0.0.1", port=0), list[Any]()
+    await page.start()
+    assert page._server is not None
+    create = page._server.config.http
+
+    class Wire(asyncio.Transport):
+        """A connection that came from some address."""
+
+        def __init__(self, host: str) -> None:
+            super().__init__({"peername": (host, 5), "sockname": ("::1", page.port)})
+            self.aborted = False
+            made.append(self)
+            assert isinstance(create, type) and page._server is not None
+            create(page._server.config, page._server.server_state, {}).connection_made(self)
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    try:
+        for host in (*(f"2a02:1:2:3::{n:x}" for n in range(1, 6)), "2a02:1:2:4::1", "203.0.113.7"):
+            Wire(host)
+        assert [wire.aborted for wire in made] == [False] * 3 + [True] * 2 + [False] * 2
+    finally:
+        page._server.server_state.connections.clear()
+        await page.stop()

@@ -213,3 +213,17 @@ async def test_a_shop_that_the_head_office_serves_no_more_hosts_nobody(tmp_path:
         await at.steward.round()
         key = "SELECT signing FROM office_hosted WHERE author = ?"
         assert at.relay.office.database.execute(key, (phone.till,)).fetchone()[0] == ""
+
+
+async def test_pins_that_a_phone_guessed_are_counted_also_when_its_till_was_let_go_of(tmp_path: Path) -> None:
+    async with process(tmp_path / "office") as at, shop_at(tmp_path / "till", at) as shop:
+        phone = await shop.paired(at)
+        await shop.till.people.save("Amina", {"role": "manager", "pin": "2468"})
+        await shop.give(at)
+        said = []
+        for guess in range(7):
+            answer = await phone.ask("POST", "/api/cashiers/Amina/check", {"pin": f"100{guess}"})
+            said.append(answer.json()["detail"])
+            await at.relay.tills.let_go_of_idle(at.relay.tills.clockwork.monotonic_ms() + 1)
+            assert not len(at.relay.tills)
+        assert "not Amina's PIN" in said[0] and "too many wrong PINs" in said[-1]
