@@ -30,7 +30,7 @@ from tests.relay.processes import Office, crowd_at, ring, until
 SHOPS, TILLS = share(6, 50), 4
 RING_S = share(12, 180)
 KILL_S = 1.5  # between kills, about
-SELDOM = 0.003 if PROOF else 0.1  # of all messages: each costs a second and more, and many thousands come one after the other
+SELDOM = 0.003 if PROOF else 0.1  # of all messages: each costs a second and more, one after the other
 HEARD_S = share(90, 600)  # for the receiver to have heard them all
 
 
