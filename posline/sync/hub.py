@@ -125,6 +125,8 @@ class Hub:
         )
         found.links.append(link)
         found.due = 0.0
+        if self._ticked is None:
+            self._ticked = now  # no time went by before that
         return link
 
     def disconnect(self, link: Link, now: float) -> None:

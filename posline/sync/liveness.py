@@ -31,7 +31,7 @@ class Pace:
 
 
 LAN = Pace(0.6, 2.0)
-INTERNET = Pace(3.0, 10.0, 10.0, 30.0)  # a head office has thousands of links on which nothing happens for minutes
+INTERNET = Pace(3.0, 10.0, 6.0, 10.0)  # a head office has thousands of links on which nothing happens for minutes
 STOCK = Pace(10.0, 60.0)  # a stock client gives up a line that is silent for 30 s, and may be slow to answer itself
 LISTENER = 1.25  # times as long before it asks: one question between two is enough
 

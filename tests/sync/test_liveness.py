@@ -18,11 +18,11 @@ def test_what_waits_for_an_answer_asks_soon(pace: Pace, asks: float, dies: float
 def test_a_link_at_rest_to_a_head_office_asks_seldom_and_hurries_once_it_waits() -> None:
     one = Liveness(INTERNET, 0.0)
     one.waits(False, 0.0)
-    assert not one.ask(9.9) and one.ask(10.0)
-    assert not one.dead(29.9) and one.dead(30.0)
+    assert not one.ask(5.9) and one.ask(6.0)
+    assert not one.dead(9.9) and one.dead(10.0)
     one.heard(30.0)
-    one.waits(True, 39.0)  # nothing was said for nine seconds, and nothing was asked
-    assert one.ask(39.0) and not one.dead(48.9) and one.dead(49.0)
+    one.waits(True, 35.0)  # nothing was said for five seconds, and nothing was asked
+    assert one.ask(35.0) and not one.dead(44.9) and one.dead(45.0)
 
 
 def test_of_the_two_ends_the_one_that_dialled_asks() -> None:

@@ -96,7 +96,7 @@ async def test_what_is_restricted_is_not_freed_by_those_whom_it_restricts(tmp_pa
                 assert answer.status_code == 403, (name, proof)
             for name in ("permissions", "limits"):
                 assert (await put(client, name, None, **proof)).status_code == 403, (name, proof)
-            till.people._wrong.clear()
+            till.people.wrong.clear()
         assert (await client.get(f"/api/reports/day/{till.day}")).status_code == 403
         shown = (await client.get("/metrics")).text
         assert "posline_entries_waiting" in shown and "posline_day" not in shown, "a scraper has no PIN"
