@@ -22,13 +22,19 @@ from relay.database import Transaction, transact
 from relay.office import CONSOLE, Office, named
 from relay.rights import Actor
 
-__all__ = ["OfficeInvitations"]
+__all__ = ["ID_CHARS", "TOKEN_CHARS_MAX", "OfficeInvitations", "fresh_token"]
 
 DEFAULT_ADDRESS = "127.0.0.1:8800"  # before the first start
 ID_BYTES = 6
 ID_CHARS = 8  # as base64url
 TOKEN_CHARS_MAX = 64
 CLOSED = "the invitation has expired or is not from here: ask for a new one"
+
+
+def fresh_token(at_ms: int, expires_s: float) -> tuple[str, str, int]:
+    """A one-time token made at `at_ms`: (its invitation's id, the token, when it ends in milliseconds since 1970)."""
+    id = secrets.token_urlsafe(ID_BYTES)
+    return id, id + secrets.token_urlsafe(TOKEN_BYTES), at_ms + int(min(expires_s, EXPIRES_MAX_S) * 1000)
 
 
 class OfficeInvitations:
@@ -40,9 +46,8 @@ class OfficeInvitations:
     def add(self, *, expires_s: float = EXPIRES_DEFAULT_S, note: str = "", by: Actor = CONSOLE) -> str:
         """A fresh one-time token. `note` is what the head office will call the shop; it comes back from `take`. Raises
         InvitationRefused where too many are open."""
-        id, secret = secrets.token_urlsafe(ID_BYTES), secrets.token_urlsafe(TOKEN_BYTES)
-        token, at_ms, alias = id + secret, self._office.now_ms(), named("shop", note, empty=True)
-        ends_ms = at_ms + int(min(expires_s, EXPIRES_MAX_S) * 1000)
+        at_ms, alias = self._office.now_ms(), named("shop", note, empty=True)
+        id, token, ends_ms = fresh_token(at_ms, expires_s)
 
         def work(tx: Transaction) -> None:
             tx.execute("DELETE FROM office_invitation WHERE ends_ms <= ?", (at_ms,))

@@ -21,17 +21,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """After how much silence to ask, and after how much to give up; and the same while neither side waits for anything,
-    where that may take longer."""
+    """After how much silence to ask, and after how much to give up; and after how much to ask while neither side waits
+    for anything, where that may take longer."""
 
     ask_s: float
     dead_s: float
     resting_ask_s: float = 0.0
-    resting_dead_s: float = 0.0
 
 
 LAN = Pace(0.6, 2.0)
-INTERNET = Pace(3.0, 10.0, 6.0, 10.0)  # a head office has thousands of links on which nothing happens for minutes
+INTERNET = Pace(3.0, 10.0, 6.0)  # a head office has thousands of links on which nothing happens for minutes
 STOCK = Pace(10.0, 60.0)  # a stock client gives up a line that is silent for 30 s, and may be slow to answer itself
 LISTENER = 1.25  # times as long before it asks: one question between two is enough
 
@@ -82,17 +81,12 @@ class Liveness:
         return min(self._asks_at, self._dies_at)
 
     @property
-    def _rests(self) -> bool:
-        return not self._waits and self.pace.resting_ask_s > 0
-
-    @property
     def _asks_at(self) -> float:
-        return self._asked + self._late * (self.pace.resting_ask_s if self._rests else self.pace.ask_s)
+        rests = not self._waits and self.pace.resting_ask_s > 0
+        return self._asked + self._late * (self.pace.resting_ask_s if rests else self.pace.ask_s)
 
     @property
     def _dies_at(self) -> float:
-        if self._rests:
-            return self._heard + self.pace.resting_dead_s
         return max(self._heard, self._since) + self.pace.dead_s
 
 

@@ -16,11 +16,10 @@ from posline.core.base64url import base64url, from_base64url
 from posline.core.numbers import valid_label
 from posline.errors import BadRequest, NotPossible
 from posline.till.hosting.devices import SECRET_BYTES
+from posline.till.hosting.requests import REQUEST
 from posline.till.invitation import (
     EXPIRES_DEFAULT_S,
-    EXPIRES_MAX_S,
     OPEN_MAX,
-    TOKEN_BYTES,
     TRIES_MAX,
     InvitationRefused,
 )
@@ -28,7 +27,7 @@ from posline.till.opening import KEY_SEED_BYTES
 from posline.trust.gate import token_hash
 from posline.trust.keys import Key
 from relay.database import Step, Transaction, transact
-from relay.invitations import ID_BYTES, ID_CHARS, TOKEN_CHARS_MAX
+from relay.invitations import ID_CHARS, TOKEN_CHARS_MAX, fresh_token
 from relay.office import Office, iso_ms
 from relay.rights import Actor
 
@@ -84,7 +83,7 @@ class Device:
     @property
     def setting(self) -> str:
         """The name of the shop's setting by which it asks to be let in."""
-        return f"device/{self.author}"
+        return REQUEST + self.author
 
     @property
     def asks(self) -> dict[str, str] | None:
@@ -126,8 +125,7 @@ class OfficeDevices:
             raise NotPossible("this head office hosts no devices: start it with 'posline-relay serve --tills URL'")
         if label and not valid_label(label):
             raise BadRequest.of("label", f"{label[:40]!r} is none: up to six of A-Z and 0-9")
-        id, secret = secrets.token_urlsafe(ID_BYTES), secrets.token_urlsafe(TOKEN_BYTES)
-        token, ends_ms = id + secret, at_ms + int(min(expires_s, EXPIRES_MAX_S) * 1000)
+        id, token, ends_ms = fresh_token(at_ms, expires_s)
 
         def work(tx: Transaction) -> None:
             tx.execute("DELETE FROM office_pairing WHERE ends_ms <= ?", (at_ms,))
@@ -236,7 +234,8 @@ class OfficeDevices:
     def untold(self) -> list[Device]:
         """Those that their shop has not been told of yet, or not yet that they are gone."""
         asked = f"SELECT {COLUMNS} FROM office_hosted WHERE (removed_ms = 0 AND told = '')"
-        return [Device(*row) for row in self._database.execute(f"{asked} OR (removed_ms > 0 AND told <> 'withdrawn')")]
+        found = self._database.execute(f"{asked} OR (removed_ms > 0 AND told <> ?)", (WITHDRAWN,))
+        return [Device(*row) for row in found]
 
     def told(self, device: Device) -> None:
         """Its shop was told as much as `device` says; the key of one that is gone goes now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from relay.office import CONSOLE
 from relay.postgres.home import DatabaseHome
 from relay.relay import Branch, Relay
 from relay.web.frame import WebOptions
+from tests.till.hosting import hosts
 
 __all__ = ["URL", "Phone", "Process", "Shop", "process", "shop_at"]
 
@@ -57,27 +57,12 @@ class Process:
         return link.partition("#")[2]
 
 
-class Phone:
+class Phone(hosts.Phone):
     """A device's browser, as it asks."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client, self.till = client, ""
 
     async def pair(self, token: str, request: str | None = None) -> httpx.Response:
         """Show a token."""
-        answer = await self.client.post("/pair", json={"token": token, "request": request or secrets.token_hex(16)})
-        if answer.status_code == 201:
-            self.till = answer.json()["till"]
-        return answer
-
-    async def ask(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        """As the page asks: for its own till."""
-        named = {"posline-till": self.till} | {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.client.request(method, path, json=body, headers=named)
-
-    async def sell(self, body: dict[str, Any]) -> httpx.Response:
-        """Post a sale."""
-        return await self.ask("POST", "/api/sales", body)
+        return await super().pair(f"#{token}", request)
 
     async def state(self) -> str:
         """What its page for pairing is told."""
