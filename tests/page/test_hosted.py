@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from playwright.async_api import Playwright, async_playwright
 
-from examples.rig.programs import free_port, run
+from examples.rig.programs import Program, free_port, run
 from tests.page.counter import ARGUMENTS, CHROMIUM, MILK, TEA, Counter
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
@@ -55,6 +55,19 @@ class Phone(Counter):
         await self.page.goto(self.home)
         await self.page.wait_for_selector("#entry")
 
+    async def sells_with_its_host_dead(self, host: Program) -> None:
+        """Two sales, the second of them after it was shut and opened again; then the host comes back and gets them."""
+        await host.kill()
+        await self.sell(MILK)
+        await self.shows(".chip", "in this browser")
+        await self.context.close()
+        await self.launch()
+        await self.go_home()  # with nothing running
+        await self.sell(TEA, MILK)
+        await self.shows(".chip", "2 in this browser")
+        await host.start()
+        await self.drained()
+
 
 async def command(counter: Counter, *arguments: str) -> str:
     return await run("posline", *arguments, "--data", str(counter.till.data))
@@ -92,16 +105,7 @@ async def test_a_phone_is_paired_sells_with_its_host_dead_and_all_of_it_stands_e
         await phone.shows(".bar .tag", "PH")
         await phone.sell(TEA)
         await phone.drained()
-        await host.till.kill()
-        await phone.sell(MILK)
-        await phone.shows(".chip", "in this browser")
-        await phone.context.close()
-        await phone.launch()
-        await phone.go_home()  # with nothing running
-        await phone.sell(TEA, MILK)
-        await phone.shows(".chip", "2 in this browser")
-        await host.till.start()
-        await phone.drained()
+        await phone.sells_with_its_host_dead(host.till)
         sold = await phone.sales()
         assert [(sale["label"], sale["number"], sale["total"]) for sale in sold] == [
             ("PH", 1, 65000),
