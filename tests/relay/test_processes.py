@@ -102,7 +102,7 @@ async def whole_feed(url: str, token: str) -> list[dict[str, Any]]:
             after = answer["next"]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(share(900, 2400))
 async def test_three_processes_killed_at_random_lose_and_double_nothing(
     cluster: Cluster, tmp_path: Path, note: Note
 ) -> None:
@@ -163,7 +163,7 @@ def _acknowledged(crowd: Crowd) -> int:
     return sum(len(till.replica.held) for till in crowd.tills)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(share(600, 1800))
 async def test_a_database_that_crashes_under_load_loses_nothing_that_was_acknowledged(
     tmp_path: Path, note: Note
 ) -> None:
