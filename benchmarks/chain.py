@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import random
 import tempfile
@@ -68,6 +69,8 @@ class Chain:
             await asyncio.sleep(SETTLED_S)
             linked = self.relay.memory_bytes()
             self._note(linked_mib=linked >> 20, bytes_an_idle_till=(linked - attached) // len(crowd.tills))
+            gc.collect()
+            gc.freeze()  # a till is alone in its process: none waits while the garbage of 8,000 others is looked for
             await self._quiet()
             for rate in self.options.rates:
                 await self._ring(crowd, rate)
