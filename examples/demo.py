@@ -269,11 +269,14 @@ class Demo:
         faults += disagreements(holdings)
         if len(self.tally.confirmed) != len(wanted) or self.tally.total != sum(wanted.values()):
             faults.append(f"the cashiers saw {len(self.tally.confirmed)} sales confirmed, of {len(wanted)} baskets")
-        for program in self.shop.programs:
-            try:
-                await run(program.command, "verify", "--data", str(program.data))
-            except Exception as error:
-                faults.append(f"{program.name}: {error}")
+        programs = self.shop.programs
+        verified = await asyncio.gather(
+            *(run(program.command, "verify", "--data", str(program.data)) for program in programs),
+            return_exceptions=True,
+        )
+        faults += [
+            f"{p.name}: {error}" for p, error in zip(programs, verified, strict=True) if isinstance(error, Exception)
+        ]
         results = [
             Result(
                 holding.name,
