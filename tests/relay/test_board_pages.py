@@ -36,8 +36,8 @@ from relay.relay import Relay
 from relay.rights import Role
 from relay.web import live
 from tests.page.test_reading import faults
+from tests.relay.browsers import EVIL, PAGES, Web, chromium, form, linked, listening, said
 from tests.relay.test_people import QUICK, SECRET
-from tests.relay.test_web import EVIL, PAGES, Web, chromium, form, linked, listening, said
 from tests.till.shop import TEA
 from tests.till.test_joining import attaching, until
 

@@ -12,9 +12,11 @@ from relay.office import CONSOLE
 from relay.people import Browser
 from relay.publishing import held_versions
 from relay.rights import Role
+from tests.page.test_reading import faults
+from tests.relay.browsers import chromium
+from tests.relay.test_people import SECRET
 from tests.relay.test_publishing import publisher_of, through
 from tests.relay.test_relay import office
-from tests.relay.test_web import SECRET, chromium, faults
 from tests.till.test_joining import until
 
 FILE = "sku,name,name_ur,price,department,from,shop\n" + "".join(

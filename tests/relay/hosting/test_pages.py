@@ -11,9 +11,9 @@ from relay.commands import COMMANDS
 from relay.passwords import Passwords
 from relay.rights import Role
 from relay.web.texts.en import TEXTS
+from tests.relay.browsers import Web, form, said, secret_of
 from tests.relay.hosting.offices import URL, process, shop_at
 from tests.relay.test_people import QUICK
-from tests.relay.test_web import Web, form, said, secret_of
 from tests.till.shop import sale
 
 
