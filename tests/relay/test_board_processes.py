@@ -11,6 +11,7 @@ import pytest
 from examples.rig.chain import Chain
 from relay.alarms import Found
 from relay.board import DayRow
+from relay.feeding import NUMBERING, Feed
 from relay.marks import marked_since
 from relay.office import CONSOLE
 from relay.postgres.connection import Readers, Rows
@@ -79,3 +80,21 @@ async def test_what_others_did_in_many_shops_is_one_question(cluster: Cluster, m
         monkeypatch.setattr(Readers, "execute", counted)
         assert len(relay.branches()) == 30
         assert len([query for query in asked if "version FROM shop" in query]) == 1
+
+
+async def test_no_event_is_numbered_while_a_process_that_starts_begins_a_life_of_the_feed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number would be of another life than the one in which it was given out: a reader would be told that the
+    database was put back, and a webhook would be switched off."""
+    home, begin, free = DatabaseHome(cluster.url("lives")), Feed.begin, list[bool]()
+
+    def begun(feed: Feed) -> None:
+        begin(feed)
+        with home.database.connect() as another:  # as if it were to number something
+            row = another.execute("SELECT pg_try_advisory_lock(%s)", (home.database.lock(NUMBERING),)).fetchone()
+            free.append(bool(row and row[0]))
+
+    monkeypatch.setattr(Feed, "begin", begun)
+    async with Relay(home):
+        assert free == [False]
