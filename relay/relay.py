@@ -4,7 +4,8 @@
         ...
 
 It holds no documents in memory; it keeps, judges and passes on what the shops' tills wrote, and writes nothing but the
-chain's prices (`relay.publishing`). Knows nothing of HTTP.
+chain's prices (`relay.publishing`) and, for the devices that it hosts, what they sold (`relay.hosting`). Knows nothing
+of HTTP.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,6 +73,7 @@ log = logging.getLogger("posline.relay")
 DOORS_S = 1.0  # until a revoked token's links end
 REST_S, IDLE_S = 60.0, 600.0  # how often shops are looked at, and after how long they are let go of
 GLANCE_S, GLANCES_KEPT = 1.0, 10_000
+LOOP_WAIT_S = 5.0  # that another thread waits for the event loop
 REMOVED = "this shop was removed from the head office: ask there for an invitation, and attach it again"
 BEGAN = "began"  # when the process that serves began, by this machine's clock
 
@@ -157,6 +162,8 @@ class Relay:
         self._removed: set[str] = set()  # shops that were, as of `_looked_s` less a second
         self._looked_s = 0.0
         self._glanced_s: dict[str, float] = {}  # when what other processes did in a shop was last looked at
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
         self._engine: Engine | None = None
         self._store: Store | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -176,6 +183,7 @@ class Relay:
         return self
 
     async def _serve(self, store: Store) -> None:
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
         with self.home.alone(NUMBERING):  # what is numbered meanwhile would change its life under its readers
             store.set_meta(BEGAN, time.time_ns() // 1_000_000)
             Feed(store).begin()
@@ -297,7 +305,7 @@ class Relay:
                 link.close(f"{error}: sync again")
 
     def _glance(self, shops: Iterable[str]) -> None:
-        """Whoever asks about shops hears what every process committed there until a moment ago."""
+        """Whoever asks about shops, in any thread, hears what every process committed there until a moment ago."""
         if not self.home.shared:
             return
         now_s = time.monotonic()
@@ -305,9 +313,21 @@ class Relay:
         if len(self._glanced_s) > GLANCES_KEPT:
             self._glanced_s.clear()
         self._glanced_s |= dict.fromkeys(due, now_s)
-        if self._engine is not None:
+        if self._engine is not None and not self.over:
             for shop in self.home.behind(self.store, due):
-                self._changed_elsewhere(shop)
+                self._on_loop(partial(self._changed_elsewhere, shop))
+
+    def _on_loop(self, work: Callable[[], None]) -> None:
+        """Run `work` on the event loop, whose alone the links are; another thread waits for it, though not for ever."""
+        if self._loop is None or threading.get_ident() == self._loop_thread:
+            work()
+            return
+
+        async def there() -> None:
+            work()
+
+        with suppress(TimeoutError, CancelledError):  # it is very busy, or goes down
+            asyncio.run_coroutine_threadsafe(there(), self._loop).result(LOOP_WAIT_S)
 
     def _give_up(self, error: BaseException) -> None:
         self.home.failed(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,23 @@ async def test_no_event_is_numbered_while_a_process_that_starts_begins_a_life_of
     monkeypatch.setattr(Feed, "begin", begun)
     async with Relay(home):
         assert free == [False]
+
+
+async def test_what_a_thread_hears_of_another_process_is_told_to_links_by_the_event_loop(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of prices and tokens that write are looked at in threads, and links are no business of theirs."""
+    url = cluster.url("threads")
+    async with Relay(DatabaseHome(url)) as one, Relay(DatabaseHome(url)) as two:
+        chain = Chain(["North"])
+        await chain.attach(one)
+        (shop,) = chain.shops
+        two.branch(shop.id)
+        told: list[int] = []
+        monkeypatch.setattr(two.engine.hub, "elsewhere", lambda *_: told.append(threading.get_ident()))
+        two.store.sums(shop.id)  # as a link does that comes up
+        chain.sell(shop)
+        await chain.bring(one, shop)
+        monkeypatch.setattr("relay.relay.GLANCE_S", 0.0)
+        await asyncio.to_thread(two.branch, shop.id)
+        assert told == [threading.get_ident()]
