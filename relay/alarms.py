@@ -97,23 +97,27 @@ class Alarms:
         seen: list[tuple[int, str, str]] = []
         before = self._open_of(found, of)
         for shop, listed in found.items():
-            now = {one.name: one for one in listed}
+            now, open_here = {one.name: one for one in listed}, before.get(shop, {})
             for name, one in now.items():
-                was = before.get((shop, name))
+                was = open_here.get(name)
                 if was is None or (was.level, was.params) != (one.level, dict(one.params)):
                     changes.append((shop, name, one))
                 elif now_ms - was.seen_ms > SEEN_MS:
                     seen.append((now_ms, shop, name))
-            changes += [(shop, name, None) for of_shop, name in before if of_shop == shop and name not in now]
+            changes += [(shop, name, None) for name in open_here if name not in now]
         if changes or seen:
             transact(self._database, lambda tx: self._write(tx, changes, seen, now_ms))
 
-    def _open_of(self, shops: Iterable[str], kinds: Sequence[str]) -> dict[tuple[str, str], Alarm]:
-        wanted = set(shops)
+    def _open_of(self, shops: Iterable[str], kinds: Sequence[str]) -> dict[str, dict[str, Alarm]]:
+        """The open ones of these shops, by shop and name."""
+        wanted, found = set(shops), dict[str, dict[str, Alarm]]()
         rows = self._database.execute(
             f"SELECT {COLUMNS} FROM office_alarm WHERE ended_ms = 0 AND kind IN ({','.join('?' * len(kinds))})", kinds
         )
-        return {(one.shop, one.name): one for one in map(_alarm, rows) if one.shop in wanted}
+        for one in map(_alarm, rows):
+            if one.shop in wanted:
+                found.setdefault(one.shop, {})[one.name] = one
+        return found
 
     def _write(
         self,

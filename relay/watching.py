@@ -12,7 +12,7 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from posline.errors import PoslineError
 from posline.storage.reports import Reports
 from posline.till.health import CLOCKS_APART_MS
 from relay.alarms import Found
-from relay.board import DAYS_FILLED, DayRow, earlier, zone_of
+from relay.board import DAYS_FILLED, DayRow, Founded, earlier, zone_of
 from relay.marks import OFFICE, marked_since
 from relay.presence import Heard, Standing
 
@@ -286,25 +286,26 @@ class Watcher:
         """Look at what time alone makes wrong: tills that are silent, clocks, days that are open, webhooks."""
         relay = self._relay
         shops = [shop.id for shop in relay.office.shops()]
-        standing, now_ms = relay.presence.everywhere(None), relay.office.now_ms()
-        silent = {shop: self._silent(shop, standing.get(shop, ()), now_ms) for shop in shops}
+        standing, known, now_ms = relay.presence.everywhere(None), relay.board.founded(), relay.office.now_ms()
+        silent = {shop: self._silent(shop, standing.get(shop, ()), known.get(shop), now_ms) for shop in shops}
         settled = time.monotonic() - self._began_s >= SETTLE_S  # who had nowhere to link to was not silent
         relay.alarms.looked(("silent", "clock") if settled else ("clock",), {
             shop: [one for one in found if settled or one.kind != "silent"] for shop, found in silent.items()
         })  # fmt: skip
-        relay.alarms.looked(("unclosed",), self._unclosed(shops))
+        relay.alarms.looked(("unclosed",), self._unclosed(shops, known))
         relay.alarms.looked(("webhook_off", "webhook_dead"), {OFFICE: self._webhooks()})
         relay.alarms.looked(("disk",), {replica.shop: _disk(replica.alarms) for replica in relay.engine.hub.replicas})
         relay.alarms.pass_by("refused", REFUSED_MS)
 
-    def _silent(self, shop: str, standing: Iterable[Standing], now_ms: int) -> list[Found]:
+    def _silent(
+        self, shop: str, standing: Iterable[Standing], known: tuple[Founded, str] | None, now_ms: int
+    ) -> list[Found]:
         found: list[Found] = []
         away = [one for one in standing if not one.linked and now_ms - one.heard_ms >= SILENT_HOURS * 3_600_000]
         apart = [one for one in standing if one.linked and abs(one.apart_ms or 0) > CLOCKS_APART_MS]
         if not away and not apart:
             return found
         members, label = self._relay.store.members(shop), self._relay.label_of(shop)
-        known = self._relay.board.founded().get(shop)
         if away and known is not None:
             zone = zone_of(known[0])
             today = self._relay.today(shop)
@@ -327,10 +328,9 @@ class Watcher:
             found.append(Found(f"clock {one.device}", "clock", 1, params))
         return found
 
-    def _unclosed(self, shops: Iterable[str]) -> dict[str, list[Found]]:
+    def _unclosed(self, shops: Iterable[str], known: Mapping[str, tuple[Founded, str]]) -> dict[str, list[Found]]:
         relay = self._relay
         found: dict[str, list[Found]] = {shop: [] for shop in shops}
-        known = relay.board.founded()
         latest = max((relay.today(shop) for shop in found), default=relay.today(""))
         for shop, day, waiting in relay.board.unclosed(latest):
             if shop not in found or shop not in known:
