@@ -436,7 +436,8 @@ class Webhooks:
             if dead is not None:
                 tx.execute(
                     "INSERT INTO webhook_dead (webhook, n, life, at_ms, queued, why) VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (webhook, n) DO UPDATE SET at_ms = excluded.at_ms, queued = 0, why = excluded.why",
+                    " ON CONFLICT (webhook, n) DO UPDATE SET life = excluded.life, at_ms = excluded.at_ms, queued = 0,"
+                    " why = excluded.why",
                     (id, dead.n, dead.life, dead.at_ms, int(dead.queued), dead.why),
                 )
             return True

@@ -283,6 +283,21 @@ async def test_a_database_that_was_put_back_switches_off_what_had_heard_more() -
     assert made.receiver.done == before + older.events()
 
 
+async def test_what_is_given_up_of_a_database_that_was_put_back_can_be_sent_once_more() -> None:
+    made, older, ill = rig(), rig(), [True]
+    made.receiver.answer = lambda message: Outcome(422) if ill[0] and message.last == 2 else Outcome(200)
+    one = made.add(batch=1)
+    await made.run(one.id)
+    older.webhooks, older.receiver = Webhooks(made.webhooks.database, lambda: older.now_ms), made.receiver
+    older.webhooks.replay(one.id, at=0, life="")
+    await older.run(one.id)
+    assert [dead.n for dead in older.webhooks.dead(one.id)] == [2], "the same number, given anew"
+    ill[0] = False
+    older.webhooks.requeue(one.id)
+    await older.run(one.id)
+    assert made.receiver.done[-1] == older.events()[1] and older.webhooks.dead(one.id) == []
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**9))
 def test_through_crashes_and_bad_answers_each_event_is_done_once_and_in_order(seed: int) -> None:
