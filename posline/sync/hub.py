@@ -88,8 +88,8 @@ class Hub:
 
     @property
     def replicas(self) -> list[Replica]:
-        """The replicas of all shops."""
-        return [shop.replica for shop in self._shops.values()]
+        """The replicas of all shops, as of this moment also for another thread."""
+        return [shop.replica for shop in list(self._shops.values())]
 
     @property
     def staged(self) -> list[Replica]:
