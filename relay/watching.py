@@ -285,14 +285,16 @@ class Watcher:
     def _sweep(self) -> None:
         """Look at what time alone makes wrong: tills that are silent, clocks, days that are open, webhooks."""
         relay = self._relay
-        shops = [shop.id for shop in relay.office.shops()]
+        every = relay.office.shops(removed=True)
+        shops = [shop.id for shop in every if not shop.removed_ms]
+        gone: dict[str, list[Found]] = {shop.id: [] for shop in every if shop.removed_ms}  # nobody waits for them
         standing, known, now_ms = relay.presence.everywhere(None), relay.board.founded(), relay.office.now_ms()
-        silent = {shop: self._silent(shop, standing.get(shop, ()), known.get(shop), now_ms) for shop in shops}
+        silent = gone | {shop: self._silent(shop, standing.get(shop, ()), known.get(shop), now_ms) for shop in shops}
         settled = time.monotonic() - self._began_s >= SETTLE_S  # who had nowhere to link to was not silent
         relay.alarms.looked(("silent", "clock") if settled else ("clock",), {
             shop: [one for one in found if settled or one.kind != "silent"] for shop, found in silent.items()
         })  # fmt: skip
-        relay.alarms.looked(("unclosed",), self._unclosed(shops, known))
+        relay.alarms.looked(("unclosed",), gone | self._unclosed(shops, known))
         relay.alarms.looked(("webhook_off", "webhook_dead"), {OFFICE: self._webhooks()})
         relay.alarms.looked(("disk",), {replica.shop: _disk(replica.alarms) for replica in relay.engine.hub.replicas})
         relay.alarms.pass_by("refused", REFUSED_MS)

@@ -441,3 +441,24 @@ async def test_every_page_can_be_read(language: str, scheme: str, tmp_path: Path
                 found = await faults(page)
                 assert not found, f"{path}: {found}"
                 assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+async def test_nobody_waits_for_the_tills_of_a_shop_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.watching.SWEEP_S", 0.1)
+    with Folder(tmp_path / "office") as folder:
+        async with Relay(folder) as relay:
+            chain = Chain(["North"])
+            await chain.attach(relay)
+            (shop,) = chain.shops
+            shop.moment.ms = relay.office.now_ms() - 3 * 86_400_000
+            chain.sell(shop)
+            await chain.bring(relay, shop)
+
+            def waits() -> bool:
+                return any(one.kind == "unclosed" for one in relay.alarms.open(lambda shop: True))
+
+            await until(waits)
+            relay.office.remove_shop(shop.id, by=CONSOLE)
+            await until(lambda: not waits())
