@@ -95,14 +95,19 @@ async def accounting_set(relay: Relay, arguments: Mapping[str, Any]) -> Any:
 def shown_webhook(relay: Relay, one: Subscription) -> dict[str, Any]:
     """A subscription and how far it has heard, without its secret."""
     progress, end = relay.webhooks.progress(one.id), relay.feed.end()
-    names = {branch.id: branch.name for branch in relay.branches()}
     return {
-        "id": one.id, "url": one.url, "shops": list(one.shops), "shop_names": [names.get(id, id) for id in one.shops],
+        "id": one.id, "url": one.url, "shops": list(one.shops), "shop_names": [_called(relay, id) for id in one.shops],
         "kinds": list(one.kinds), "batch": one.batch, "private": one.private, "active": one.active,
         "off_why": one.off_why, "at": str(progress.at), "end": str(end), "behind": max(0, end - progress.at),
         "tries": progress.tries, "failed": progress.failed, "heard_ms": progress.heard_ms or None,
-        "given_up": len(relay.webhooks.dead(one.id)),
+        "given_up": relay.webhooks.dead_counts().get(one.id, 0),
     }  # fmt: skip
+
+
+def _called(relay: Relay, id: str) -> str:
+    """What a shop calls itself; its id where it is not served."""
+    shop = relay.office.shop(id)
+    return id if shop is None or shop.removed_ms else relay.take_up(shop).name
 
 
 def start_of(relay: Relay, after: object) -> tuple[int, str]:
