@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from posline.core.kinds import KINDS
@@ -82,7 +82,7 @@ class Histogram:
 
 
 class Meters:
-    """All that one process of a head office counts. `gauges` are asked at each look for what has no history."""
+    """All that one process of a head office counts."""
 
     def __init__(self) -> None:
         self.commits = Counter("posline_relay_commits_total", "Commits, by whether they stand", "outcome")
@@ -110,18 +110,16 @@ class Meters:
         self.webhook_s = Histogram(
             "posline_relay_webhook_seconds", "How long a webhook's receiver took to answer", ANSWER_S
         )
-        self.gauges: list[Callable[[], Iterable[Metric]]] = []
 
     def metrics(self) -> list[Metric]:
-        """All of them, and what the gauges show."""
-        own = [
+        """All of them."""
+        return [
             each.metric()
             for each in (
                 self.commits, self.commit_s, self.commit_updates, self.entries, self.refused, self.sign_ins,
                 self.requests, self.request_s, self.loop_lag, self.webhooks, self.webhook_s,
             )
         ]  # fmt: skip
-        return own + [metric for gauge in self.gauges for metric in gauge()]
 
     def committed(self, seconds: float, updates: int, stands: bool) -> None:
         """The engine tried to commit."""
