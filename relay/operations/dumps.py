@@ -164,9 +164,12 @@ def _flush(connection: psycopg.Connection[object], statements: list[bytes]) -> N
 
 
 def drop_schema(database: Database) -> None:
-    """Take a schema away that was made to try a copy."""
-    with database.connect() as connection:
-        connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(database.schema)))
+    """Take a schema away that was made to try a copy. Raises Unavailable."""
+    try:
+        with database.connect() as connection:
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(database.schema)))
+    except psycopg.OperationalError as error:
+        raise database.unavailable(error) from error
 
 
 def _last(said: str) -> str:

@@ -18,7 +18,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from examples.rig.programs import free_port
-from posline.errors import BadRequest, FolderDamaged
+from posline.errors import BadRequest, FolderDamaged, Unavailable
 from posline.storage.connection import connect
 from posline.storage.folder import Folder
 from posline.till.invitation import InvitationRefused
@@ -249,3 +249,9 @@ async def test_a_copy_of_a_database_is_made_tried_beside_it_and_put_back(cluster
         assert await asyncio.to_thread(process.wait) == 0
     finally:
         processes.kill()
+
+
+def test_a_copy_that_is_to_be_tried_in_a_database_that_is_not_there_says_so(tmp_path: Path) -> None:
+    (tmp_path / "copy").write_bytes(b"PGDMP")
+    with pytest.raises(Unavailable, match="does not answer"):
+        try_copy(tmp_path / "copy", "postgresql://posline@127.0.0.1:1/nowhere", None)
