@@ -255,8 +255,10 @@ class Deliverer:
         found = await asyncio.to_thread(self._prepare, id)
         if found is None:
             return None
-        one, before, message = found
+        one, before, message, more = found
         if message is None:
+            if more:
+                return 0.0
             if not before.tries:
                 self._current_s[id] = time.monotonic()
             return max(0.0, (before.next_ms - self._webhooks.clock()) / 1000) or LOOK_S
@@ -269,7 +271,9 @@ class Deliverer:
         await asyncio.to_thread(self._settle, one, before, message, outcome, took_s)
         return 0.0
 
-    def _prepare(self, id: str) -> tuple[Subscription, Progress, Message | None] | None:
+    def _prepare(self, id: str) -> tuple[Subscription, Progress, Message | None, bool] | None:
+        """What to send next; without a message, whether there is more to look at right now: what was looked at was
+        nothing for it."""
         one, progress = self._webhooks.get(id), self._webhooks.progress(id)
         if not one.active:
             return None
@@ -284,8 +288,8 @@ class Deliverer:
             one, progress, self._queued(id), self._reader(one), self._feed.lives_of, self._webhooks.clock()
         )
         if kept != progress and not self._webhooks.keep(id, progress, kept):
-            return one, progress, None
-        return one, kept, message
+            return one, progress, None, False
+        return one, kept, message, kept.at != progress.at
 
     def _queued(self, id: str) -> tuple[Dead, FeedItem] | None:
         """What was given up and is to be sent once more: the first of it."""

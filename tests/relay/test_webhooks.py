@@ -26,7 +26,7 @@ from starlette.routing import Route
 from posline.errors import BadRequest, NotFound
 from posline.storage.store import Store
 from posline.till.listener import Listener
-from relay.delivering import ANSWER_BYTES_MAX, Deliverer, HttpSender, is_private
+from relay.delivering import ANSWER_BYTES_MAX, LOOK_S, Deliverer, HttpSender, is_private
 from relay.feeding import Arrivals, Feed
 from relay.webhooks import (
     DELAY_S,
@@ -169,6 +169,20 @@ async def test_a_subscription_hears_its_shops_and_kinds_from_where_it_began(monk
     made.receiver.done = []
     await made.run(late.id)
     assert made.receiver.done == made.events()[-2:]
+
+
+async def test_what_a_subscription_does_not_want_is_passed_over_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("posline.storage.feed.SCAN_MAX", 3)
+    monkeypatch.setattr("relay.webhooks.SKIPPED_MAX", 2)
+    made = rig()
+    made.sell(20)
+    one, deliverer, waits = made.add(kinds=["refund"]), made.deliverer(), list[float | None]()
+    while not waits or waits[-1] == 0.0:
+        waits.append(await deliverer.step(one.id))
+    assert waits[-1] == LOOK_S and len(waits) >= 20 // 3, "it rests only once it has looked at all there is"
+    assert len(made.events()) - made.webhooks.progress(one.id).at < 2 and made.receiver.sent == 0
 
 
 async def test_a_receiver_that_is_away_is_tried_more_and_more_seldom_and_loses_nothing() -> None:
