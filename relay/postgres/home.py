@@ -20,7 +20,6 @@ from typing import Any
 import psycopg
 
 from posline.core.base64url import base64url, from_base64url
-from posline.storage.renewal import RULES
 from posline.storage.store import Store
 from posline.till.metrics import Metric
 from posline.till.opening import KEY_SEED_BYTES
@@ -34,7 +33,7 @@ from relay.operations.dumps import dump, is_dump
 from relay.postgres.connection import Database
 from relay.postgres.office import OfficeDatabase
 from relay.postgres.schema import bring_up_to_date, unknown_steps
-from relay.postgres.store import PostgresStore
+from relay.postgres.store import PostgresStore, is_newer
 from relay.postgres.telling import Telling
 
 __all__ = ["DatabaseHome"]
@@ -134,9 +133,8 @@ class DatabaseHome(Home):
         newer = unknown_steps([name for (name,) in store.read.execute("SELECT name FROM step")])
         if newer:
             return f"a newer version has changed the tables ({newer[0]})"
-        rules = "SELECT max(CAST(split_part(rules, '/', 1) AS BIGINT)) FROM shop WHERE rules <> ''"
-        found = store.read.execute(rules).fetchone()[0]
-        return f"a newer version judges entries by other rules ({found})" if found and found > RULES else ""
+        rules = [found for (found,) in store.read.execute("SELECT DISTINCT rules FROM shop") if is_newer(found)]
+        return f"a newer version judges entries by other rules ({rules[0].partition('/')[0]})" if rules else ""
 
     def waiting(self, store: Store) -> int:
         """See Home."""

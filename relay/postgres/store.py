@@ -13,6 +13,7 @@ more.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +35,7 @@ from posline.storage.store import HEADS_KEPT, Store
 from relay.postgres.connection import FULL, PASSING, Database, Readers, Writer, first_line
 from relay.postgres.schema import WORDS, bring_up_to_date
 
-__all__ = ["PostgresStore"]
+__all__ = ["PostgresStore", "is_newer"]
 
 log = logging.getLogger("posline.relay")
 
@@ -216,7 +217,7 @@ class PostgresStore(Store):
 
     def _rule(self, shop: str, key: int, rules: str) -> None:
         """Judge a shop's entries by this version's rules, if others judged them."""
-        if rules and _newer(rules):
+        if is_newer(rules):
             raise CommitFailed("a newer version of this program writes here: upgrade this one, too")
         if self._db.execute("SELECT 1 FROM entry WHERE shop = ? LIMIT 1", (key,)).fetchone() is not None:
             log.warning("judging the entries of shop %s by newer rules", shop)
@@ -384,7 +385,11 @@ class _Lost(Exception):
         self.transaction = transaction
 
 
-def _newer(rules: str) -> bool:
-    """Whether a version behind ours wrote them."""
-    number = rules.partition("/")[0]
-    return number.isdigit() and int(number) > RULES
+def is_newer(rules: str) -> bool:
+    """Whether a version behind ours wrote them. Were it the index alone that tells two versions apart, they would judge
+    a shop anew by turns for as long as both ran, a whole shop at each commit."""
+    return _numbers(rules) > _numbers(RULED)
+
+
+def _numbers(rules: str) -> list[int]:
+    return [int(number) for number in re.findall("[0-9]+", rules)]
