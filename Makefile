@@ -43,7 +43,7 @@ proof: $(VENV)/.dev $(VENV)/.proof node hosts browser postgres
 	$(PROVE) -s tests/fuzz
 	$(PROVE) -s tests/power
 	$(PROVE) -s tests/network
-	$(PROVE) -s tests/storage tests/sync tests/test_replica.py tests/test_clocks.py -k postgresql
+	$(PROVE) -s tests/storage tests/sync tests/test_replica.py tests/test_clocks.py
 	$(PROVE) -s tests/relay/test_processes.py
 	$(PROVE) -s tests/life
 
