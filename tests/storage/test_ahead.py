@@ -13,6 +13,7 @@ from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.storage.verify import verify
 from tests.kit import commit, founded, joined, send
+from tests.proof import share
 
 TODAY, DAYS = "2026-11-23", ["2026-12-01", "2026-12-15"]
 TEA = {"sku": "TEA", "name": "Tea", "price": 300}
@@ -28,7 +29,7 @@ def prices(store: Store, shop: str) -> list[Any]:
     return found
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=share(6, 12), deadline=None)
 @given(st.lists(EDIT, min_size=1, max_size=6), st.integers())
 def test_any_order_of_arrival_gives_each_day_one_price(edits: list[tuple[str, int, str, bool]], seed: int) -> None:
     a = founded()

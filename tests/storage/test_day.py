@@ -18,6 +18,7 @@ from posline.storage.reports import Reports
 from posline.storage.shifts import TillShifts
 from posline.storage.store import Store
 from tests.kit import DAY, StillTime, Writer, commit, founded, joined, sale, send, shop_of, take
+from tests.proof import share
 from tests.trade import Trade, books, closing, day_closing
 
 
@@ -44,7 +45,7 @@ def z_reports(shop: Trade) -> list[Entry]:
     return [entry for entry in all_written(shop) if entry.kind == "shift closed"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=share(16, 50), deadline=None)
 @given(st.integers(0, 10**9), st.integers(5, 60))
 def test_z_reports_less_duplicates_are_the_day_on_every_till(seed: int, acts: int) -> None:
     shop = trade(seed, acts)
@@ -93,7 +94,7 @@ def test_z_reports_less_duplicates_are_the_day_on_every_till(seed: int, acts: in
         assert own.expected(z.body["float"]) == z.body["expected"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=share(10, 25), deadline=None)
 @given(st.integers(0, 10**9), st.integers(5, 50))
 def test_the_day_is_the_same_in_every_order_of_delivery(seed: int, acts: int) -> None:
     shop = trade(seed, acts)
@@ -110,7 +111,7 @@ def test_the_day_is_the_same_in_every_order_of_delivery(seed: int, acts: int) ->
         store.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=share(10, 25), deadline=None)
 @given(st.integers(0, 10**9), st.integers(5, 50))
 def test_what_is_late_is_what_no_close_had_seen(seed: int, acts: int) -> None:
     shop = trade(seed, acts)

@@ -18,6 +18,7 @@ from posline.storage.renewal import differing_tables
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from tests.kit import DAY, JOURNAL, Writer, all_entries, shop_of, statuses, take
+from tests.proof import share
 
 Answer = dict[tuple[str, bytes], tuple[Status, bool, bytes | None]]
 
@@ -385,7 +386,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=share(50, 120), deadline=None)
 @given(ACTIONS, st.randoms(use_true_random=False))
 def test_any_order_of_any_history_gives_the_answer_of_the_rules(
     actions: list[tuple[str, int]], rng: random.Random
@@ -436,7 +437,7 @@ SHOP_ACTS = ("admit", "remove", "remove", "role", "accept", "rotate", "setting",
 SELLING = ("sale", "sale", "seal", "begin", "begin", "rival", "reader")
 
 
-@settings(max_examples=int(os.environ.get("POSLINE_EXAMPLES", "150")), deadline=None)
+@settings(max_examples=int(os.environ.get("POSLINE_EXAMPLES", share(60, 150))), deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from((*SHOP_ACTS, *SELLING)), st.integers(0, 3)), min_size=4, max_size=40),
     st.randoms(use_true_random=False),

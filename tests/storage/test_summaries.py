@@ -18,6 +18,7 @@ from posline.replica import Replica
 from posline.storage.reports import Reports
 from posline.storage.summaries import BY
 from tests.kit import NOON_MS, StillTime, Writer, all_entries, commit, founded, joined, sale, send, shop_of, take
+from tests.proof import share
 
 HOUR_MS = 3_600_000
 DEPARTMENTS = {"TEA": "Drinks", "RICE": "Grocery", "SOAP": "", "GONE": None}
@@ -113,7 +114,7 @@ def meet(tills: list[Replica]) -> None:
         send(tills[1], tills[0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=share(14, 40), deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 40))
 def test_every_summary_sums_to_the_days_on_every_till(seed: int, acts: int) -> None:
     tills = trade(seed, acts)
