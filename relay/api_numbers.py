@@ -17,7 +17,7 @@ from posline.till.query import day_of
 from relay.asker import Asker
 from relay.bookkeeping import books_of, range_of
 from relay.exporting import MEDIA, Asked, export, one_by_one, require
-from relay.number_commands import post_days
+from relay.number_commands import post_day
 from relay.relay import Branch, Relay
 from relay.rights import Actor, Right
 
@@ -128,7 +128,7 @@ class _Numbers:
         if type(provisional) is not bool:
             raise BadRequest.of("provisional", "is true where a day that is not closed may be posted, or else false")
         how = {"after": after, "provisional": provisional, "by": Actor(viewer.name)}
-        return json_answer({"postings": await asyncio.to_thread(post_days, self._relay, branch, [day], **how)})
+        return json_answer({"postings": await asyncio.to_thread(post_day, self._relay, branch, day, **how)})
 
     async def postings_of_day(self, request: Request) -> Response:
         branch, day = await self._asker.branch(request, Right.EXPORT), day_of(request.path_params["day"])

@@ -278,18 +278,27 @@ def token_add(
     role: Annotated[str, typer.Option(help="read, or write")],
     author: Annotated[str, typer.Option(help="write: the member whose entries may pass")] = "",
     name: Annotated[str, typer.Option(help="What the token is for.")] = "",
+    certificate: Annotated[
+        Path | None, typer.Option(help="Write the certificate that the program must trust to this file.")
+    ] = None,
 ) -> None:
-    """Print a token for a program: it reads the API and the feed, and follows the shop's documents."""
+    """Print a token for a program: it reads the API and the feed, and follows the shop's documents. Where the head
+    office has a certificate of its own, say also which file that is, or show it where it lies in a database."""
     if role not in ("read", "write"):
         raise typer.BadParameter("the role is read or write")
     if author and AUTHOR.fullmatch(author) is None:
         raise typer.BadParameter("an author's id has 26 letters and digits")
     found = _ask(context, "token_add", {"shop": shop, "role": role, "author": author, "name": name})
+    pem = found["certificate_pem"]
+    if certificate is not None and pem is not None:
+        certificate.write_text(pem)
+        found["certificate"] = str(certificate)
     if context.obj.json:
         print_json(found)
         return
-    if found["certificate"] is not None:
-        print(f"certificate: {found['certificate']}", file=sys.stderr)
+    if pem is not None:
+        print(f"certificate: {found['certificate'] or 'put this into a file'}", file=sys.stderr)
+        print("" if found["certificate"] else pem, end="", file=sys.stderr)
     print(found["token"])
 
 

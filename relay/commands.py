@@ -127,8 +127,9 @@ async def token_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
         by=actor_of(arguments),
     )
     _, _, pin = relay.office.address.partition(" ")
-    certificate = str(relay.home.root) if pin and relay.home.root is not None else None
-    return {"shop": shop.id, "role": arguments["role"], "certificate": certificate, "token": token}
+    file, text = (relay.home.root, relay.home.root_pem) if pin else (None, "")
+    certificate = {"certificate": None if file is None else str(file), "certificate_pem": text or None}
+    return {"shop": shop.id, "role": arguments["role"], **certificate, "token": token}
 
 
 async def token_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:

@@ -68,7 +68,12 @@ class Home(ABC):
     @property
     @abstractmethod
     def root(self) -> Path | None:
-        """The certificate that a program must trust, where there is one."""
+        """The file of the certificate that a program must trust, where there is one that stays."""
+
+    @property
+    @abstractmethod
+    def root_pem(self) -> str:
+        """That certificate as text, "" where there is none."""
 
     def leads(self, what: str = "leads") -> Leads:
         """Who of several processes does `what` must be done once."""
@@ -197,6 +202,11 @@ class FolderHome(Home):
         """See Home."""
         path = self.folder.path / ROOT_FILE
         return path if path.exists() else None
+
+    @property
+    def root_pem(self) -> str:
+        """See Home."""
+        return "" if self.root is None else self.root.read_text()
 
     def figures(self, store: Store) -> list[Metric]:
         """See Home."""

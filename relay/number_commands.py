@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from posline.errors import BadRequest
+from posline.errors import BadRequest, Unavailable
 from posline.till.local import Command, Lines
 from relay.bookkeeping import books_of, range_of
 from relay.exporting import Asked, as_text, export, one_by_one, require
@@ -15,7 +15,9 @@ from relay.relay import Branch, Relay
 from relay.rights import Actor
 from relay.webhooks import BATCH, Subscription
 
-__all__ = ["NUMBER_COMMANDS", "actor_of", "post_days", "shown_webhook", "start_of"]
+__all__ = ["NUMBER_COMMANDS", "actor_of", "post_day", "shown_webhook", "start_of"]
+
+POSTING_TRIES = 5  # of a day that others post at the same moment
 
 
 def actor_of(arguments: Mapping[str, Any]) -> Actor:
@@ -55,13 +57,15 @@ async def accounting_show(relay: Relay, arguments: Mapping[str, Any]) -> Any:
     return await asyncio.to_thread(work)
 
 
-def post_days(relay: Relay, branch: Branch, days: Sequence[str], **how: Any) -> list[dict[str, Any]]:
-    """All postings of these days, with those that they add now (`Postings.post`)."""
-    found = []
-    with books_of(relay.store, branch.id, relay.chart) as books:
-        for day in days:
-            found += [posting.to_dict() for posting in relay.postings.post(books.day(day), **how)]
-    return found
+def post_day(relay: Relay, branch: Branch, day: str, **how: Any) -> list[dict[str, Any]]:
+    """All postings of a day, with the one that it adds now (`Postings.post`). Raises Unavailable too."""
+    for _ in range(POSTING_TRIES):
+        known = len(relay.postings.listed(branch.id, day, day))  # before the day is added up: see `Postings.post`
+        with books_of(relay.store, branch.id, relay.chart) as books:
+            found = relay.postings.post(books.day(day), known=known, **how)
+        if found is not None:
+            return [posting.to_dict() for posting in found]
+    raise Unavailable(f"{day} is being posted by others at the same moment: ask again in a moment")
 
 
 async def accounting_post(relay: Relay, arguments: Mapping[str, Any]) -> Any:
@@ -72,7 +76,7 @@ async def accounting_post(relay: Relay, arguments: Mapping[str, Any]) -> Any:
         "by": actor_of(arguments),
     }  # fmt: skip
     day = arguments.get("day") or branch.day
-    return {"postings": await asyncio.to_thread(post_days, relay, branch, [day], **how)}
+    return {"postings": await asyncio.to_thread(post_day, relay, branch, day, **how)}
 
 
 async def accounting_accounts(relay: Relay, arguments: Mapping[str, Any]) -> Any:

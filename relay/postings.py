@@ -94,16 +94,20 @@ class Postings:
         return [_posting(row) for row in rows]
 
     def post(
-        self, summary: Mapping[str, Any], *, after: str | None = None, provisional: bool = False, by: Actor = CONSOLE
-    ) -> list[Posting]:
-        """All postings of a day, with the one that its summary adds, if it adds any. `after` is the last one that the
-        asker has booked. Raises NotPossible where the day does not tie, is not closed and `provisional` is not said, or
-        `after` is none of its postings."""
+        self, summary: Mapping[str, Any], *, known: int, after: str | None = None, provisional: bool = False,
+        by: Actor = CONSOLE,
+    ) -> list[Posting] | None:
+        """All postings of a day, with the one that its summary adds, if it adds any; None where there are other than
+        the `known` ones that there were before the summary was made: it may be older than the one that was posted
+        meanwhile, and would take that back. `after` is the last one that the asker has booked. Raises NotPossible
+        where the day does not tie, is not closed and `provisional` is not said, or `after` is none of its postings."""
         shop, day, chart = summary["shop"], summary["day"], self.chart()
         asked = f"SELECT {_POSTING} FROM posting WHERE shop = ? AND day = ? ORDER BY number"
 
-        def work(tx: Transaction) -> list[Posting]:
+        def work(tx: Transaction) -> list[Posting] | None:
             before = [_posting(row) for row in tx.execute(asked, (shop, day)).fetchall()]
+            if len(before) != known:
+                return None
             _may_post(summary, before, after, provisional)
             made = next_posting(summary, before, chart)
             if made is None:

@@ -271,10 +271,7 @@ class Webhooks:
 
     def get(self, id: str) -> Subscription:
         """One of them. Raises NotFound."""
-        row = self.database.execute(f"SELECT {_ONE} FROM webhook WHERE id = ?", (id,)).fetchone()
-        if row is None:
-            raise NotFound(f"no webhook has the id {id[:60]!r}: 'posline-relay webhook list' shows them")
-        return _one(row)
+        return _get(self.database, id)
 
     def progress(self, id: str) -> Progress:
         """How far one has heard."""
@@ -308,20 +305,21 @@ class Webhooks:
 
     def change(self, id: str, fields: Mapping[str, Any], *, by: Actor = CONSOLE) -> Subscription:
         """Change its url, shops, kinds, batch, private or active. Raises NotFound, BadRequest."""
-        one = replace(self.get(id), **fields)
-        _check(one.url, one.shops, one.kinds, one.batch, one.private)
-        if "active" in fields:
-            one = replace(one, off_why="")
 
-        def work(tx: Transaction) -> None:
+        def work(tx: Transaction) -> Subscription:
+            one = replace(_get(tx, id), **fields)
+            _check(one.url, one.shops, one.kinds, one.batch, one.private)
+            if "active" in fields:
+                one = replace(one, off_why="")
             _put(tx, one)
             # a message that is under way had been made by what held before
             tx.execute(
                 "UPDATE webhook_progress SET tries = 0, next_ms = 0, given_up = 0, upto = 0 WHERE webhook = ?", (id,)
             )
             self.audit(tx, by, "webhook_changed", id, ", ".join(f"{k} {v}" for k, v in fields.items())[:WHY_CHARACTERS])
+            return one
 
-        transact(self.database, work)
+        one = transact(self.database, work)
         self.changed()
         return one
 
@@ -339,21 +337,23 @@ class Webhooks:
 
     def rotate(self, id: str, *, by: Actor = CONSOLE) -> Subscription:
         """Give it a new secret; for a day both sign, so that its receiver can change over. Raises NotFound."""
-        one = self.get(id)
-        one = replace(one, secret=fresh_secret(), old_secret=one.secret, old_until_ms=self.clock() + ROTATION_MS)
+        secret = fresh_secret()  # one, though the transaction may happen twice
 
-        def work(tx: Transaction) -> None:
-            _put(tx, one)
-            self.audit(tx, by, "webhook_rotated", id, one.url)
+        def work(tx: Transaction) -> Subscription:
+            one = _get(tx, id)
+            if one.secret != secret:
+                one = replace(one, secret=secret, old_secret=one.secret, old_until_ms=self.clock() + ROTATION_MS)
+                _put(tx, one)
+                self.audit(tx, by, "webhook_rotated", id, one.url)
+            return one
 
-        transact(self.database, work)
-        return one
+        return transact(self.database, work)
 
     def replay(self, id: str, *, at: int, life: str, by: Actor = CONSOLE) -> None:
         """Let it hear once more what is behind number `at`, and switch it on. Raises NotFound."""
-        one = replace(self.get(id), active=True, off_why="")
 
         def work(tx: Transaction) -> None:
+            one = replace(_get(tx, id), active=True, off_why="")
             _put(tx, one)
             _keep(tx, id, Progress(at, life))
             self.audit(tx, by, "webhook_replayed", id, f"{one.url}, behind {at}")
@@ -443,6 +443,13 @@ class Webhooks:
             return True
 
         return transact(self.database, work)
+
+
+def _get(asked: Database | Transaction, id: str) -> Subscription:
+    row = asked.execute(f"SELECT {_ONE} FROM webhook WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise NotFound(f"no webhook has the id {id[:60]!r}: 'posline-relay webhook list' shows them")
+    return _one(row)
 
 
 def _put(tx: Transaction, one: Subscription) -> None:

@@ -123,7 +123,8 @@ def accept_routes(
         if live >= CONNECTIONS_MAX:
             return "too many connections"
         unknown = [link for link in strangers.get(host, ()) if link.mood is Mood.WAITING]
-        strangers[host] = unknown
+        if host in strangers:
+            strangers[host] = unknown
         if len(unknown) >= STRANGERS_MAX:
             return "too many connections from this address have not said who they are"
         if sum(link.mood in (Mood.OPEN, Mood.STOCK) for link in engine.hub.links(replica.shop)) >= SHOP_LINKS_MAX:

@@ -172,9 +172,13 @@ class DatabaseHome(Home):
 
     @property
     def root(self) -> Path | None:
+        """See Home. It lies in the database, and a serving process's file of it goes with that process."""
+        return None
+
+    @property
+    def root_pem(self) -> str:
         """See Home."""
-        path = self._folder / ROOT_FILE if self._folder is not None else None
-        return path if path is not None and path.exists() else None
+        return self.office.note(ROOT)
 
     def leads(self, what: str = "leads") -> Leads:
         """See Home: whoever has the lock of it, for as long as its connection lives."""

@@ -17,6 +17,7 @@ from examples.rig.programs import Program, free_port, run
 from posline.errors import NotPossible
 from posline.till.till import Till
 from relay.accounting import added_up
+from relay.bookkeeping import books_of
 from relay.cli import app
 from relay.commands import COMMANDS
 from relay.delivering import Deliverer
@@ -100,6 +101,19 @@ async def test_a_day_is_posted_once_and_what_is_late_as_an_addendum(tmp_path: Pa
         found.relay.store._db.execute("DELETE FROM entry WHERE kind = 'sale'")
         with pytest.raises(NotPossible, match="does not tie"):
             await COMMANDS["accounting_post"](found.relay, {"shop": "North", "day": till.day, "provisional": True})
+
+
+async def test_who_added_a_day_up_before_another_posted_it_takes_nothing_of_that_back(tmp_path: Path) -> None:
+    async with office(tmp_path, "North") as found:
+        (till,), relay = found.tills, found.relay
+        day = await a_day(found, till)
+        with books_of(relay.store, till.shop_id, relay.chart) as books:
+            older = books.day(day)
+        await till.sell([TEA])
+        await same(found, till)
+        posted = (await COMMANDS["accounting_post"](relay, {"shop": "North", "day": day}))["postings"]
+        assert relay.postings.post(older, known=0) is None
+        assert [one.to_dict() for one in relay.postings.listed(till.shop_id, day, day)] == posted
 
 
 async def test_a_chain_chooses_its_accounts_and_old_postings_keep_theirs(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from posline.storage.store import Store
 from posline.storage.verify import verify
 from relay.postgres import connection
 from relay.postgres.connection import Database, Readers, Writer
+from relay.postgres.home import DatabaseHome
 from relay.postgres.spelling import spelled, spelled_table
 from relay.postgres.store import PostgresStore
 from tests.kit import DAY, commit, founded, joined, sale, send
@@ -264,6 +265,13 @@ def test_texts_with_nul_come_back_as_they_were(url: str) -> None:
     with closing(opened(url)) as store:
         for text in ("a\0b", "\ufdd0", "\0\ufdd00", "چائے"):
             assert store.read.execute("SELECT CAST(? AS TEXT)", (text,)).fetchone() == (text,)
+
+
+def test_the_certificate_that_programs_must_trust_is_read_from_the_database(url: str) -> None:
+    with closing(DatabaseHome(url)) as serving, closing(DatabaseHome(url)) as other:
+        assert other.root_pem == ""
+        made = serving.certificate(["10.0.0.5"]).root.read_text()
+        assert other.root_pem == made and other.root is None
 
 
 def test_sql_is_spelled_for_postgresql() -> None:
