@@ -370,9 +370,7 @@ def _fields(row: Row) -> dict[str, Any]:
     fields = {name: row.product.get(name) for name in LISTED if name in row.columns and name != "labels"}
     if "barcodes" in row.columns:
         fields["barcode"] = row.product.get("barcode")
-        fields["barcodes"] = row.product.get("barcodes") or barcodes_of(row.product)
-    elif "barcode" in row.columns:
-        fields["barcodes"] = [row.product["barcode"]] if row.product.get("barcode") else None
+        fields["barcodes"] = row.product.get("barcodes") or barcodes_of(row.product) or None
     if row.columns.difference(FIELDS, ("",)):
         fields["labels"] = row.product.get("labels")
     return {name: value for name, value in fields.items() if not row.start or name in DATED or value is not None}

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from posline.core.money import minor_digits
-from posline.core.products import ahead_of
+from posline.core.products import ahead_of, barcodes_of
 from posline.errors import BadRequest, PoslineError
 from posline.till.problems import json_answer
 from relay.price_desk import Desk
@@ -115,7 +115,7 @@ async def item(visit: Visit, error: PoslineError | None = None) -> Response:
 def _shown(said: Mapping[str, Any], currency: str) -> dict[str, str]:
     """The fields of a form."""
     digits = minor_digits(currency) if currency else 0
-    found = {name: str(said.get(name) or "") for name in TEXTS}
+    found = {name: str(said.get(name) or "") for name in TEXTS} | {"barcode": " ".join(barcodes_of(said))}
     for name in AMOUNTS:
         found[name] = "" if said.get(name) is None else f"{Decimal(said[name]).scaleb(-digits):f}"
     return found | {"retired": "1" if said.get("active") is False else ""}
@@ -155,8 +155,9 @@ def _fields(form: Mapping[str, str], currency: str, start: str) -> dict[str, Any
                 raise BadRequest.of(name, "is no amount") from error
         else:
             fields[name] = text or None
-    if "barcode" in fields:
-        fields["barcodes"] = [fields["barcode"]] if fields["barcode"] else None
+    if "barcode" in fields:  # all of them, with blanks between
+        codes = (fields["barcode"] or "").split()
+        fields |= {"barcode": codes[0], "barcodes": codes} if codes else {"barcode": None, "barcodes": None}
     if not start and "retired_shown" in form:
         fields["active"] = False if form.get("retired") else None
     if start and not fields:
