@@ -201,12 +201,18 @@ class Prices:
                 found[name] = (count, both[1]) if place == 0 else (both[0], count)
         return found
 
-    def listed(self, name: str, *, q: str = "", after: str = "", limit: int = PAGE, drafts: bool = False) -> list[Item]:
-        """Products of a list by SKU, as they are or, where there is one, as their draft says: {sku, item, draft}."""
+    def listed(
+        self, name: str, *, sku: str = "", q: str = "", after: str = "", limit: int = PAGE, drafts: bool = False
+    ) -> list[Item]:
+        """Products of a list by SKU, as they are or, where there is one, as their draft says: {sku, item, draft}. With
+        `sku` that one alone, with `q` those that have it anywhere."""
         asked = ["d.item IS NOT NULL"] if drafts else []
         params: list[Any] = [name, name, name, name, after]
         if q:
             like = "%" + q.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+        if sku:
+            asked.append("s.sku = ?")
+            params.append(sku)
             asked.append("(lower(s.sku) LIKE ? ESCAPE '!' OR lower(coalesce(d.item, i.item)) LIKE ? ESCAPE '!')")
             params += [like, like]
         where = "".join(f" AND {each}" for each in asked)
