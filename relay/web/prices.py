@@ -73,7 +73,7 @@ async def prices(visit: Visit, error: PoslineError | None = None) -> Response:
     desk = _desk(visit)
     lists, groups = await off(desk.lists), await off(desk.groups)
     status = await off(lambda: desk.status(limit=SHOPS_SHOWN))
-    names = {branch.id: branch.registered.alias or branch.name for branch in desk.branches()}
+    names = await off(lambda: {branch.id: branch.called for branch in desk.branches()})
     return visit.show(
         "prices.html", error=error, lists=lists, status=status, groups=groups, names=names,
         drafts=sum(each["drafts"] for each in lists if each["may_set"]), all_of_them=desk.may_set(ALL),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,13 @@ async def test_paths_lead_to_pages_or_nowhere(path: str, tmp_path: Path) -> None
         answer = await (await office.person("Asma")).get(path)
         assert answer.status_code == 404 and "<h1>" in answer.text
         assert (await office.browser(accept="application/json").get("/nothing")).json()["status"] == 404
+
+
+async def test_a_page_takes_up_no_shop_that_nobody_asks_about(tmp_path: Path) -> None:
+    async with web(tmp_path) as office:
+        assert await office.relay.let_go_of_idle(time.monotonic() + 1) == 2
+        assert (await (await office.person("Asma")).get("/account")).status_code == 200
+        assert await office.relay.let_go_of_idle(time.monotonic() + 1) == 0
 
 
 async def test_a_page_that_is_added_is_given_who_asks_and_what_is_theirs(tmp_path: Path) -> None:
