@@ -135,6 +135,11 @@ class Visit:
         """What each form of this session carries."""
         return token_hash(f"form {self.session}") if self.session else ""
 
+    @property
+    def address(self) -> str:
+        """Where this page is, with its query."""
+        return _address(self.request)
+
     def ticked(self, name: str) -> list[str]:
         """All values of a field."""
         return [value for key, value in self.fields if key == name]
@@ -285,12 +290,12 @@ class Frame:
             known = [self.relay.founded(shop.id) for shop in self.relay.office.shops()[:ZONE_SHOPS]]
         except PoslineError:
             return here
+        names = Counter(found.zone for found in known if found is not None)
         found = zone_of(names.most_common(1)[0][0]) if names else None
         self._zone_now = time.monotonic() + ZONE_S, found or here
         return self._zone_now[1]
 
     def _endpoint(
-        names = Counter(found.zone for found in known if found is not None)
         self, handler: Handler, right: Right | None, anybody: bool
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -324,7 +329,7 @@ class Frame:
             )
         except ValueError as error:
             raise BadRequest.of("form", "is not whole: send it again") from error
-        if "%00" in body.decode("ascii"):
+        if any("\0" in text for field in fields for text in field):
             raise BadRequest.of("form", "holds a character that no name and no password has")
         visit.fields, visit.form = fields, dict(fields)
         if visit.signed_in and not hmac.compare_digest(visit.form.get("csrf", "").encode(), visit.csrf.encode()):
@@ -343,7 +348,8 @@ class Frame:
 
         async def answer(request: Request, error: Exception) -> Response:
             wants = "text/html" in request.headers.get("accept", "")
-            if isinstance(error, HTTPException) and error.status_code == 404 and wants:
+            # where a form was sent to, is no page to come back to either
+            if isinstance(error, HTTPException) and error.status_code in (404, 405) and wants:
                 visit = self._stranger(request)
                 try:
                     await self._recognise(visit)
@@ -375,12 +381,15 @@ def _title(status: int) -> str:
     return {403: "title_not_allowed", 404: "title_not_found"}.get(status, "title_failed")
 
 
+def _address(request: Request) -> str:
+    """Where a page is, as a link of our own names it."""
+    path, query = request.url.path, request.url.query
+    return f"{path}?{query}" if query and request.method == "GET" else path
+
+
 def _sign_in(request: Request) -> str:
     """Where to sign in, and to come back from; a form that was sent is not sent again."""
-    path = request.url.path if request.method == "GET" else "/"
-    if request.method == "GET" and request.url.query:
-        path += f"?{request.url.query}"
-    path = local_path(path)
+    path = local_path(_address(request)) if request.method == "GET" else "/"
     return SIGN_IN if path == "/" else f"{SIGN_IN}?next={quote(path, safe='/')}"
 
 
