@@ -164,10 +164,11 @@ def serve(
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
     if log_format not in FORMATS or log_level not in LEVELS:
         raise typer.BadParameter(f"--log-format is {' or '.join(FORMATS)}, --log-level {', '.join(LEVELS)}")
+    origin = None if tills is None else checked(origin_of, tills)
     set_up(log_format, log_level)
     options = RelayOptions(
         _place(context), host, port, tls, own_certificate, address, proxy_cert, metrics_port, drain_s=drain_seconds,
-        tills=None if tills is None else origin_of(tills), tills_port=tills_port,
+        tills=origin, tills_port=tills_port,
         web=WebOptions(trusted, access_log=access_log),
     )  # fmt: skip
     try:
@@ -299,6 +300,8 @@ def token_add(
     if pem is not None:
         print(f"certificate: {found['certificate'] or 'put this into a file'}", file=sys.stderr)
         print("" if found["certificate"] else pem, end="", file=sys.stderr)
+    if found["note"]:
+        print(visible(found["note"]), file=sys.stderr)
     print(found["token"])
 
 
@@ -311,12 +314,18 @@ def token_list(context: typer.Context) -> None:
         return
     rows = [
         (
-            each["id"], each["name"], each["of"], each["shop"] or "every shop", each["role"] if each["bearer"] else "",
+            each["id"], each["name"], each["of"], *_opens(each),
             each["made"], each["used"] or "never", each["sign_in_until"] or "",
         )
         for each in found["tokens"]
     ]  # fmt: skip
     _table(("id", "name", "of a", "shop", "role", "made", "used", "for a password until"), rows)
+
+
+def _opens(token: Mapping[str, Any]) -> tuple[str, str]:
+    """The shops that a token opens, and as what: a person's are those of whoever bears it, as they are now."""
+    shop, role = ("theirs", "theirs") if token["of"] == "person" else (token["shop"] or "every shop", token["role"])
+    return shop, role if token["bearer"] else ""
 
 
 @token.command("revoke")

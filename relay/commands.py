@@ -117,19 +117,19 @@ async def user_password(relay: Relay, arguments: Mapping[str, Any]) -> Any:
 
 
 async def token_add(relay: Relay, arguments: Mapping[str, Any]) -> Any:
-    """A token for a program, for one shop."""
-    shop = relay.office.find(arguments["shop"])
-    token = relay.office.hand_out(
-        shop=shop.id,
-        role=arguments["role"],
-        name=arguments.get("name") or "",
-        author=arguments.get("author") or "",
-        by=actor_of(arguments),
-    )
+    """A token for a program, for one shop; `note` is what keeps it from being of use, "" for nothing."""
+    shop, role, author = relay.office.find(arguments["shop"]), arguments["role"], arguments.get("author") or ""
+    name = arguments.get("name") or ""
+    token = relay.office.hand_out(shop=shop.id, role=role, name=name, author=author, by=actor_of(arguments))
+    note = ""
+    if role == "write" and not author:
+        note = "no author is named (--author), so this token reads, and writes nothing"
+    elif role == "write" and relay.take_up(shop).doors.standing(author) is not None:
+        note = f"{author} is no member of the shop, as far as is known here: until it is, this token opens nothing"
     _, _, pin = relay.office.address.partition(" ")
     file, text = (relay.home.root, relay.home.root_pem) if pin else (None, "")
     certificate = {"certificate": None if file is None else str(file), "certificate_pem": text or None}
-    return {"shop": shop.id, "role": arguments["role"], **certificate, "token": token}
+    return {"shop": shop.id, "role": role, **certificate, "note": note, "token": token}
 
 
 async def token_list(relay: Relay, arguments: Mapping[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 A person is made with a token. Once, and for some days, it lets them choose a password; besides, it is a bearer token of
 theirs until it is revoked. A session is a random token in a cookie, of which only the hash is kept; it ends when nobody
-uses it, after some weeks in any case, and with a changed password or role.
+uses it, after some weeks in any case, and with a changed password; another role counts in it from the next request on.
 """
 
 from __future__ import annotations

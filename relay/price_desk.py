@@ -75,7 +75,7 @@ class Desk:
 
     def _see(self, name: str) -> None:
         if not self.sees(name):
-            raise NotFound(f"there is no list {name[:60]!r} here")
+            raise _no_list(name)
 
     def _whole(self) -> None:
         """What concerns how the chain is divided is for whoever may set the prices of all of it."""
@@ -124,6 +124,14 @@ class Desk:
         order = {"all": 0, "group": 1, "shop": 2}
         return sorted(found, key=lambda each: (order[each["kind"]], each["name"]))
 
+    def one(self, wanted: str) -> dict[str, Any]:
+        """One of `lists`. Raises NotFound, also where it is that of a shop that is not served any more."""
+        name = self.named(wanted)
+        found = next((each for each in self.lists() if each["list"] == name), None)
+        if found is None:
+            raise _no_list(name)
+        return found
+
     def items(
         self, wanted: str, *, q: str = "", after: str = "", limit: int = 100, drafts: bool = False
     ) -> list[dict[str, Any]]:
@@ -131,6 +139,12 @@ class Desk:
         name = self.named(wanted)
         self._see(name)
         return self._prices.listed(name, q=q.strip(), after=after, limit=max(1, min(limit, PAGE_MAX)), drafts=drafts)
+
+    def item(self, wanted: str, sku: str) -> dict[str, Any] | None:
+        """What a list says of one product, as `items` do; None where it says nothing."""
+        name = self.named(wanted)
+        self._see(name)
+        return next(iter(self._prices.listed(name, sku=sku)), None) if sku else None
 
     def edit(
         self, wanted: str, sku: str, fields: Mapping[str, Any] | None, *, start: str = "", why: str = ""
@@ -141,8 +155,7 @@ class Desk:
         for _, _, _, wrong in self._prices.draft(name, [Change(sku, fields, start)], by=self.by, why=why):
             if wrong:
                 raise BadRequest.of(*_split(wrong))
-        rows = [row for row in self._prices.listed(name, q=sku, limit=PAGE_MAX) if row["sku"] == sku]
-        return rows[0] if rows else {"sku": sku, "item": None, "draft": None, "drafted": False}
+        return self.item(name, sku) or {"sku": sku, "item": None, "draft": None, "drafted": False}
 
     def preview(self, names: Sequence[str] | None = None) -> dict[str, Any]:
         """What publishing would change: {lists, count, changes: [{list, sku, name, fields, who, why}]}, where a field
@@ -361,6 +374,10 @@ class _Taking:
         }  # fmt: skip
 
 
+def _no_list(name: str) -> NotFound:
+    return NotFound(f"there is no list {name[:60]!r} here")
+
+
 def _sku(row: Row | BadRow) -> object:
     return row.product["sku"] if isinstance(row, Row) else row
 
@@ -370,9 +387,7 @@ def _fields(row: Row) -> dict[str, Any]:
     fields = {name: row.product.get(name) for name in LISTED if name in row.columns and name != "labels"}
     if "barcodes" in row.columns:
         fields["barcode"] = row.product.get("barcode")
-        fields["barcodes"] = row.product.get("barcodes") or barcodes_of(row.product)
-    elif "barcode" in row.columns:
-        fields["barcodes"] = [row.product["barcode"]] if row.product.get("barcode") else None
+        fields["barcodes"] = row.product.get("barcodes") or barcodes_of(row.product) or None
     if row.columns.difference(FIELDS, ("",)):
         fields["labels"] = row.product.get("labels")
     return {name: value for name, value in fields.items() if not row.start or name in DATED or value is not None}

@@ -56,17 +56,20 @@ def item_by(sku: str, now: Mapping[str, Any] | None, fields: Mapping[str, Any], 
     """What a list says of a product, `now` as it says it, with these fields set: at once, or from the day `start` on.
 
     What is None is not said any more, so that a less specific list decides; of the `least` specific list, for which
-    there is none, it says that the product has none. Raises BadRequest.
+    there is none, it says that the product has none. A `barcode` without `barcodes` is the first one; that there is
+    none says nothing of several. Raises BadRequest.
     """
     held = {"sku": sku} | dict(now or {})
     said = {name: value for name, value in fields.items() if name != "sku"}
+    if "barcodes" not in said and said.get("barcode") is None and len(barcodes_of(held)) > 1:
+        said.pop("barcode", None)  # else the second came first, and was the next to go
     wrong = [name for name in said if name not in LISTED]
     if wrong:
         raise BadRequest.of(wrong[0], "is no field of a product that a list can have")
     open_ = OPEN | {name: value for name, value in held.items() if value is not None}
     if start:
         return _from_day(open_, held, start, said)
-    made = edited(sku, open_, {name: value for name, value in said.items() if value is not None})
+    made = edited(sku, open_, {name: value for name, value in said.items() if value is not None or name in CODES})
     item: dict[str, Any] = {"sku": sku}
     for name in LISTED:
         if said.get(name) is not None or (name not in said and held.get(name) is not None):

@@ -14,8 +14,9 @@ from typing import Any
 
 from posline.core.products import DATED
 from posline.errors import BadRequest, NotFound, NotPossible
+from posline.storage.pieces import in_pieces
 from relay.database import Database, Transaction, transact
-from relay.office import CONSOLE
+from relay.office import CONSOLE, NAME_MAX, named
 from relay.price_lists import ALL, Item, group_list, item_by, kind_of, shop_list
 from relay.rights import Actor
 from relay.webhooks import no_trail
@@ -49,7 +50,7 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
 )  # fmt: skip
 WAITING, DONE = "waiting", "done"
-NAME_MAX, WHY_MAX, SKU_MAX = 100, 300, 200
+WHY_MAX, SKU_MAX = 300, 200
 DRAFTS_AT_ONCE = 500  # in one transaction of an import
 PAGE = 100
 HISTORY_MAX = 200
@@ -124,8 +125,9 @@ class Prices:
     def set_group(self, name: str, shops: Sequence[str], *, by: Actor = CONSOLE) -> list[str]:
         """Let these shops be the group `name`; each leaves the one that it was in. Answers the shops whose prices are
         others for it. Raises BadRequest."""
-        name = _text("group", name, NAME_MAX)
         before = self.groups()
+        if name not in before:
+            name = named("group", name)
         moved = sorted(set(before.get(name, ())) ^ set(shops))
 
         def work(tx: Transaction) -> None:
@@ -201,10 +203,16 @@ class Prices:
                 found[name] = (count, both[1]) if place == 0 else (both[0], count)
         return found
 
-    def listed(self, name: str, *, q: str = "", after: str = "", limit: int = PAGE, drafts: bool = False) -> list[Item]:
-        """Products of a list by SKU, as they are or, where there is one, as their draft says: {sku, item, draft}."""
+    def listed(
+        self, name: str, *, sku: str = "", q: str = "", after: str = "", limit: int = PAGE, drafts: bool = False
+    ) -> list[Item]:
+        """Products of a list by SKU, as they are or, where there is one, as their draft says: {sku, item, draft}. With
+        `sku` that one alone, with `q` those that have it anywhere."""
         asked = ["d.item IS NOT NULL"] if drafts else []
         params: list[Any] = [name, name, name, name, after]
+        if sku:
+            asked.append("s.sku = ?")
+            params.append(sku)
         if q:
             like = "%" + q.lower().replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
             asked.append("(lower(s.sku) LIKE ? ESCAPE '!' OR lower(coalesce(d.item, i.item)) LIKE ? ESCAPE '!')")
@@ -397,8 +405,7 @@ class Prices:
 
     def newcomers(self, shops: Sequence[str]) -> list[str]:
         """Those of these shops to which nothing was published yet, though the lists have something for them."""
-        known = {shop for (shop,) in self.database.execute("SELECT DISTINCT shop FROM publication_shop")}
-        fresh = [shop for shop in shops if shop not in known]
+        fresh = self._unmet(shops)
         if not fresh or self.database.execute("SELECT 1 FROM price_item LIMIT 1").fetchone() is None:
             return []
         said = {name for (name,) in self.database.execute("SELECT DISTINCT list FROM price_item")}
@@ -409,6 +416,19 @@ class Prices:
             shop for shop in fresh
             if shop_list(shop) in said or (shop in groups and group_list(groups[shop]) in said)
         ]  # fmt: skip
+
+    def _unmet(self, shops: Sequence[str]) -> list[str]:
+        """Those of these shops to which nothing was published: a look into the index for each, for this is asked every
+        second, and all that was ever published only grows."""
+        found: set[str] = set()
+        for _, piece in in_pieces(shops):
+            rows = self.database.execute(
+                f"SELECT v.column1 FROM (VALUES {','.join(['(?)'] * len(piece))}) v WHERE NOT EXISTS"
+                " (SELECT 1 FROM publication_shop t WHERE t.shop = v.column1)",
+                tuple(piece),
+            )
+            found |= {shop for (shop,) in rows}
+        return [shop for shop in shops if shop in found]
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
@@ -468,9 +488,10 @@ class Prices:
         """Publications, the newest first, with how many shops each is for and how many have it."""
         rows = self.database.execute(
             "SELECT p.number, p.made_ms, p.who, p.why, p.whole, p.products, count(t.shop),"
-            " sum(CASE WHEN t.state = 'done' THEN 1 ELSE 0 END), sum(t.written) FROM publication p LEFT JOIN"
-            " publication_shop t ON t.publication = p.number GROUP BY p.number, p.made_ms, p.who, p.why, p.whole,"
-            " p.products ORDER BY p.number DESC LIMIT ?",
+            " sum(CASE WHEN t.state = 'done' THEN 1 ELSE 0 END), sum(t.written) FROM"
+            " (SELECT * FROM publication ORDER BY number DESC LIMIT ?) p"
+            " LEFT JOIN publication_shop t ON t.publication = p.number"
+            " GROUP BY p.number, p.made_ms, p.who, p.why, p.whole, p.products ORDER BY p.number DESC",
             (limit,),
         )
         return [
@@ -514,13 +535,6 @@ def _changed(name: str, change: Change, was: Item | None) -> Item | None:
     if name == ALL and ("name" not in item or "price" not in item):
         raise BadRequest.of("name", "and price are needed of a product that is for all shops")
     return item if len(item) > 1 else None
-
-
-def _text(field: str, value: str, most: int) -> str:
-    clean = value.strip()
-    if not 0 < len(clean) <= most:
-        raise BadRequest.of(field, f"is a text of up to {most} characters")
-    return clean
 
 
 def _task(row: Any) -> Task:

@@ -20,11 +20,11 @@ from typing import Any
 
 from posline.core.members import Role
 from posline.core.products import on_day
-from posline.errors import CommitFailed, OutcomeUnknown, Overtaken, PoslineError
+from posline.errors import Overtaken, PoslineError
 from posline.storage.pieces import in_pieces
 from posline.storage.records import Commit, Mark
 from posline.till.importing import pieces_of
-from relay.authoring import Authoring, NotOurs, last_written
+from relay.authoring import Authoring, last_written
 from relay.delivering import Leads, leads_always
 from relay.price_lists import Difference, composed, merged
 from relay.prices import DONE, Prices, Task
@@ -131,8 +131,9 @@ class Publisher:
             except (PoslineError, asyncio.InvalidStateError) as error:
                 log.warning("publishing prices waits: %s", error)
                 busy = False
-            except Exception:
-                log.exception("publishing prices waits")
+            except Exception as error:
+                if not self._relay.suspect(error):
+                    log.exception("publishing prices waits")
                 busy = False
             if not busy:
                 if self._under_way and not await self._leads():
@@ -154,7 +155,9 @@ class Publisher:
                 await self._step(task)
             except Overtaken:  # another process was there: what it wrote is compared in the next round
                 continue
-            except (NotOurs, CommitFailed, OutcomeUnknown) as error:
+            except Exception as error:  # whatever it is, it is no reason for the other shops to wait
+                if self._relay.suspect(error):
+                    raise
                 await self._put_off(task, error)
         return bool(tasks)
 
@@ -182,14 +185,16 @@ class Publisher:
             for task in self._prices.waiting(shops=shops, but={*self._under_way, *self._later}, limit=room):
                 self._under_way[task.shop] = task
 
-    async def _put_off(self, task: Task, error: PoslineError) -> None:
+    async def _put_off(self, task: Task, error: Exception) -> None:
         """A shop does not take it for now; the others go on."""
+        ours = not isinstance(error, PoslineError)
+        why = f"an error of ours, written to the log: {error!r}" if ours else str(error)
         self._under_way.pop(task.shop, None)
         self._later[task.shop] = self._now() + AGAIN_S
         self._relay.branch(task.shop).replica.release_writer(self._relay.key.id)
-        if task.why != str(error):
-            log.warning("prices for %s wait: %s", task.shop, error)
-            await asyncio.to_thread(self._prices.keep, replace(task, why=str(error)))
+        if task.why != why:
+            log.warning("prices for %s wait: %s", task.shop, why, exc_info=error if ours else None)
+            await asyncio.to_thread(self._prices.keep, replace(task, why=why))
 
     async def _let_go(self, shop: str) -> None:
         self._under_way.pop(shop, None)

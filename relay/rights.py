@@ -76,7 +76,7 @@ class Viewer:
         return cls(name, PROGRAM_RIGHTS, frozenset({shop}) if shop else None, author=author)
 
     def covers(self, shop: str) -> bool:
-        """Whether this shop is one of theirs."""
+        """Whether this shop is one of theirs; "", which is the office itself, is for whoever sees every shop."""
         return self.shops is None or shop in self.shops
 
     def may(self, right: Right, shop: str | None = None) -> bool:

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from posline.errors import CommitFailed, PoslineError
+from posline.errors import BadEntry, CommitFailed, PoslineError
 from posline.replica import Replica
 from posline.storage.reports import Reports
-from relay.authoring import Authoring, may_write
+from relay.authoring import Authoring, NotOurs, may_write
 from relay.delivering import Leads, leads_always
 from relay.hosting.devices import Device
 from relay.relay import Relay
@@ -81,6 +81,8 @@ class Steward:
                 await asyncio.to_thread(self._relay.devices.told, device)
         except CommitFailed as error:  # another process was faster, or there is no room
             log.info("for the hosted device %s: %s", device.author, error)
+        except (NotOurs, BadEntry) as error:  # which is no reason for the others to wait
+            log.warning("the hosted device %s waits: %s", device.author, error)
 
     async def _tell(self, device: Device, replica: Replica) -> None:
         """Have the shop know that a device asks, or that it does no more."""

@@ -9,7 +9,6 @@ from starlette.routing import Route
 
 from posline.errors import PoslineError
 from relay.alarms import KINDS, NOTE_MAX, Alarm
-from relay.marks import OFFICE
 from relay.web.frame import Frame, NoPage, Visit, off
 from relay.web.tables import Query, csv_answer, wants_csv
 from relay.web.words import Words
@@ -25,17 +24,12 @@ def alarming_routes(frame: Frame) -> list[Route]:
     return [frame.get(PATH, alarms), frame.post(f"{PATH}/note", note)]
 
 
-def _sees(visit: Visit, shop: str) -> bool:
-    """What is wrong with the office itself is for those who see every shop."""
-    return visit.viewer.shops is None if shop == OFFICE else visit.viewer.covers(shop)
-
-
 async def alarms(visit: Visit, error: PoslineError | None = None) -> Response:
     """The list."""
     query = Query(visit)
     kind, shop = query.get("kind", tuple(KINDS)), query.get("shop")
     found = [
-        one for one in await off(visit.relay.alarms.open, lambda shop: _sees(visit, shop))
+        one for one in await off(visit.relay.alarms.open, visit.viewer.covers)
         if (not kind or one.kind == kind) and (not shop or one.shop == shop)
     ]  # fmt: skip
     shops = await off(lambda: visit.relay.office.shops(removed=True))
@@ -58,7 +52,7 @@ async def alarms(visit: Visit, error: PoslineError | None = None) -> Response:
 async def note(visit: Visit) -> Response:
     """{shop, name, note}: somebody takes note of one."""
     shop, name = visit.form.get("shop", ""), visit.form.get("name", "")
-    if not _sees(visit, shop):
+    if not visit.viewer.covers(shop):
         raise NoPage("there is no such alarm here")
     try:
         said = visit.form.get("note", "")

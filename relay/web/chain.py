@@ -11,9 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.board import DayRow, earlier
-from relay.marks import OFFICE
 from relay.overview import LIGHTS, STATES, ShopNow
-from relay.rights import Right
 from relay.web.charts import bar, columns
 from relay.web.frame import Frame, Visit, off
 from relay.web.tables import Query, csv_answer, plain_amount, wants_csv
@@ -122,7 +120,7 @@ def _around(visit: Visit, mine: Sequence[ShopNow]) -> dict[str, Any]:
     days = [earlier(today, back) for back in range(MONTH - 1, -1, -1)]
     top = sorted((one for one in drawn if one.today.net > 0), key=lambda one: -one.today.net)[:TOP_SHOWN]
     noted = relay.alarms.counts()
-    alarms = sum(count for shop, (count, _) in noted.items() if _sees(visit, shop))
+    alarms = sum(count for shop, (count, _) in noted.items() if visit.viewer.covers(shop))
     return {
         "totals": totals, "currency": currency, "alarms": alarms,
         "hours": hours, "hours_chart": columns(
@@ -135,10 +133,6 @@ def _around(visit: Visit, mine: Sequence[ShopNow]) -> dict[str, Any]:
         ),
         "top": [(one, bar(one.today.net, top[0].today.net, rtl)) for one in top],
     }  # fmt: skip
-
-
-def _sees(visit: Visit, shop: str) -> bool:
-    return visit.viewer.shops is None if shop == OFFICE else visit.viewer.covers(shop)
 
 
 def _start(shops: Sequence[ShopNow]) -> int:
@@ -164,7 +158,6 @@ def hours_of(
 
 
 def _as_csv(visit: Visit, shops: Iterable[ShopNow]) -> tuple[list[str], list[list[object]]]:
-    visit.viewer.require(Right.EXPORT)
     head = ["shop", "name", "day", "currency", "sales", "net", "net_last_week_by_now", "last_sale", "tills_linked",
             "tills", "entries_behind", "light", "alarms", "state"]  # fmt: skip
     return head, [

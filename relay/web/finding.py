@@ -13,6 +13,7 @@ from starlette.routing import Route
 from posline.core.money import minor_digits
 from relay.board import earlier
 from relay.entries import Hits, amount_of, entry_of, find, receipt_html
+from relay.relay import Branch
 from relay.web.frame import Frame, NoPage, Visit, off
 from relay.web.tables import Query, span_of
 
@@ -36,8 +37,11 @@ async def search(visit: Visit) -> Response:
     hits = Hits()
     shops = [shop for shop in await off(visit.relay.office.shops) if visit.viewer.covers(shop.id)]
     one = query.get("shop", [shop.id for shop in shops])
-    branches = [visit.relay.branch(shop.id) for shop in shops if not one or shop.id == one]
-    if (wanted or amount is not None) and branches:
+    branches: list[Branch] = []
+    if wanted or amount is not None:
+        theirs = {one} if one else {shop.id for shop in shops}
+        branches = [branch for branch in await off(visit.relay.branches) if branch.id in theirs]
+    if branches:
         currency = next((f.currency for b in branches if (f := visit.relay.founded(b.id)) is not None), "")
         minor = None if amount is None else int(amount.scaleb(minor_digits(currency) if currency else 0))
         hits = await off(lambda: find(visit.relay, branches, wanted, amount=minor, first=first, last=last))

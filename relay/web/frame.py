@@ -44,7 +44,7 @@ FORM_BYTES_MAX, FIELDS_MAX = 256 * 1024, 5000  # a form in which each of 2,000 s
 SESSION, DEVICE, LANGUAGE = "posline", "posline-device", "posline-language"
 LANGUAGE_S = 400 * 86400  # as long as browsers keep any
 HSTS_S = 180 * 86400
-ZONE_S = 60.0
+ZONE_S, ZONE_SHOPS = 60.0, 100  # how long the time zone of so many shops is taken for that of most
 SIGN_IN = "/sign-in"
 HEADERS = {
     "content-security-policy": (
@@ -134,6 +134,11 @@ class Visit:
     def csrf(self) -> str:
         """What each form of this session carries."""
         return token_hash(f"form {self.session}") if self.session else ""
+
+    @property
+    def address(self) -> str:
+        """Where this page is, with its query."""
+        return _address(self.request)
 
     def ticked(self, name: str) -> list[str]:
         """All values of a field."""
@@ -281,10 +286,11 @@ class Frame:
             return self._zone_now[1]
         here = datetime.now().astimezone().tzinfo
         assert here is not None
-        try:
-            names = Counter(str(branch.replica.founding.get("zone", "")) for branch in self.relay.branches()[:100])
+        try:  # of the books: a shop that nobody asks about is not taken up for it
+            known = [self.relay.founded(shop.id) for shop in self.relay.office.shops()[:ZONE_SHOPS]]
         except PoslineError:
             return here
+        names = Counter(found.zone for found in known if found is not None)
         found = zone_of(names.most_common(1)[0][0]) if names else None
         self._zone_now = time.monotonic() + ZONE_S, found or here
         return self._zone_now[1]
@@ -323,7 +329,7 @@ class Frame:
             )
         except ValueError as error:
             raise BadRequest.of("form", "is not whole: send it again") from error
-        if "%00" in body.decode("ascii"):
+        if any("\0" in text for field in fields for text in field):
             raise BadRequest.of("form", "holds a character that no name and no password has")
         visit.fields, visit.form = fields, dict(fields)
         if visit.signed_in and not hmac.compare_digest(visit.form.get("csrf", "").encode(), visit.csrf.encode()):
@@ -342,7 +348,8 @@ class Frame:
 
         async def answer(request: Request, error: Exception) -> Response:
             wants = "text/html" in request.headers.get("accept", "")
-            if isinstance(error, HTTPException) and error.status_code == 404 and wants:
+            # where a form was sent to, is no page to come back to either
+            if isinstance(error, HTTPException) and error.status_code in (404, 405) and wants:
                 visit = self._stranger(request)
                 try:
                     await self._recognise(visit)
@@ -374,12 +381,15 @@ def _title(status: int) -> str:
     return {403: "title_not_allowed", 404: "title_not_found"}.get(status, "title_failed")
 
 
+def _address(request: Request) -> str:
+    """Where a page is, as a link of our own names it."""
+    path, query = request.url.path, request.url.query
+    return f"{path}?{query}" if query and request.method == "GET" else path
+
+
 def _sign_in(request: Request) -> str:
     """Where to sign in, and to come back from; a form that was sent is not sent again."""
-    path = request.url.path if request.method == "GET" else "/"
-    if request.method == "GET" and request.url.query:
-        path += f"?{request.url.query}"
-    path = local_path(path)
+    path = local_path(_address(request)) if request.method == "GET" else "/"
     return SIGN_IN if path == "/" else f"{SIGN_IN}?next={quote(path, safe='/')}"
 
 

@@ -11,16 +11,17 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from posline.errors import PoslineError
 from posline.storage.connection import Error
 from posline.till.problems import problem
-from relay.marks import OFFICE, last_mark, marked_since
+from relay.marks import last_mark, marked_since
 from relay.relay import Relay
 from relay.rights import Right, Viewer
 from relay.web.frame import HEADERS, Frame, off
@@ -86,7 +87,7 @@ class Live:
         if not (mark.isdecimal() and len(mark) <= MARK_DIGITS_MAX):
             return False
         shops, _ = await off(marked_since, self._relay.office.database, int(mark))
-        return any(_theirs(viewer, shop) for shop in shops)
+        return any(map(viewer.covers, shops))
 
     def _left(self, viewer: Viewer) -> None:
         self.open[viewer.person] -= 1
@@ -120,7 +121,7 @@ class Live:
             yield "event: changed\ndata: 1\n\n"
         while not self._relay.over:
             news = self._news
-            changed = max((n for shop, n in self._marks.items() if _theirs(viewer, shop)), default=0)
+            changed = max((n for shop, n in self._marks.items() if viewer.covers(shop)), default=0)
             if changed > seen:
                 seen, told, said_s = changed, told + 1, time.monotonic()
                 yield f"event: changed\ndata: {told}\n\n"
@@ -140,21 +141,15 @@ class Live:
                     return  # the browser asks again, and is told what holds now
 
 
-def _theirs(viewer: Viewer, shop: str) -> bool:
-    """The office's own alarms are for those who see every shop."""
-    return viewer.shops is None if shop == OFFICE else viewer.covers(shop)
-
-
 class _Stream(StreamingResponse):
     """A stream that says when it is over, however it ends."""
 
-    def __init__(self, events: AsyncIterator[str], over: object, headers: dict[str, str]) -> None:
+    def __init__(self, events: AsyncIterator[str], over: Callable[[], None], headers: dict[str, str]) -> None:
         super().__init__(events, headers=headers, media_type="text/event-stream")
         self._over = over
 
-    async def __call__(self, scope: object, receive: object, send: object) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+            await super().__call__(scope, receive, send)
         finally:
-            assert callable(self._over)
             self._over()

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from posline.core.money import minor_digits
-from posline.core.products import ahead_of
+from posline.core.products import ahead_of, barcodes_of
 from posline.errors import BadRequest, PoslineError
 from posline.till.problems import json_answer
 from relay.price_desk import Desk
@@ -56,9 +56,15 @@ def _desk(visit: Visit) -> Desk:
     return Desk(visit.relay, visit.viewer, visit.actor)
 
 
-def _currency(visit: Visit) -> str:
+async def _currency(visit: Visit) -> str:
     """The currency of the shops that are theirs; "" where they have several."""
-    found = {str(branch.replica.founding.get("currency", "")) for branch in _desk(visit).branches()[:SHOPS_SHOWN]}
+    relay = visit.relay
+
+    def work() -> set[str]:
+        mine = [shop.id for shop in relay.office.shops() if visit.viewer.covers(shop.id)]
+        return {getattr(relay.founded(shop), "currency", "") for shop in mine[:SHOPS_SHOWN]}
+
+    found = await off(work)
     return found.pop() if len(found) == 1 else ""
 
 
@@ -67,7 +73,7 @@ async def prices(visit: Visit, error: PoslineError | None = None) -> Response:
     desk = _desk(visit)
     lists, groups = await off(desk.lists), await off(desk.groups)
     status = await off(lambda: desk.status(limit=SHOPS_SHOWN))
-    names = {branch.id: branch.registered.alias or branch.name for branch in desk.branches()}
+    names = await off(lambda: {branch.id: branch.called for branch in desk.branches()})
     return visit.show(
         "prices.html", error=error, lists=lists, status=status, groups=groups, names=names,
         drafts=sum(each["drafts"] for each in lists if each["may_set"]), all_of_them=desk.may_set(ALL),
@@ -82,14 +88,9 @@ async def listed(visit: Visit) -> Response:
     found = await off(lambda: desk.items(name, q=q, after=after, limit=PAGE))
     more = _query(list=name, q=q, after=found[-1]["sku"]) if len(found) == PAGE else ""
     return visit.show(
-        "price_list.html", of=await off(_list, desk, name), items=found, q=q, more=more, after=after,
-        currency=_currency(visit), ahead_of=ahead_of,
+        "price_list.html", of=await off(desk.one, name), items=found, q=q, more=more, after=after,
+        currency=await _currency(visit), ahead_of=ahead_of,
     )  # fmt: skip
-
-
-def _list(desk: Desk, wanted: str) -> Mapping[str, Any]:
-    name = desk.named(wanted)
-    return next(each for each in desk.lists() if each["list"] == name)
 
 
 def _query(**values: str) -> str:
@@ -100,14 +101,14 @@ async def item(visit: Visit, error: PoslineError | None = None) -> Response:
     """?list=&sku=: what a list says of one product."""
     desk, query = _desk(visit), visit.request.query_params
     name, sku = visit.form.get("list") or query.get("list", ALL), visit.form.get("sku") or query.get("sku", "")
-    of, currency = await off(_list, desk, name), _currency(visit)
-    rows = [row for row in await off(lambda: desk.items(name, q=sku, limit=1000)) if row["sku"] == sku] if sku else []
-    now = (rows[0]["draft"] if rows[0]["drafted"] else rows[0]["item"]) if rows else None
+    of, currency = await off(desk.one, name), await _currency(visit)
+    row = await off(desk.item, name, sku)
+    now = (row["draft"] if row["drafted"] else row["item"]) if row else None
     shown = _shown(now or {}, currency) if error is None else visit.form
     history = await off(lambda: desk.history(sku=sku, limit=20)) if sku else []
     names = {each["list"]: each for each in await off(desk.lists)}
     return visit.show(
-        "price_item.html", error=error, of=of, sku=sku, row=rows[0] if rows else None, form=shown, history=history,
+        "price_item.html", error=error, of=of, sku=sku, row=row, form=shown, history=history,
         ahead=ahead_of(now or {}), currency=currency, names=names, dated=DATED, whole=name == ALL,
     )  # fmt: skip
 
@@ -115,7 +116,7 @@ async def item(visit: Visit, error: PoslineError | None = None) -> Response:
 def _shown(said: Mapping[str, Any], currency: str) -> dict[str, str]:
     """The fields of a form."""
     digits = minor_digits(currency) if currency else 0
-    found = {name: str(said.get(name) or "") for name in TEXTS}
+    found = {name: str(said.get(name) or "") for name in TEXTS} | {"barcode": " ".join(barcodes_of(said))}
     for name in AMOUNTS:
         found[name] = "" if said.get(name) is None else f"{Decimal(said[name]).scaleb(-digits):f}"
     return found | {"retired": "1" if said.get("active") is False else ""}
@@ -130,7 +131,7 @@ async def save(visit: Visit) -> Response:
         if form.get("withdraw"):
             await off(lambda: desk.edit(name, sku, None, why=why))
             return visit.go(f"{PATH}/list?{_query(list=name, said='price_drafted')}")
-        fields = _fields(form, _currency(visit), start)
+        fields = _fields(form, await _currency(visit), start)
         await off(lambda: desk.edit(name, sku, fields, start=start, why=why))
     except PoslineError as error:
         return await item(visit, error)
@@ -155,8 +156,9 @@ def _fields(form: Mapping[str, str], currency: str, start: str) -> dict[str, Any
                 raise BadRequest.of(name, "is no amount") from error
         else:
             fields[name] = text or None
-    if "barcode" in fields:
-        fields["barcodes"] = [fields["barcode"]] if fields["barcode"] else None
+    if "barcode" in fields:  # all of them, with blanks between
+        codes = (fields["barcode"] or "").split()
+        fields |= {"barcode": codes[0], "barcodes": codes} if codes else {"barcode": None, "barcodes": None}
     if not start and "retired_shown" in form:
         fields["active"] = False if form.get("retired") else None
     if start and not fields:
@@ -167,7 +169,7 @@ def _fields(form: Mapping[str, str], currency: str, start: str) -> dict[str, Any
 async def file(visit: Visit) -> Response:
     """Where a file is chosen; the page's script sends it."""
     lists = [each for each in await off(_desk(visit).lists) if each["may_set"]]
-    return visit.show("price_import.html", lists=lists, currency=_currency(visit))
+    return visit.show("price_import.html", lists=lists, currency=await _currency(visit))
 
 
 async def upload(visit: Visit) -> Response:
@@ -186,7 +188,7 @@ async def preview(visit: Visit, error: PoslineError | None = None) -> Response:
     desk = _desk(visit)
     found = await off(desk.preview)
     may = any(each["may_set"] for each in found["lists"])
-    return visit.show("price_preview.html", error=error, found=found, currency=_currency(visit), may=may)
+    return visit.show("price_preview.html", error=error, found=found, currency=await _currency(visit), may=may)
 
 
 async def publish(visit: Visit) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, time, tzinfo
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -87,7 +88,8 @@ class Words:
         digits = minor_digits(currency)
         shown = "0" * (digits if minor % 10**digits else 0)
         pattern = f"¤ #,##0.{shown};-¤ #,##0.{shown}" if shown else "¤ #,##0;-¤ #,##0"
-        return format_currency(minor / 10**digits, currency, pattern, locale=self._locale, currency_digits=False)
+        amount = Decimal(minor).scaleb(-digits)
+        return format_currency(amount, currency, pattern, locale=self._locale, currency_digits=False)
 
     def moment(self, ms: int) -> str:
         """A day and a time, from milliseconds since 1970."""

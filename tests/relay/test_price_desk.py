@@ -106,6 +106,31 @@ async def test_who_may_set_what(tmp_path: Path) -> None:
             assert answer.status_code == 422, answer.text
 
 
+async def test_a_product_is_found_by_its_sku_among_many_that_have_it_in_them(tmp_path: Path) -> None:
+    async with office(tmp_path) as found:
+        owner = await found.token(None)
+        rows = "".join(f"{n},Tea,9\n" for n in range(1000, 2001))  # each has a 9, and comes before it
+        file = f"sku,name,price\n{rows}9,Nine,900\n"
+        assert (await found.http.put("/api/prices/import", content=file, headers=owner)).json()["changed"] == 1002
+        said = (await found.http.put("/api/prices/items/9", json={"price": 910}, headers=owner)).json()
+        assert said["draft"] == {"sku": "9", "name": "Nine", "price": 910}
+
+
+async def test_a_file_with_one_column_of_barcodes_speaks_of_the_first(tmp_path: Path) -> None:
+    async with office(tmp_path) as found:
+        owner = await found.token(None)
+
+        async def sent(file: str) -> tuple[Any, Any]:
+            await found.http.put("/api/prices/import", content=file, headers=owner)
+            (item,) = (await found.http.get("/api/prices/items", headers=owner)).json()["items"]
+            return item["draft"].get("barcode"), item["draft"].get("barcodes")
+
+        assert await sent("sku,name,price,barcodes\nTEA,Tea,300,11|22\n") == ("11", ["11", "22"])
+        assert await sent("sku,barcode\nTEA,33\n") == ("33", ["33", "22"])
+        assert await sent("sku,barcode\nTEA,\n") == ("33", ["33", "22"])
+        assert await sent("sku,barcodes\nTEA,\n") == (None, None)
+
+
 async def test_files_that_take_long_keep_nobody_else_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = threading.Event()
 

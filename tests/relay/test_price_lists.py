@@ -79,6 +79,23 @@ def test_items_are_edited_at_once_and_from_a_day_on() -> None:
         kind_of("group:")
 
 
+def test_barcodes_of_a_list_are_cleared_and_the_first_of_several_is_set_alone() -> None:
+    one, several = TEA | {"barcode": "11"}, TEA | {"barcode": "11", "barcodes": ["11", "22"]}
+
+    def codes(held: dict[str, Any], least: bool, **fields: Any) -> tuple[Any, Any]:
+        item = item_by("TEA", held, fields, "", least=least)
+        return item.get("barcode"), item.get("barcodes")
+
+    for least in (True, False):
+        assert codes(one, least, barcode=None) == codes(one, least, barcodes=None) == (None, None)
+        assert codes(several, least, barcode=None, barcodes=None) == (None, None)
+        assert codes(several, least, barcode=None) == ("11", ["11", "22"]), "a file without the column barcodes"
+        assert codes(several, least, barcode="33") == ("33", ["33", "22"])
+        assert codes(several, least, barcode="22", barcodes=["22"])[0] == "22"
+    gone = said(item_by("TEA", several, {"barcode": None, "barcodes": None}, "", least=True))
+    assert merged(gone, several, several, {}, TODAY).product == TEA
+
+
 DAYS = st.sampled_from([TODAY, LATER, "2026-12-15", LAST])
 STAGE = st.fixed_dictionaries({"from": DAYS}, optional={"price": st.integers(0, 9), "mrp": st.none() | st.just(7)})
 ITEM = st.fixed_dictionaries(

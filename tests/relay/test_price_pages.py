@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from posline.core.products import barcodes_of
 from relay.office import CONSOLE
 from relay.people import Browser
+from relay.prices import Change
 from relay.publishing import held_versions
 from relay.rights import Role
 from tests.page.test_reading import faults
-from tests.relay.browsers import chromium
+from tests.relay.browsers import NORTH, SOUTH, chromium, form, web
 from tests.relay.test_people import SECRET
 from tests.relay.test_publishing import publisher_of, through
 from tests.relay.test_relay import office
@@ -27,6 +30,38 @@ FILE = "sku,name,name_ur,price,department,from,shop\n" + "".join(
     )
 ) + "P00,Tea 190 g,چائے,47500,Grocery,2099-12-01,\nP01,Milk 1 l,دودھ,21500,Dairy,,North\nBAD,,,-5,,,\n"  # fmt: skip
 SHOTS = os.environ.get("POSLINE_SHOTS")  # a folder for pictures of each page, to look at
+
+
+async def test_a_product_is_shown_by_its_sku_among_many_that_have_it_in_them(tmp_path: Path) -> None:
+    async with web(tmp_path) as office:
+        owner = await office.person("Asma")
+        many = [Change(str(n), {"name": "Tea", "price": 9}) for n in range(1000, 2001)]
+        office.relay.prices.draft("all", [*many, Change("9", {"name": "Nine", "price": 900})])
+        assert 'value="Nine"' in (await owner.get("/prices/item?list=all&sku=9")).text
+
+
+async def test_a_product_keeps_its_barcodes_when_its_price_is_changed(tmp_path: Path) -> None:
+    async with web(tmp_path) as office:
+        prices, owner = office.relay.prices, await office.person("Asma")
+        prices.draft("all", [Change("TEA", {"name": "Tea", "price": 300, "barcodes": ["11", "22"]})])
+        page = "/prices/item?list=all&sku=TEA"
+        sent = {"list": "all", "sku": "TEA", "name": "Tea", "price": "310"}
+        for shown, sends, codes in (("11 22", "11 22", ["11", "22"]), ("11 22", "33", ["33"]), ("33", "", [])):
+            assert f'name="barcode" value="{shown}"' in (await owner.get(page)).text
+            assert (await form(owner, page, "/prices/item", **sent, barcode=sends)).status_code == 303
+            assert barcodes_of(prices.listed("all")[0]["draft"]) == codes  # type: ignore[index]
+
+
+async def test_a_list_that_is_not_there_is_no_page(tmp_path: Path) -> None:
+    async with web(tmp_path) as office:
+        prices, manager = office.relay.prices, await office.person("Mina", Role.MANAGER, [NORTH])
+        prices.set_group("Coast", [SOUTH])
+        owner = await office.person("Asma")
+        office.relay.office.remove_shop(NORTH, by=CONSOLE)
+        async with asyncio.timeout(20):
+            for who, of in ((manager, "group:Coast"), (manager, f"shop:{SOUTH}"), (owner, f"shop:{NORTH}")):
+                for page in (f"/prices/list?list={of}", f"/prices/item?list={of}&sku=TEA"):
+                    assert (await who.get(page)).status_code == 404, page
 
 
 @pytest.mark.parametrize("language", ["en", "ur"])

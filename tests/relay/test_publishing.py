@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from posline.errors import NotPossible
+from posline.errors import BadEntry, NotPossible
+from posline.replica import Replica
 from posline.sync.accept import WebSocketProtocol
 from posline.till.joining import attach
 from posline.till.listener import Listener
@@ -119,6 +120,30 @@ async def test_a_shop_that_comes_later_gets_the_catalogue(tmp_path: Path) -> Non
     async with office(tmp_path, "Late") as found:
         await through(publisher_of(found.relay))
         await until(lambda: found.tills[0].reports.product("TEA"))
+
+
+@pytest.mark.parametrize("error", [BadEntry("not by our rules"), KeyError("price")])
+async def test_a_shop_that_cannot_be_written_to_keeps_no_other_waiting(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with office(tmp_path, "North", "South") as found:
+        relay, (stuck, other) = found.relay, sorted(found.tills, key=lambda till: till.shop_id)
+        authoring = authoring_of(relay)
+        write = authoring.write
+
+        async def refusing(replica: Replica, *drafts: Any, **how: Any) -> Any:
+            if replica.shop == stuck.shop_id:
+                raise error
+            return await write(replica, *drafts, **how)
+
+        monkeypatch.setattr(authoring, "write", refusing)
+        publish(found, TEA=TEA)
+        await through(Publisher(relay, authoring, share=0.9))
+        await until(lambda: other.reports.product("TEA"))
+        (task,) = relay.prices.waiting()
+        assert task.shop == stuck.shop_id and str(error) in task.why, "it says why"
+        await through(publisher_of(relay))
+        await until(lambda: stuck.reports.product("TEA"))
 
 
 async def test_killed_at_random_points_it_writes_each_product_once(tmp_path: Path) -> None:

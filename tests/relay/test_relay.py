@@ -191,10 +191,15 @@ async def test_a_token_that_writes_for_a_removed_member_reads_nothing_more(tmp_p
     async with office(tmp_path, "North") as found:
         (till,) = found.tills
         branch, key = found.relay.branch("North"), key_of("program")
+        for author, why in ((key.id, "no member"), ("", "no author")):
+            asked = {"shop": "North", "role": "write", "author": author}
+            assert why in (await COMMANDS["token_add"](found.relay, asked))["note"]
         await till.write("member", {"key": text_key(key.public), "label": "P", "role": "till"}, document="shop")
         await until(lambda: key.id in branch.replica.store.members(till.shop_id))
         asked = {"shop": "North", "role": "write", "author": key.id}
-        writer = {"authorization": f"Bearer {(await COMMANDS['token_add'](found.relay, asked))['token']}"}
+        made = await COMMANDS["token_add"](found.relay, asked)
+        assert made["note"] == ""
+        writer = {"authorization": f"Bearer {made['token']}"}
         paths = ("/api/shops", "/api/feed", "/api/shops/North/sales", f"/api/shops/North/reports/day/{till.day}")
         assert [(await found.http.get(path, headers=writer)).status_code for path in paths] == [200] * 4
         await remove(till, "P")
@@ -377,7 +382,9 @@ def people_and_tokens(office: Callable[..., str], shop: str) -> None:
     assert len(office("user", "password", "Bilal").split()) == 1
     tokens = json.loads(office("token", "list", "--json"))["tokens"]
     (program,) = (each for each in tokens if each["of"] == "program")
-    assert sum(each["name"] == "Bilal" for each in tokens) == 3 and program["id"] in office("token", "list")
+    listed = office("token", "list")
+    assert sum(each["name"] == "Bilal" for each in tokens) == 3 and program["id"] in listed
+    assert "every shop" not in listed, "what a person's token opens is theirs, and that of the program is for one"
     assert office("shop", "rename", shop, "Mall") and "Corner shop" in office("shop", "list")
     assert json.loads(office("shop", "list", "--json"))["shops"][0]["alias"] == "Mall"
     assert "Bilal is removed" in office("user", "remove", "Bilal")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +88,20 @@ async def test_a_session_reads_the_api_as_its_role_may(tmp_path: Path) -> None:
     "path",
     ["/office/shops/..%2f..%2fkey", "/office/shops/%00", "/page/../key", "/page/%2e%2e/office.db",
      "/page/..%2fframe.py", "/office/people/'%20OR%201=1--", "/office/shops/" + "x" * 26, "/static/frame.css",
-     "/office", "/office/"],
+     "/office", "/office/", "/sign-out"],
 )  # fmt: skip
 async def test_paths_lead_to_pages_or_nowhere(path: str, tmp_path: Path) -> None:
     async with web(tmp_path) as office:
         answer = await (await office.person("Asma")).get(path)
         assert answer.status_code == 404 and "<h1>" in answer.text
         assert (await office.browser(accept="application/json").get("/nothing")).json()["status"] == 404
+
+
+async def test_a_page_takes_up_no_shop_that_nobody_asks_about(tmp_path: Path) -> None:
+    async with web(tmp_path) as office:
+        assert await office.relay.let_go_of_idle(time.monotonic() + 1) == 2
+        assert (await (await office.person("Asma")).get("/account")).status_code == 200
+        assert await office.relay.let_go_of_idle(time.monotonic() + 1) == 0
 
 
 async def test_a_page_that_is_added_is_given_who_asks_and_what_is_theirs(tmp_path: Path) -> None:
@@ -323,6 +332,9 @@ async def test_the_language_is_the_persons_then_the_browsers(tmp_path: Path) -> 
         elsewhere = office.browser()
         await elsewhere.post("/sign-in", data={"name": "Asma", "password": SECRET})
         assert '<html lang="ur"' in (await elsewhere.get("/")).text, "it goes with them"
+        for page in ("/search?q=tea&shop=", "/sign-in?next=/reports"):
+            shown = await (elsewhere if page[1:4] == "sea" else office.browser()).get(page)
+            assert f'name="next" value="{escape(page)}"' in shown.text, "the page that somebody is on is gone on with"
         for wrong in ({"language": "xx", "next": "/"}, {"next": "/"}):
             assert (await form(client, "/account", "/language", **wrong)).status_code == 422
         away = await form(client, "/account", "/language", language="en", next="//evil.test")

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from posline.errors import BadRequest, NotPossible
+from posline.errors import BadEntry, BadRequest, NotPossible
+from posline.replica import Replica
 from posline.till.hosting.door import ALLOWED, REFUSED
 from posline.till.membership import remove
+from relay.authoring import authoring_of
 from relay.hosting import desk
 from relay.hosting.door import build_tills, origin_of
+from relay.hosting.steward import Steward
 from relay.office import CONSOLE
 from relay.web.caller import network
 from relay.web.frame import WebOptions
@@ -94,6 +99,28 @@ async def test_what_the_shop_is_told_of_a_device_and_who_may_invite(tmp_path: Pa
         at.relay.devices.remember("")
         with pytest.raises(NotPossible, match="serve --tills"):
             at.invite(shop.id)
+
+
+async def test_a_device_that_its_shop_cannot_be_told_of_keeps_no_other_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with process(tmp_path / "office") as at, shop_at(tmp_path / "till", at) as shop:
+        stuck, other = at.phone(), at.phone()
+        for phone, label in ((stuck, "ONE"), (other, "TWO")):
+            await phone.pair(at.invite(shop.id, label))
+        authoring = authoring_of(at.relay)
+        write = authoring.write
+
+        async def refusing(replica: Replica, drafts: Sequence[Any], **how: Any) -> Any:
+            if any(stuck.till in draft[1]["name"] for draft in drafts):
+                raise BadEntry("not by our rules")
+            return await write(replica, drafts, **how)
+
+        monkeypatch.setattr(authoring, "write", refusing)
+        await Steward(at.relay, authoring).round()
+        await shop.take(at)
+        assert shop.asks(other.till)["label"] == "TWO"
+        assert [device.author for device in at.relay.devices.untold()] == [stuck.till]
 
 
 async def test_strangers_wrong_names_and_other_sites_pages_get_nothing(tmp_path: Path) -> None:

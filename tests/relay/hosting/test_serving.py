@@ -12,6 +12,8 @@ import pytest
 
 from examples.rig.programs import free_port
 from posline.errors import BadRequest
+from posline.till import terminal
+from relay.cli import app
 from relay.hosting.door import origin_of
 from relay.serve import RelayOptions, run_relay
 from tests.faults import rig
@@ -43,3 +45,10 @@ async def test_an_address_that_no_browser_would_open_is_refused_at_the_start(tmp
     options = RelayOptions(tmp_path / "office", port=0, tills=origin_of("https://tills.example.pk"), tills_port=0)
     with pytest.raises(BadRequest, match="--trusted-proxy"):
         await run_relay(options)
+
+
+@pytest.mark.parametrize("url", ["tills.example.pk", "http://tills.example.pk", "https://tills.example.pk/page"])
+def test_what_is_no_address_for_devices_is_wrong_usage(url: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        terminal.main(app, "posline-relay", ["serve", "--tills", url, "--data", str(tmp_path / "office")])
+    assert ended.value.code == 2 and not (tmp_path / "office").exists()
