@@ -67,6 +67,11 @@ async def test_the_readme_can_be_typed(tmp_path: Path) -> None:
         at = words.index("--data") + 1
         return [*words[:at], str(tmp_path / words[at]), *words[at + 1 :]]
 
+    async def there() -> bool:
+        """Whether the head office has the sale, too."""
+        asked = ("report", "day", "--shop", "Corner shop", "--json", "--data", str(tmp_path / "hq"))
+        return bool(json.loads(await run("posline-relay", *asked))["sales"]["count"])
+
     try:
         for line in commands(ROOT / "README.md"):
             words = shlex.split(line.replace("LINK", link))
@@ -79,19 +84,26 @@ async def test_the_readme_can_be_typed(tmp_path: Path) -> None:
                 expected = {"sales": ("total", 500), "refund": ("total", 250), "close": ("over_short", {"cash": 0})}
                 name, value = expected[url.rsplit("/", 1)[-1]]
                 assert answer.json()[name] == value
+            elif words[0] == "posline-relay" and words[-1] == "&":
+                office = Program("head office", "posline-relay", [*here(words[1:-1]), "--port", "0"], tmp_path / "hq")
+                running.append(office)
+                await office.start()
             elif words[0] == "posline" and words[-1] == "&":
                 arguments = [*here(words[1:-1]), "--port", "0", "--sync-port", "0"]  # the last of an option counts
                 till = Program("till", "posline", arguments, Path(arguments[arguments.index("--data") + 1]))
                 running.append(till)
                 await till.start()
                 page = page or till.urls["page"]
-            elif words[0] == "posline":
-                printed = await run("posline", *here(words[1:]))
+            elif words[0] in ("posline", "posline-relay"):
+                printed = await run(words[0], *here(words[1:]))
                 if words[1] == "invite":
                     link = last_line(printed)
                     assert link.startswith("posline://")
                 elif words[1:3] == ["export", "sales"]:
                     assert "TEA" in printed
+        async with asyncio.timeout(60):
+            while not await there():
+                pass  # a command takes its while
     finally:
         for program in running:
             await program.stop()
