@@ -18,8 +18,9 @@ from posline.errors import PoslineError
 from posline.storage.feed import FeedItem, FeedPage, feed_end, read_feed, scan_feed
 from posline.storage.store import Store
 
-__all__ = ["Arrivals", "Feed", "NotThisFeed", "event_id", "shown"]
+__all__ = ["NUMBERING", "Arrivals", "Feed", "NotThisFeed", "event_id", "shown"]
 
+NUMBERING = "feed"  # what is done alone, of several processes: giving events their numbers, and beginning a life
 LIVES = "feed_lives"  # [number of the last event before it, id], in their order
 ID_BYTES = 6
 
@@ -38,7 +39,7 @@ class Feed:
         self._store = store
 
     def begin(self) -> None:
-        """Begin a life. It stands with the store's next commit, which must come before that of any entry."""
+        """Begin a life. It stands with the store's next commit, before which no event may get its number."""
         lives, end = self._lives(), feed_end(self._store)
         lives = [life for life in lives if life[0] < end]  # one in which nothing was numbered, nobody has a cursor of
         if end and not lives:

@@ -39,7 +39,7 @@ from relay.accounting import Chart
 from relay.alarms import Alarms
 from relay.board import Board, Founded, zone_of
 from relay.database import up_to_date
-from relay.feeding import Arrivals, Feed
+from relay.feeding import NUMBERING, Arrivals, Feed
 from relay.home import FolderHome, Home, Telling
 from relay.hosting.devices import STEPS as HOSTING
 from relay.hosting.devices import OfficeDevices
@@ -176,7 +176,7 @@ class Relay:
         return self
 
     async def _serve(self, store: Store) -> None:
-        with self.home.alone("feed lives"):
+        with self.home.alone(NUMBERING):  # what were numbered meanwhile would be of two lives, one after the other
             store.set_meta(BEGAN, time.time_ns() // 1_000_000)
             Feed(store).begin()
             store.commit([])  # so that the log is in use before local.json says so: see `examine`

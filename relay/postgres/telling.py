@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from posline.errors import Unavailable
+from relay.feeding import NUMBERING
 from relay.postgres.connection import Database
 from relay.postgres.store import PostgresStore
 
@@ -143,7 +144,7 @@ class Telling:
         if self._numbering is None:
             self._numbering = self._database.connect()
         with self._numbering.transaction():
-            self._numbering.execute("SELECT pg_advisory_xact_lock(%s)", (self._database.lock("feed"),))
+            self._numbering.execute("SELECT pg_advisory_xact_lock(%s)", (self._database.lock(NUMBERING),))
             count = self._numbering.execute(NUMBER, (NUMBERED_AT_ONCE,)).rowcount
             if count:
                 self._numbering.execute("SELECT pg_notify(%s, %s)", (self._store.channel, self._store.process))
