@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
+from examples.rig.programs import free_port
 from posline.errors import CommitFailed, DiskFull, Hole, Unavailable
 from posline.replica import Replica
 from posline.storage import renewal
@@ -172,6 +173,18 @@ def test_a_commit_that_finds_no_room_says_so_and_nothing_of_it_stands(url: str) 
         with pytest.raises(DiskFull, match="no room: could not extend file"):
             receive(till, office)
         assert store.documents(till.shop) == []
+
+
+def test_the_server_looks_whether_whoever_holds_a_lock_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that lost its power says no goodbye: by itself a server would keep its locks for two hours."""
+    port = free_port()
+    monkeypatch.setenv("PGPORT", str(port))  # of the server, and of whoever asks whether it is ready
+    with Cluster(listen_addresses="127.0.0.1"):
+        with closing(Database(f"postgresql://posline@127.0.0.1:{port}/postgres").connect()) as held:
+            shown = [held.execute(f"SHOW tcp_{name}").fetchone() for name in (  # as its socket has it
+                "keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout"
+            )]  # fmt: skip
+        assert shown == [("10",), ("5",), ("3",), ("15000",)]
 
 
 def test_readers_that_are_all_busy_say_so_and_links_do_not_wait_for_them(
