@@ -102,6 +102,11 @@ class Standing(ABC):
         seq, number = self.read.execute(query + " AND vouched = 1", (self.shop_key(shop), author)).fetchone()
         return seq, number
 
+    def left_behind(self, shop: str, author: str) -> bool:
+        """Whether `author` may have gone on from what this disk wrote last: it is a copy's, and there was another."""
+        written = self.written(shop, author)
+        return written is not None and written.foreign_seq >= written.seq
+
     def has_run(self, shop: str, author: str, run: int) -> bool:
         """Whether anything of a run is here."""
         query = "SELECT 1 FROM run WHERE shop = ? AND author = ? AND run = ?"
