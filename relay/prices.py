@@ -464,14 +464,17 @@ class Prices:
         )
         return [_task(row) for row in rows]
 
-    def versions(self, limit: int = 20) -> list[dict[str, Any]]:
-        """Publications, the newest first, with how many shops each is for and how many have it."""
+    def versions(self, shops: Sequence[str] | None = None, *, limit: int = 20) -> list[dict[str, Any]]:
+        """Publications, the newest first, with how many shops each is for and how many have it; with `shops` those that
+        are for one of these, as if there were no others."""
+        of = "LEFT JOIN publication_shop t ON t.publication = p.number"
+        if shops is not None:
+            of = f"{of.removeprefix('LEFT ')} AND t.shop IN ({','.join('?' * len(shops)) or 'NULL'})"
         rows = self.database.execute(
             "SELECT p.number, p.made_ms, p.who, p.why, p.whole, p.products, count(t.shop),"
-            " sum(CASE WHEN t.state = 'done' THEN 1 ELSE 0 END), sum(t.written) FROM publication p LEFT JOIN"
-            " publication_shop t ON t.publication = p.number GROUP BY p.number, p.made_ms, p.who, p.why, p.whole,"
-            " p.products ORDER BY p.number DESC LIMIT ?",
-            (limit,),
+            f" sum(CASE WHEN t.state = 'done' THEN 1 ELSE 0 END), sum(t.written) FROM publication p {of}"
+            " GROUP BY p.number, p.made_ms, p.who, p.why, p.whole, p.products ORDER BY p.number DESC LIMIT ?",
+            (*(shops or ()), limit),
         )
         return [
             {"number": number, "made_ms": made_ms, "who": who, "why": why, "whole": bool(whole), "products": products,
