@@ -33,7 +33,10 @@ from relay.hosting.devices import HOSTED_TABLES
 from relay.office import FILE as BOOKS
 from relay.office import PASSING_TABLES, iso_ms
 
-__all__ = ["LEAVE_BEHIND", "NOT_COPIED", "Manifest", "is_copy", "place_of", "put_back", "read_manifest", "unpack", "write_copy"]
+__all__ = [
+    "LEAVE_BEHIND", "NOT_COPIED", "Manifest", "is_copy", "place_of", "put_back", "read_manifest", "unpack",
+    "write_copy",
+]  # fmt: skip
 
 # devices that are hosted, whose keys are there: whoever went on from an old copy would fork each of them; and who is
 # signed in or invited at that moment, which a copy would bring back after it ended
