@@ -321,10 +321,15 @@ class Readers:
         """What the pool says of itself, as psycopg_pool has it; nothing before its first use."""
         return {} if self._pool is None else dict(self._pool.get_stats())
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether this thread is inside of `still`."""
+        return getattr(self._mine, "still", None) is not None
+
     @contextmanager
     def still(self) -> Iterator[None]:
         """All that this thread reads inside is as of one moment."""
-        if getattr(self._mine, "still", None) is not None:
+        if self.stands_still:
             yield
             return
         with ExitStack() as held:

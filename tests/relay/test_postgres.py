@@ -175,6 +175,39 @@ def test_a_commit_that_finds_no_room_says_so_and_nothing_of_it_stands(url: str) 
         assert store.documents(till.shop) == []
 
 
+def test_a_report_of_a_moment_that_passed_leaves_nothing_behind(url: str) -> None:
+    """Else a process took a document for one that is not there yet, and its next commit was refused."""
+    till, place = shop_with_sales(2), f"journal/{DAY}"
+    looked, wrote = threading.Event(), threading.Event()
+    with closing(opened(url)) as one, closing(opened(url)) as two:
+        shop, beside = head_office(one, till.shop), head_office(two, till.shop)
+        for row in till.rows("shop", 0, 100):
+            shop.integrate("shop", row.update, origin=till.store_id)
+        commit(shop)
+        for row in till.rows(place, 0, 100):
+            beside.integrate(place, row.update, origin=till.store_id)
+
+        def report() -> None:
+            with two.still():
+                two.read.execute("SELECT count(*) FROM entry")
+                looked.set()
+                assert wrote.wait(30)
+                assert two.document_key(till.shop, place) is None and two.head(till.shop, place).n == 0
+
+        reporting = threading.Thread(target=report)
+        reporting.start()
+        assert looked.wait(30)
+        receive(till, shop)
+        commit(beside)  # all of it is there by now
+        wrote.set()
+        reporting.join()
+        assert two.head(till.shop, place).n == one.head(till.shop, place).n > 0
+        till.write("sale", sale(300))
+        commit(till)
+        receive(till, beside)
+        assert two.head(till.shop, place).count == till.head(place).count
+
+
 def test_the_server_looks_whether_whoever_holds_a_lock_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that lost its power says no goodbye: by itself a server would keep its locks for two hours."""
     port = free_port()
