@@ -100,6 +100,8 @@ class Authoring:
         """Stage the entries, and a signature behind the last of them."""
         writer = replica.writer(self._key, self._clock)
         writer.fenced = True
+        # behind a copy's last entry another run of ours may go on, which tills hold: this one begins from nothing
+        writer.unsure = replica.store.left_behind(replica.shop, self._key.id)
         if since is not None and writer.behind != since:
             replica.release_writer(self._key.id)
             raise Overtaken(replica.shop)

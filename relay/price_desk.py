@@ -229,10 +229,11 @@ class Desk:
 
     def status(self, *, limit: int = PAGE_MAX) -> dict[str, Any]:
         """{versions, shops: [{shop, name, version, wanted, tills...}], more}: which version each shop and till has, of
-        so many shops; `more` is how many there are beside them."""
+        so many shops; `more` is how many there are beside them. Of `versions` those that are for one of theirs."""
         branches = self.branches()
+        theirs = None if self.viewer.shops is None else sorted(self.viewer.shops)
         shops = [{"shop": b.id, "name": b.name} | held_versions(self.relay, b) for b in branches[:limit]]
-        return {"versions": self._prices.versions(), "shops": shops, "more": max(0, len(branches) - limit)}
+        return {"versions": self._prices.versions(theirs), "shops": shops, "more": max(0, len(branches) - limit)}
 
     def shop(self, wanted: str, *, after: str = "", limit: int = 100) -> dict[str, Any]:
         """One shop: its versions, and what it has otherwise than the lists say: {..., differences, next}."""

@@ -484,15 +484,18 @@ class Prices:
         )
         return [_task(row) for row in rows]
 
-    def versions(self, limit: int = 20) -> list[dict[str, Any]]:
-        """Publications, the newest first, with how many shops each is for and how many have it."""
+    def versions(self, shops: Sequence[str] | None = None, *, limit: int = 20) -> list[dict[str, Any]]:
+        """Publications, the newest first, with how many shops each is for and how many have it; with `shops` those that
+        are for one of these, as if there were no others."""
+        theirs = "" if shops is None else f" AND t.shop IN ({','.join('?' * len(shops)) or 'NULL'})"
+        some = theirs and f"WHERE EXISTS (SELECT 1 FROM publication_shop t WHERE t.publication = number{theirs})"
         rows = self.database.execute(
             "SELECT p.number, p.made_ms, p.who, p.why, p.whole, p.products, count(t.shop),"
             " sum(CASE WHEN t.state = 'done' THEN 1 ELSE 0 END), sum(t.written) FROM"
-            " (SELECT * FROM publication ORDER BY number DESC LIMIT ?) p"
-            " LEFT JOIN publication_shop t ON t.publication = p.number"
+            f" (SELECT * FROM publication {some} ORDER BY number DESC LIMIT ?) p"
+            f" LEFT JOIN publication_shop t ON t.publication = p.number{theirs}"
             " GROUP BY p.number, p.made_ms, p.who, p.why, p.whole, p.products ORDER BY p.number DESC",
-            (limit,),
+            (*(shops or ()), limit, *(shops or ())),
         )
         return [
             {"number": number, "made_ms": made_ms, "who": who, "why": why, "whole": bool(whole), "products": products,

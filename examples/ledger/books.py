@@ -2,7 +2,8 @@
 
 Everything that an event does is one transaction: its id, what it posts, and how far the feed was read. After a crash
 there is all of it or nothing, and an event that comes again is known by its id. What an entry is worth may change later
-(a sale turns out to be recorded at two tills): then what was posted of it is reversed, and posted anew.
+(a sale turns out to be recorded at two tills): then what was posted of it is reversed, and posted anew. An event that a
+receiver had not taken may come after newer ones of its entry, and changes nothing then.
 
 Nothing here is imported from Posline: the arithmetic is written again from docs/money.md, as a program in another
 language would have to, so that the two can be held against each other.
@@ -23,6 +24,9 @@ __all__ = ["Books", "lines_of"]
 TABLES = """
 CREATE TABLE IF NOT EXISTS place (source TEXT PRIMARY KEY, after TEXT NOT NULL, feed TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS event (id TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS life (n INTEGER PRIMARY KEY, feed TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS newest (
+    shop TEXT, hash TEXT, life INTEGER NOT NULL, cursor INTEGER NOT NULL, PRIMARY KEY (shop, hash));
 CREATE TABLE IF NOT EXISTS entry (
     shop TEXT, hash TEXT, kind TEXT NOT NULL, status TEXT NOT NULL, till TEXT NOT NULL, run INTEGER NOT NULL,
     seq INTEGER NOT NULL, day TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (shop, hash));
@@ -91,8 +95,10 @@ class Books:
         said = self._db.execute("INSERT INTO event (id) VALUES (?) ON CONFLICT DO NOTHING", (event["event_id"],))
         if not said.rowcount:
             return False  # this very event was taken before
+        self._db.execute("INSERT INTO life (feed) VALUES (?) ON CONFLICT DO NOTHING", (event["feed"],))
         body = event["entry"]
-        if body is None or event["kind"] not in (*MONEY, Z_REPORT) or "till" not in body:
+        posts = body is not None and event["kind"] in (*MONEY, Z_REPORT) and "till" in body
+        if not posts or not self._is_newest(event):
             return True
         self._db.execute(
             "INSERT INTO entry (shop, hash, kind, status, till, run, seq, day, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -105,6 +111,18 @@ class Books:
             for z in self._covering(event["shop"], body):
                 self._post(event["event_id"], event["shop"], z)
         return True
+
+    def _is_newest(self, event: Mapping[str, Any]) -> bool:
+        """Whether no newer event of its entry was taken; from now on this is the newest. Cursors grow within a life of
+        the head office. A database that was put back counts anew, in a life that is heard of for the first time."""
+        (life,) = self._db.execute("SELECT n FROM life WHERE feed = ?", (event["feed"],)).fetchone()
+        kept = self._db.execute(
+            "INSERT INTO newest (shop, hash, life, cursor) VALUES (?, ?, ?, ?) ON CONFLICT (shop, hash) DO UPDATE SET"
+            " life = excluded.life, cursor = excluded.cursor"
+            " WHERE (excluded.life, excluded.cursor) > (newest.life, newest.cursor)",
+            (event["shop"], event["hash"], life, int(event["cursor"])),
+        )
+        return bool(kept.rowcount)
 
     def _post(self, event: str, shop: str, hash: str) -> None:
         """Bring what is posted of an entry to what it is worth now."""

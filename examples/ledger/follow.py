@@ -6,6 +6,7 @@ python -m examples.ledger.follow --url http://127.0.0.1:8800 --token TOKEN --boo
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import sys
 import time
@@ -46,7 +47,7 @@ def follow(books: Books, url: str, token: str, *, once: bool) -> None:
                 sys.exit(f"the head office refuses: {error.code} {error.read().decode(errors='replace')}")
             time.sleep(AGAIN_S)
             continue
-        except (urllib.error.URLError, OSError) as error:
+        except (OSError, http.client.HTTPException, json.JSONDecodeError) as error:  # or it died amid its answer
             if once:
                 sys.exit(f"the head office cannot be reached: {error}")
             time.sleep(AGAIN_S)

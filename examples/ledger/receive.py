@@ -18,6 +18,7 @@ from examples.ledger.books import Books
 
 TOLERANCE_S = 300  # an older message may have been recorded by somebody and sent again
 BYTES_MAX = 16 << 20
+SILENT_S = 30
 
 
 def genuine(secret: str, id: str, at: str, body: bytes, signed: str) -> bool:
@@ -34,6 +35,8 @@ def handler(books: Books, secret: str) -> type[BaseHTTPRequestHandler]:
     """What answers a request."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = SILENT_S  # of a head office that lost its power in the middle of a message: the next one waits
+
         def do_POST(self) -> None:
             size = self.headers.get("content-length", "")
             if not size.isdecimal() or int(size) > BYTES_MAX:

@@ -142,10 +142,15 @@ class Readers:
             connection = mine.connection = self._place.reader(THREAD_CACHE_KIB)
         return connection.execute(*query)
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether this thread is inside of `still`."""
+        return getattr(self._mine, "is_still", False)
+
     @contextmanager
     def still(self) -> Iterator[None]:
         """All that this thread reads inside is as of one moment."""
-        if getattr(self._mine, "is_still", False):
+        if self.stands_still:
             yield
             return
         self.execute("BEGIN")

@@ -36,6 +36,11 @@ class Standing(ABC):
     def head(self, shop: str, document: str) -> Head:
         """A document's head as of its last commit; an empty one when it is not here."""
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether this thread reads as of a moment that may have passed: then what it reads is nobody else's."""
+        return False
+
     def authors(self, shop: str, document: str) -> dict[str, tuple[int, str]]:
         """Count and set hash of each author's elements in a document."""
         rows = self.read.execute(
@@ -75,7 +80,9 @@ class Standing(ABC):
         n = self.head(shop, "shop").n
         cached = self._authorities.get(shop)
         if cached is None or cached[0] != n:
-            cached = self._authorities[shop] = n, read_shop(self.acts(shop), shop)
+            cached = n, read_shop(self.acts(shop), shop)
+            if not self.stands_still:  # what was read then may be of before `n`
+                self._authorities[shop] = cached
         return cached[1]
 
     def acts(self, shop: str) -> list[Entry]:
@@ -101,6 +108,11 @@ class Standing(ABC):
         query = "SELECT coalesce(max(seq), 0), coalesce(max(number), 0) FROM entry WHERE shop = ? AND author = ?"
         seq, number = self.read.execute(query + " AND vouched = 1", (self.shop_key(shop), author)).fetchone()
         return seq, number
+
+    def left_behind(self, shop: str, author: str) -> bool:
+        """Whether `author` may have gone on from what this disk wrote last: it is a copy's, and there was another."""
+        written = self.written(shop, author)
+        return written is not None and written.foreign_seq >= written.seq
 
     def has_run(self, shop: str, author: str, run: int) -> bool:
         """Whether anything of a run is here."""

@@ -114,9 +114,14 @@ class Store(Standing):
 
     @contextmanager
     def still(self) -> Iterator[None]:
-        """All that this thread reads inside is as of one moment."""
+        """All that this thread reads inside is as of one moment. Nobody else is told of it: that moment passes."""
         with self.read.still() if isinstance(self.read, Readers) else nullcontext():
             yield
+
+    @property
+    def stands_still(self) -> bool:
+        """See Standing."""
+        return isinstance(self.read, Readers) and self.read.stands_still
 
     def problems(self) -> Iterator[str]:
         """What the database itself finds wrong with what it keeps, in words."""
@@ -222,7 +227,9 @@ class Store(Standing):
 
     def _take_up(self, kept: dict[K, V], key: K, read: V, age: int) -> V:
         """Keep what was read when memory was `age` old, unless a commit in its thread was faster and knows better, or
-        all that was known before was let go meanwhile: then it may be of before that."""
+        all that was known before was let go meanwhile, or the thread stands still: then it may be of before that."""
+        if self.stands_still:
+            return read
         with self._guard:
             return kept.setdefault(key, read) if self._age == age else read
 

@@ -33,11 +33,16 @@ from relay.hosting.devices import HOSTED_TABLES
 from relay.office import FILE as BOOKS
 from relay.office import PASSING_TABLES, iso_ms
 
-__all__ = ["NOT_COPIED", "Manifest", "is_copy", "place_of", "put_back", "read_manifest", "unpack", "write_copy"]
+__all__ = [
+    "LEAVE_BEHIND", "NOT_COPIED", "Manifest", "is_copy", "place_of", "put_back", "read_manifest", "unpack",
+    "write_copy",
+]  # fmt: skip
 
 # devices that are hosted, whose keys are there: whoever went on from an old copy would fork each of them; and who is
 # signed in or invited at that moment, which a copy would bring back after it ended
 NOT_COPIED = (*HOSTED_TABLES, *PASSING_TABLES)
+# what a copy is told as it is put back: whoever wrote there may have gone on since (`Store.left_behind`)
+LEAVE_BEHIND = "UPDATE mark SET foreign_seq = seq WHERE foreign_seq < seq"
 FORMAT, MANIFEST, LEDGER, KEY = 1, "manifest.json", "posline.db", "key"
 SECRET = (KEY, KEY_FILE, ROOT_FILE, CHAIN_FILE)  # what is in a copy with the key
 PAGES = 2048  # copied at a time: 8 MiB
@@ -249,6 +254,13 @@ def _write(source: Any, path: Path) -> str:
     return total.hexdigest()
 
 
+def _leave_behind(work: Path) -> None:
+    with closing(connect(str(work / LEDGER))) as ledger:
+        ledger.execute(LEAVE_BEHIND)
+    for left in work.glob("*.db-*"):
+        left.unlink()
+
+
 def put_back(folder: Folder, source: Path, key: Path | None) -> Manifest:
     """Make a head office of a copy in an empty folder. `key` is its key file, where the copy has none; without one the
     folder waits for it. Raises FolderError, BadRequest, FolderDamaged."""
@@ -259,6 +271,7 @@ def put_back(folder: Folder, source: Path, key: Path | None) -> Manifest:
     work.mkdir(mode=0o700)
     try:
         manifest = unpack(source, work)
+        _leave_behind(work)
         if key is not None:
             shutil.copyfile(key, work / KEY)
             (work / KEY).chmod(0o600)

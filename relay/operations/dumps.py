@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from posline.errors import BadRequest, NotPossible, Unavailable
 from posline.storage.files import sync_folder
-from relay.operations.backups import NOT_COPIED
+from relay.operations.backups import LEAVE_BEHIND, NOT_COPIED
 from relay.postgres.connection import Database
 
 __all__ = ["drop_schema", "dump", "is_dump", "load"]
@@ -106,6 +106,7 @@ def load(source: Path, database: Database) -> None:
                 assert reading.stdout is not None and reading.stderr is not None
                 with connection.transaction():
                     _run(connection, reading.stdout, database.schema, source)
+                    connection.execute(LEAVE_BEHIND)
                     said = reading.stderr.read().decode(errors="replace")
                     if reading.wait():
                         raise BadRequest.of("file", f"{source} cannot be read: {_last(said)}")

@@ -35,6 +35,10 @@ POOL_MOST = 8  # connections that read, beside the event loop's own: as many thr
 POOL_WAIT_S = 5.0  # for one of them
 AGAIN_S = 1.0  # after a failed try, before the event loop's own connection is tried anew
 KEPT_ALIVE = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
+# so does the server at its end: a machine that lost its power would lead, and hold its locks, for two hours more
+SERVER_LOOKS = (
+    *(f"SET tcp_{name} = {value}" for name, value in KEPT_ALIVE.items()), f"SET tcp_user_timeout = {SILENT_MS}",
+)  # fmt: skip
 # there is no room; these are operational errors too, and so to be caught before PASSING
 FULL = (errors.DiskFull, errors.OutOfMemory)
 # what another try may not meet: it was in another transaction's way, or the server is going down or coming up
@@ -144,6 +148,7 @@ class Database:
             "SET default_transaction_isolation = 'read committed'",
             "SET lock_timeout = '15s'",  # behind a process that hangs with a shop's lock: an error, and tried again
             "SET idle_in_transaction_session_timeout = '60s'",  # such a process lets go of it at last
+            *SERVER_LOOKS,
             "SET timezone = 'UTC'",
             sql.SQL("SET search_path = {}").format(sql.Identifier(self.schema)).as_string(),
         )
@@ -316,10 +321,15 @@ class Readers:
         """What the pool says of itself, as psycopg_pool has it; nothing before its first use."""
         return {} if self._pool is None else dict(self._pool.get_stats())
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether this thread is inside of `still`."""
+        return getattr(self._mine, "still", None) is not None
+
     @contextmanager
     def still(self) -> Iterator[None]:
         """All that this thread reads inside is as of one moment."""
-        if getattr(self._mine, "still", None) is not None:
+        if self.stands_still:
             yield
             return
         with ExitStack() as held:

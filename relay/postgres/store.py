@@ -92,7 +92,7 @@ class PostgresStore(Store):
         self._overtaken: set[str] = set()  # shops in which another process wrote before this transaction
         self._sure: dict[tuple[str, str], Head] = {}  # heads that commits left: no reader's thread had a part in them
         self._transaction = ""
-        self._closed = False
+        self._closed = self._of_one_moment = False
 
     @classmethod
     def connect(cls, database: Database, *, feed: bool = True, readers: int | None = None) -> PostgresStore:
@@ -114,13 +114,20 @@ class PostgresStore(Store):
     def snapshot(self) -> Iterator[PostgresStore]:
         """As of one moment, for the thread that asks."""
         with self.read.still():
-            yield PostgresStore(self.database, None, self.read, feed=False)
+            still = PostgresStore(self.database, None, self.read, feed=False)
+            still._of_one_moment = True
+            yield still
 
     @contextmanager
     def still(self) -> Iterator[None]:
         """All that this thread reads inside is as of one moment."""
         with self.read.still():
             yield
+
+    @property
+    def stands_still(self) -> bool:
+        """See Standing. What one of a single moment remembers is of that moment, too."""
+        return not self._of_one_moment and bool(self.read.stands_still)
 
     def problems(self) -> Iterator[str]:
         """PostgreSQL looks after its own pages (`data_checksums`, `pg_amcheck`)."""

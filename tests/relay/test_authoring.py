@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,16 @@ import pytest
 from posline.core.clock import Clock
 from posline.errors import BadEntry, CommitFailed, Overtaken
 from posline.replica import Replica
+from posline.storage.connection import connect, reader
 from posline.storage.reports import Reports
 from posline.storage.store import Store
 from posline.storage.verify import verify
 from posline.sync.engine import Engine
 from relay.authoring import Authoring, NotOurs
+from relay.operations.backups import LEAVE_BEHIND
 from relay.postgres.connection import Database
 from relay.postgres.store import PostgresStore
-from tests.kit import StillTime, commit, founded, key_of, text_key
+from tests.kit import StillTime, commit, founded, key_of, send, text_key
 from tests.postgres import Cluster
 
 OFFICE = key_of("office")
@@ -153,3 +155,29 @@ async def test_two_processes_that_both_lead_lose_nothing_and_fork_nothing(cluste
         ).fetchall()
         assert len(written) == len(prices) == 24, "each edit once"
         sound(replica)
+
+
+@pytest.mark.parametrize("brought", ["before it writes", "behind it"])
+async def test_one_that_was_put_back_forks_nothing_of_what_it_had_written_since(tmp_path: Path, brought: str) -> None:
+    """What the copy lacks is with the tills; their owners would be told for ever that a machine runs twice."""
+    till, copy = shop_with_an_office(), tmp_path / "copy"
+    async with AsyncExitStack() as stack:
+        replica, authoring = await office_over(stack, Store.open(tmp_path / "db"), till, "one")
+        await authoring.write(replica, [tea(300)])
+        send(replica, till)
+        with closing(connect(str(copy))) as made:
+            reader(str(tmp_path / "db")).backup(made)
+            made.execute(LEAVE_BEHIND)
+        await authoring.write(replica, [tea(310)])
+        send(replica, till)
+        known = till if brought == "before it writes" else shop_with_an_office()
+        again, authoring = await office_over(stack, Store.open(copy), known, "two")
+        await authoring.write(again, [tea(320)])
+        await authoring.write(again, [tea(330)])
+        send(again, till)
+        send(till, again)
+        for held in (till, again):
+            sound(held)
+            assert Reports(held.store, held.shop, here="").product("TEA")["price"] == 330
+        went_on = "SELECT count(*) FROM continuation WHERE author = ?"
+        assert again.store.read.execute(went_on, (OFFICE.id,)).fetchone()[0] == 2, "the other two runs did"

@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from posline.core.base64url import base64url
 from posline.core.status import Status
 from posline.storage import feed as storage_feed
 from posline.storage.folder import Folder
 from posline.storage.store import Store
 from relay.feeding import Feed, NotThisFeed, event_id
+from relay.postgres.connection import Database
+from relay.postgres.home import DatabaseHome
 from relay.relay import Relay
-from tests.kit import Writer, all_entries, shop_of, take
+from tests.kit import Writer, all_entries, founded, shop_of, take
+from tests.postgres import Cluster
 from tests.relay.test_relay import Office, office
 from tests.till.shop import TEA
 from tests.till.test_joining import until
@@ -183,3 +188,40 @@ def test_a_later_change_of_status_is_an_event_of_its_own() -> None:
     lives = feed.lives_of([item.n for item in page.items])
     ids = [event_id(item, life) for item, life in zip(page.items, lives, strict=True)]
     assert len(set(ids)) == len(ids) and all(lives)
+
+
+async def test_what_is_recorded_while_another_process_starts_is_of_one_life(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its readers hear of another life than they were told, and each webhook is switched off."""
+    url, begin, till = cluster.url("started_beside"), Feed.begin, founded()
+    looked, committed = threading.Event(), threading.Event()
+
+    def slowly(self: Feed) -> None:
+        begin(self)
+        looked.set()
+        assert committed.wait(30)
+
+    def waits_for_the_start() -> bool:
+        with Database(url).connect() as asking:
+            waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            return asking.execute(waiting).fetchone() is not None
+
+    async def started() -> None:
+        async with Relay(DatabaseHome(url)):
+            pass
+
+    async with Relay(DatabaseHome(url)) as first:
+        monkeypatch.setattr(Feed, "begin", slowly)
+        starting = asyncio.create_task(asyncio.to_thread(asyncio.run, started()))
+        try:
+            await until(looked.is_set)
+            updates = [base64url(row.update) for row in till.rows("shop", 0, 100)]
+            await first.attach(shop=till.shop, name="North", updates=updates, alias="")
+            await until(lambda: first.feed.end() > 0 or waits_for_the_start())
+            told = first.feed.lives_of([1]) if first.feed.end() else []
+        finally:
+            committed.set()
+            await starting
+        await until(lambda: first.feed.end() > 0)
+        assert told in ([], first.feed.lives_of([1])), "what was told of an event stands"

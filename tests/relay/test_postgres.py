@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 
+from examples.rig.programs import free_port
 from posline.errors import CommitFailed, DiskFull, Hole, Unavailable
 from posline.replica import Replica
 from posline.storage import renewal
@@ -173,6 +174,51 @@ def test_a_commit_that_finds_no_room_says_so_and_nothing_of_it_stands(url: str) 
         with pytest.raises(DiskFull, match="no room: could not extend file"):
             receive(till, office)
         assert store.documents(till.shop) == []
+
+
+def test_a_report_of_a_moment_that_passed_leaves_nothing_behind(url: str) -> None:
+    """Else a process took a document for one that is not there yet, and its next commit was refused."""
+    till, place = shop_with_sales(2), f"journal/{DAY}"
+    looked, wrote = threading.Event(), threading.Event()
+    with closing(opened(url)) as one, closing(opened(url)) as two:
+        shop, beside = head_office(one, till.shop), head_office(two, till.shop)
+        for row in till.rows("shop", 0, 100):
+            shop.integrate("shop", row.update, origin=till.store_id)
+        commit(shop)
+        for row in till.rows(place, 0, 100):
+            beside.integrate(place, row.update, origin=till.store_id)
+
+        def report() -> None:
+            with two.still():
+                two.read.execute("SELECT count(*) FROM entry")
+                looked.set()
+                assert wrote.wait(30)
+                assert two.document_key(till.shop, place) is None and two.head(till.shop, place).n == 0
+
+        reporting = threading.Thread(target=report)
+        reporting.start()
+        assert looked.wait(30)
+        receive(till, shop)
+        commit(beside)  # all of it is there by now
+        wrote.set()
+        reporting.join()
+        assert two.head(till.shop, place).n == one.head(till.shop, place).n > 0
+        till.write("sale", sale(300))
+        commit(till)
+        receive(till, beside)
+        assert two.head(till.shop, place).count == till.head(place).count
+
+
+def test_the_server_looks_whether_whoever_holds_a_lock_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that lost its power says no goodbye: by itself a server would keep its locks for two hours."""
+    port = free_port()
+    monkeypatch.setenv("PGPORT", str(port))  # of the server, and of whoever asks whether it is ready
+    with Cluster(listen_addresses="127.0.0.1"):
+        with closing(Database(f"postgresql://posline@127.0.0.1:{port}/postgres").connect()) as held:
+            shown = [held.execute(f"SHOW tcp_{name}").fetchone() for name in (  # as its socket has it
+                "keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout"
+            )]  # fmt: skip
+        assert shown == [("10",), ("5",), ("3",), ("15000",)]
 
 
 def test_readers_that_are_all_busy_say_so_and_links_do_not_wait_for_them(

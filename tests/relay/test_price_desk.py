@@ -95,6 +95,10 @@ async def test_who_may_set_what(tmp_path: Path) -> None:
         seen = (await found.http.get("/api/prices", headers=manager)).json()["lists"]
         assert [(each["list"], each["may_set"]) for each in seen] == [("all", False), (north, True)]
         assert (await found.http.get(f"/api/prices/items?list={south}", headers=manager)).status_code == 404
+        await found.http.post("/api/prices/publish", json={"lists": [south], "why": "South closes"}, headers=owner)
+        for who, numbers in ((owner, [2, 1]), (manager, [1]), (program, [1])):
+            status = (await found.http.get("/api/prices/status", headers=who)).json()
+            assert [each["number"] for each in status["versions"]] == numbers, "nobody hears of others' shops"
         for path in ("groups/X", "policy"):
             body = {"shops": [], "list": "all", "differ": True}
             assert (await found.http.put(f"/api/prices/{path}", json=body, headers=manager)).status_code == 403

@@ -14,7 +14,7 @@ from posline.errors import FolderDamaged
 from posline.storage.connection import Error, is_damage, is_failure
 from posline.storage.reports import Reports
 from posline.storage.store import Store
-from tests.kit import commit, founded, sale
+from tests.kit import commit, founded, joined, sale
 
 
 def test_a_read_under_way_in_another_thread_hides_no_commit(tmp_path: Path) -> None:
@@ -43,6 +43,30 @@ def test_a_read_under_way_in_another_thread_hides_no_commit(tmp_path: Path) -> N
     store.close()
     with pytest.raises(Error):
         store.read.execute("SELECT 1")
+
+
+def test_a_report_that_began_before_a_removal_does_not_bring_the_removed_back(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "posline.db")
+    replica = founded(store=store)
+    other = joined(replica, "be").author
+    began, removed = threading.Event(), threading.Event()
+
+    def report() -> None:
+        with store.still():
+            store.read.execute("SELECT count(*) FROM entry").fetchone()
+            began.set()
+            assert removed.wait(20)
+            Reports(store, replica.shop, here=replica.store_id).label(other.id)
+
+    with ThreadPoolExecutor() as threads:
+        reporting = threads.submit(report)
+        assert began.wait(20) and other.id in store.members(replica.shop)
+        replica.write("remove", {"member": other.id, "points": []}, document="shop")
+        commit(replica)
+        removed.set()
+        reporting.result(20)
+    assert other.id not in store.members(replica.shop)
+    store.close()
 
 
 @pytest.mark.parametrize("other", [False, True], ids=["nothing", "another shop's file"])
