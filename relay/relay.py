@@ -26,7 +26,7 @@ from typing import Any, Self
 
 from posline.core.base64url import from_base64url
 from posline.core.clock import business_day
-from posline.errors import BadRequest, Hole, OutcomeUnknown, Refused, Unavailable
+from posline.errors import BadRequest, Hole, NotFound, OutcomeUnknown, Refused, Unavailable
 from posline.replica import Replica
 from posline.storage.folder import Folder
 from posline.storage.reports import Recorded, Reports
@@ -49,7 +49,7 @@ from relay.hosting.devices import STEPS as HOSTING
 from relay.hosting.devices import OfficeDevices
 from relay.hosting.tills import HostedTills
 from relay.invitations import OfficeInvitations
-from relay.office import CONSOLE, RegisteredShop
+from relay.office import CONSOLE, RegisteredShop, ShopNameTwice
 from relay.operations.measuring import Meters
 from relay.operations.roster import PROCESSES
 from relay.overview import Overview
@@ -423,12 +423,11 @@ class Relay:
         return None if any(self.take_up(shop).doors.standing(viewer.author) for shop in theirs) else viewer
 
     def find(self, wanted: str | None) -> tuple[Replica, MemberDoors] | None:
-        """Whose documents a link to /sync/{wanted} is about; None where there are none. By its id alone, which nobody
-        guesses: who asks has not said yet who they are, and is not told what shops are called."""
-        shop = self.office.shop(wanted or "")
-        if shop is None:
+        """Whose documents a link to /sync/{wanted} is about; None where there are none."""
+        try:
+            branch = self.branch(wanted or "")
+        except (NotFound, ShopNameTwice):
             return None
-        branch = self.take_up(shop)
         return branch.replica, branch.doors
 
     def links_here(self) -> int:

@@ -20,14 +20,12 @@ from typing import Any
 
 import httpx
 import pytest
-import websockets
 
 from posline.errors import FolderDamaged, FolderError, NotFound
 from posline.replica import Replica
 from posline.storage.connection import altered, connect
 from posline.storage.folder import Folder
 from posline.storage.summaries import BY
-from posline.sync.accept import UNKNOWN_SHOP
 from posline.till.asking import AskFailed, ask_at
 from posline.till.joining import attach
 from posline.till.membership import remove
@@ -117,18 +115,6 @@ async def test_a_token_opens_its_shop_and_no_other(tmp_path: Path) -> None:
                  for h in (north, everything)]  # fmt: skip
         assert names == [["North"], ["North", "South"]]
         assert north["authorization"][7:] not in (tmp_path / "office" / "settings.json").read_text()
-
-
-async def test_a_stranger_is_not_told_what_shops_are_called(tmp_path: Path) -> None:
-    async with office(tmp_path, "North") as found:
-        for wanted, code in (("North", UNKNOWN_SHOP), (found.tills[0].shop_id, None)):
-            async with websockets.connect(f"{str(found.http.base_url).replace('http', 'ws')}/sync/{wanted}") as line:
-                try:
-                    await line.recv()  # it is asked who it is
-                except websockets.ConnectionClosed:
-                    assert line.close_code == code
-                else:
-                    assert code is None, wanted
 
 
 async def test_the_feed_gives_every_entry_once_in_an_order_that_stays(tmp_path: Path) -> None:
