@@ -9,6 +9,7 @@ from datetime import datetime
 from starlette.responses import Response
 from starlette.routing import Route
 
+from posline.core.base64url import base64url
 from posline.core.members import Role as Membership
 from posline.core.members import member_key
 from posline.core.numbers import author_id
@@ -28,8 +29,13 @@ EXPIRES_S = {"15m": EXPIRES_DEFAULT_S, "1h": 3600, "1d": 86400, "7d": 7 * 86400}
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One member of a shop. `admitted_ms` is 0 where that is not known here; `linked` None for one that is not seen."""
+    """One member of a shop, and by what it is known: `key` is the one with which it signs and links (base64url), `by`
+    the label of whoever let it in, "" for itself or where that is not known here. `admitted_ms` is 0 where that is not
+    known here."""
 
+    id: str
+    key: str
+    by: str
     label: str
     role: str
     admitted_ms: int
@@ -116,18 +122,22 @@ def _devices(visit: Visit, branch: Branch) -> Iterator[Device]:
         if member.role is Membership.HEAD_OFFICE:
             continue
         peer = {"connected": hosted[author].linked} if author in hosted else peers.get(member.label, {})
+        admitted_ms, admitter = admitted.get(author, (0, author))
+        by = authority.everyone.get(admitter) if admitter != author else None
         yield Device(
-            member.label, member.role.value, admitted.get(author, 0), author not in authority.members,
+            author, base64url(authority.key_of(author) or b""), by.label if by is not None else "",
+            member.label, member.role.value, admitted_ms, author not in authority.members,
             bool(peer.get("connected")), int(peer.get("behind") or 0),
         )  # fmt: skip
 
 
-def _admitted(branch: Branch) -> dict[str, int]:
-    """When each author was let in last, as whoever did it says."""
-    found: dict[str, int] = {}
+def _admitted(branch: Branch) -> dict[str, tuple[int, str]]:
+    """When each author was let in last, and by whom, as whoever did it says."""
+    found: dict[str, tuple[int, str]] = {}
     acts = [act for act in branch.replica.store.acts(branch.id) if not act.fault and act.kind in ("member", "founding")]
     for act in sorted(acts, key=lambda act: act.at):
         key = act.body.get("key")
         if isinstance(key, str):
-            found[author_id(member_key(key))] = int(datetime.fromisoformat(act.at).timestamp() * 1000)
+            at_ms = int(datetime.fromisoformat(act.at).timestamp() * 1000)
+            found[author_id(member_key(key))] = at_ms, act.till
     return found

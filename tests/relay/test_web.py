@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
+from posline.core.base64url import from_base64url
+from posline.core.numbers import author_id
 from posline.errors import Unavailable
 from posline.till.asking import AskFailed, ask_at
 from posline.till.joining import attach
@@ -360,6 +362,19 @@ async def test_a_removed_shop_is_refused_until_it_is_invited_again(tmp_path: Pat
             assert relay.office.shop(till.shop_id).removed_ms  # type: ignore[union-attr]
             await attach(till, attaching(relay, front))
             await until(lambda: relay.branch(till.shop_id).reports.day(till.day)["sales"]["count"] == 1)
+
+
+async def test_a_till_is_shown_with_what_it_is_known_by(tmp_path: Path) -> None:
+    shop = open_till(tmp_path / "till", shop="Corner shop")
+    async with web(tmp_path) as office, listening(office) as front, shop as till:
+        await attach(till, attaching(office.relay, front))
+        await until(lambda: linked(office.relay, till.shop_id))
+        owner = await office.person("Asma")
+        shown = (await owner.get(f"/office/shops/{till.shop_id}")).text
+        author = till.status()["till"]
+        assert author in shown
+        (key,) = re.findall(r"Ed25519\): <bdi class=.mono.>([\w-]+)<", shown)
+        assert author_id(from_base64url(key)) == author, "the key that it was named by"
 
 
 async def test_a_shop_that_is_not_invited_is_told_no_more_than_that(tmp_path: Path) -> None:
