@@ -24,7 +24,7 @@ import httpx
 from rich.console import Console
 
 from examples.rig.audit import Books, Holding, disagreements, read_books, read_day_reports
-from examples.rig.baskets import BUSIEST, CATALOGUE, Basket, read_baskets, shelf_prices
+from examples.rig.baskets import BUSIEST, CATALOGUE, Basket, catalogue_of, read_baskets, shelf_prices
 from examples.rig.board import Board, Result, Row, View, closing_table
 from examples.rig.cashiers import Cashier, Tally
 from examples.rig.programs import run
@@ -317,15 +317,17 @@ async def play(settings: Settings, console: Console) -> bool:
 def main() -> int:
     """The command."""
     asked = argparse.ArgumentParser(prog="demo", description="A real day of baskets, with cuts and kills.")
-    asked.add_argument("--fast", action="store_true", help="a part of the day, in a few seconds")
+    asked.add_argument("--fast", action="store_true", help="a part of the day, with no other goods, in a few seconds")
     asked.add_argument("--keep", type=Path, metavar="DIR", help="put the data folders and logs here, and leave them")
     chosen = asked.parse_args()
     console = Console()
     folder = chosen.keep or Path(tempfile.mkdtemp(prefix="posline-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
     baskets = read_baskets(BUSIEST)
+    settings = Settings(baskets, RING_S, folder, CATALOGUE)
     if chosen.fast:
         baskets = baskets[:FAST_BASKETS]
-    settings = Settings(baskets, FAST_RING_S if chosen.fast else RING_S, folder, CATALOGUE)
+        settings = Settings(baskets, FAST_RING_S, folder, catalogue_of(baskets, folder / "products.csv.gz"))
     console.print(
         f"Replaying {len(baskets)} baskets of {BUSIEST} over three tills and a relay, in {folder}", highlight=False
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from tests.postgres import Cluster, Schemas, standing_in
@@ -33,6 +35,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     if Path(metafunc.module.__file__) in ON_BOTH and "sqlite" not in marks and (PROOF or "many" not in marks):
         metafunc.parametrize("database", ["sqlite", "postgresql"], indirect=True, scope="module")
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what was collected and imported stays: no look for garbage needs to go through it again
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test asks the internet, so whoever makes an HTTP client need not read some hundred authorities each time."""
+    all_of_them, end = Path(certifi.where()).read_text(), "-----END CERTIFICATE-----\n"
+    path = tmp_path_factory.mktemp("authorities") / "one.pem"
+    path.write_text(all_of_them[all_of_them.index("-----BEGIN") : all_of_them.index(end) + len(end)])
+    certifi.where = lambda: str(path)
 
 
 @pytest.fixture(scope="session")

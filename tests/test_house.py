@@ -49,8 +49,11 @@ NAMES_BARRED = re.compile(r"(?i)manager|helper|utils?$|process|(^|_)data$")
 
 
 def tree(path: Path) -> ast.Module:
-    gc.collect()  # a destructor that runs within the parser upsets it in Python 3.11
-    return ast.parse(path.read_text(), str(path))
+    gc.disable()  # a destructor that runs within the parser upsets it in Python 3.11
+    try:
+        return ast.parse(path.read_text(), str(path))
+    finally:
+        gc.enable()
 
 
 def imports(path: Path) -> Iterator[str]:

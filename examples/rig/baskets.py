@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,17 @@ def shelf_prices(path: Path = CATALOGUE) -> dict[str, int]:
     """The catalogue's price of each SKU, in cents."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         return {row["sku"]: int(row["price"]) for row in csv.DictReader(file)}
+
+
+def catalogue_of(baskets: Iterable[Basket], path: Path) -> Path:
+    """Write the part of the catalogue that was sold in these baskets to `path`, and return it."""
+    sold = {line["sku"] for basket in baskets for line in basket.lines}
+    with (
+        gzip.open(CATALOGUE, "rt", encoding="utf-8", newline="") as every,
+        gzip.open(path, "wt", encoding="utf-8", newline="") as part,
+    ):
+        rows = csv.DictReader(every)
+        kept = csv.DictWriter(part, rows.fieldnames or ())
+        kept.writeheader()
+        kept.writerows(row for row in rows if row["sku"] in sold)
+    return path

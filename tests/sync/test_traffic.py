@@ -97,6 +97,7 @@ def years(name: str, writers: list[Writer], at: str) -> Replica:
     )  # fmt: skip
 
 
+@pytest.mark.many
 def test_after_years_a_connection_with_nothing_new_costs_a_few_hundred_bytes() -> None:
     writers = [Writer("alif"), Writer("be")]
     at = shop_of(*writers)
