@@ -83,7 +83,7 @@ async def trading(tmp_path: Path, *names: str, days: int = 2) -> AsyncIterator[T
     with Folder(tmp_path / "office") as folder:
         async with Relay(folder) as relay:
             relay.people.passwords = Passwords(PasswordHasher(**QUICK))
-            chain, now = Chain(names), datetime.now(ZONE)
+            chain, now = Chain(names), datetime.now(ZONE) - timedelta(hours=4)  # its date is the business day
             await chain.attach(relay)
             for shop in chain.shops:
                 for back in range(days, 0, -1):
