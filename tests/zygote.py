@@ -12,6 +12,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import json
@@ -25,11 +26,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer.main
+
 from tests.proof import PROOF
 
-__all__ = ["settle"]
+__all__ = ["read_ahead", "settle"]
 
 PROGRAMS = {"posline": "posline.cli", "posline-relay": "relay.cli"}
+# what libraries import once a command or a server runs: half of what a command costs
+LATER = ("typer._adapters", "uvloop", "uvicorn.lifespan.off", "anyio._backends._asyncio", "httpcore", "certifi")
 REQUEST_BYTES_MAX = 1 << 18
 PR_SET_CHILD_SUBREAPER = 36
 CLONE_NEWNET = 0x40000000
@@ -37,6 +42,17 @@ CANNOT = ("preexec_fn", "pass_fds", "shell", "executable", "creationflags", "use
 _real = subprocess.Popen
 _lock = threading.Lock()
 _wire: socket.socket | None = None
+
+
+def read_ahead() -> None:
+    """Import all that a program of this project may come to need, and make out of its commands what Typer makes of them
+    at each start."""
+    for module in LATER:
+        with contextlib.suppress(ImportError):  # a library's own matter, and of its version
+            importlib.import_module(module)
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    for module in PROGRAMS.values():
+        typer.main.get_command(importlib.import_module(module).app)
 
 
 def settle() -> None:
@@ -176,8 +192,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
 
 
 def _main(wire: socket.socket) -> None:
-    for module in PROGRAMS.values():
-        importlib.import_module(module)
+    read_ahead()
     gc.freeze()  # what was imported is shared, and stays so
     program = _serve(wire)
     if program is not None:

@@ -30,6 +30,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from tests.zygote import read_ahead
+
 __all__ = ["SOURCE", "Nursery", "Program", "nursery"]
 
 ROOT = Path(__file__).parents[2]
@@ -243,8 +245,8 @@ def _interrupted(_number: int, _frame: FrameType | None) -> None:
 if __name__ == "__main__":
     if SOURCE:
         sys.path.insert(0, SOURCE)
-    for name in ("posline.cli", "relay.cli", "tests.faults.alone"):
-        importlib.import_module(name)
+    read_ahead()
+    importlib.import_module("tests.faults.alone")
     signal.signal(signal.SIGTERM, _interrupted)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.collect()
