@@ -38,7 +38,7 @@ test: style types node hosts browser postgres
 PROOF_OUT := $(CURDIR)/run/proof.json
 PROVE := POSLINE_PROOF=1 POSLINE_PROOF_OUT=$(PROOF_OUT) $(BIN)/python -m pytest
 proof: $(VENV)/.dev $(VENV)/.proof node hosts browser postgres
-	$(PROVE) -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/mutants tests/page/test_lost.py tests/till/fiscal/test_three_tills.py
+	$(PROVE) -n $(WORKERS) --dist worksteal tests/simulation tests/faults tests/mutants tests/page/test_lost.py tests/page/test_reading.py tests/relay/test_web.py tests/till/fiscal/test_three_tills.py
 	POSLINE_PROOF_OUT=$(PROOF_OUT) $(BIN)/python -m tests.simulation.simulate --runs 100000 --workers $(WORKERS)
 	$(PROVE) -s tests/fuzz
 	$(PROVE) -s tests/power

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["PROOF", "Note", "keep", "share"]
+__all__ = ["LOOKS", "PROOF", "Note", "keep", "share"]
 
 PROOF = bool(os.environ.get("POSLINE_PROOF"))
 OUT = os.environ.get("POSLINE_PROOF_OUT")  # a JSON file that collects the figures of a proof
@@ -18,6 +18,10 @@ class Note(Protocol):
     """Takes a rig's figures by name."""
 
     def __call__(self, **figures: Any) -> None: ...
+
+
+# (language, scheme) in which pages are looked at: between them both of either, and in a proof all four
+LOOKS = [("en", "light"), ("ur", "dark"), *([("en", "dark"), ("ur", "light")] if PROOF else [])]
 
 
 def share(bounded: int, whole: int) -> int:

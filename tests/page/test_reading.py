@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Page
 
 from tests.page.counter import COKE, MILK, TEA, Counter
+from tests.proof import LOOKS
 from tests.stock import npm_folder
 
 AXE = Path(__file__).parent / "axe"
@@ -37,8 +38,7 @@ async def checked(desk: Counter, where: str) -> None:
     assert not found, f"{where}: {found}"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "ur"])
+@pytest.mark.parametrize(("language", "scheme"), LOOKS)
 async def test_every_sheet_can_be_read(desk: Counter, scheme: str, language: str) -> None:
     page = desk.page
     await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

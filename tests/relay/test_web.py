@@ -24,6 +24,7 @@ from relay.rights import Right, Role
 from relay.web.frame import MENU, Frame, Visit, WebOptions
 from relay.web.words import TEXTS
 from tests.page.test_reading import faults
+from tests.proof import LOOKS
 from tests.relay.browsers import (
     EVIL,
     NORTH,
@@ -416,7 +417,7 @@ async def test_a_person_in_a_real_browser(tmp_path: Path) -> None:
             await page.wait_for_selector(".tiles")
 
 
-@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("en", "dark"), ("ur", "light"), ("ur", "dark")])
+@pytest.mark.parametrize(("language", "scheme"), LOOKS)
 async def test_every_page_can_be_read(language: str, scheme: str, tmp_path: Path) -> None:
     """By the rules of WCAG 2.2 AA, and without scrolling sideways on a phone of 320 px."""
     async with web(tmp_path) as office, listening(office) as front:
