@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
+from typing import Any
 
 from posline.core.entry import decode
 from posline.storage.connection import Connection, connect
@@ -35,8 +36,11 @@ SAID = {  # what a table says, where that is not all that stands in it
     " CASE WHEN plain = 1 THEN vouched ELSE 0 END, label"
     " FROM run",
 }
-HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e JOIN shop s ON s.key = e.shop" \
-    " JOIN document d ON d.shop = e.shop AND d.key = e.document {} ORDER BY e.n"  # fmt: skip
+# `NOT INDEXED`: SQLite finds them by their number, though it be those of one shop
+HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e NOT INDEXED JOIN shop s" \
+    " ON s.key = e.shop JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n > ?{} ORDER BY e.n" \
+    " LIMIT ?"  # fmt: skip
+READ_AT_ONCE = 16 * SLICE  # elements: a client of PostgreSQL has all of an answer in memory
 
 
 Progress = Callable[[int, int], None]  # (entries that are done, entries that there are)
@@ -92,6 +96,7 @@ def project_shop_again(db: Connection, shop: int, *, feed: bool, dialect: Dialec
     """Judge all entries of one shop anew, inside the caller's transaction, where each shop's are numbered by
     themselves. With `feed`, integrators are told of each whose status is another now."""
     db.execute("CREATE TEMPORARY TABLE held ON COMMIT DROP AS SELECT * FROM entry WHERE shop = ?", (shop,))
+    db.execute("CREATE INDEX held_n ON held (n)")
     for table in (*LEDGER, *TABLES, "product", "barcode"):
         db.execute(f"DELETE FROM {table} WHERE shop = ?", (shop,))
     _project(db, db, "held", dialect=dialect)
@@ -124,10 +129,21 @@ def _of(query: str, column: str, only: int | None) -> tuple[str, tuple[int, ...]
     return (query.format(""), ()) if only is None else (query.format(f" WHERE {column} = ?"), (only,))
 
 
+def _held(source: Connection, table: str, only: int | None) -> Iterator[tuple[Any, ...]]:
+    asked = HELD.format(table, "" if only is None else " AND e.shop = ?")
+    last = -1
+    while True:
+        rows = source.execute(asked, (last, *(() if only is None else (only,)), READ_AT_ONCE)).fetchall()
+        yield from (row[1:] for row in rows)
+        if len(rows) < READ_AT_ONCE:
+            return
+        last = rows[-1][0]
+
+
 def _slices(source: Connection, table: str, only: int | None) -> Iterator[tuple[int, str, list[Arrival]]]:
     waiting: list[Arrival] = []
     of: tuple[int, str] | None = None
-    for _, shop, shop_id, document, name, own, raw in source.execute(*_of(HELD.format(table, "{}"), "e.shop", only)):
+    for shop, shop_id, document, name, own, raw in _held(source, table, only):
         if of is not None and (of != (shop, shop_id) or len(waiting) >= SLICE):
             yield *of, waiting
             waiting = []
