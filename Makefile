@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 # tests at once: those of lines and links mostly wait
-TESTERS ?= 3
+TESTERS ?= 4
 
 # A machine that writes no bytecode would compile all of it again for each program that a test or the demo starts.
 unexport PYTHONDONTWRITEBYTECODE

@@ -73,7 +73,8 @@ class Shown:
                     continue
             reload.clear()
             seen = self._stamp()
-            if await asyncio.to_thread(self.renew, *listeners):
+            # here and not in a thread: a handshake in between would have the one's certificate and the other's key
+            if self.renew(*listeners):
                 await asyncio.to_thread(changed)
 
     def _stamp(self) -> tuple[float, int] | None:

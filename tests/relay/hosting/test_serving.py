@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import ssl
+import threading
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from examples.rig.programs import free_port
 from posline.errors import BadRequest
 from posline.till import terminal
+from posline.till.listener import Listener
+from posline.trust.certificate import Tls
 from relay.cli import app
 from relay.hosting.door import origin_of
+from relay.operations.certificates import Shown
 from relay.serve import RelayOptions, run_relay
 from tests.faults import rig
+from tests.till.shop import until
 from tests.till.test_listener import certificate
 
 
@@ -39,6 +46,21 @@ def test_devices_come_by_tls_at_the_public_address_and_see_a_renewed_certificate
         shown.certificate.write_bytes(second.certificate.read_bytes())
         relay._child.send_signal(signal.SIGHUP)  # type: ignore[union-attr]
         rig.wait_for("the new one", lambda: ssl.get_server_certificate(("127.0.0.1", port)) != before)
+
+
+async def test_a_certificate_changes_between_two_handshakes_and_never_within_one(tmp_path: Path) -> None:
+    shown, where = Shown(certificate(tmp_path), None), list[int]()
+
+    class Noting(Listener):
+        def renew(self, tls: Tls) -> None:
+            where.append(threading.get_ident())
+
+    reload = asyncio.Event()
+    reload.set()
+    following = asyncio.create_task(shown.follow([Noting(Starlette(), host="127.0.0.1", port=0)], reload, lambda: None))
+    await until(lambda: where)
+    following.cancel()
+    assert where == [threading.get_ident()], "the thread that shakes hands"
 
 
 async def test_an_address_that_no_browser_would_open_is_refused_at_the_start(tmp_path: Path) -> None:
