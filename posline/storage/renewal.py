@@ -15,6 +15,7 @@ from posline.core.entry import decode
 from posline.storage.connection import Connection, connect
 from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.ledger import Arrival, Ledger
+from posline.storage.pieces import in_pieces
 from posline.storage.product_index import ProductIndex
 from posline.storage.projections import TABLES
 from posline.storage.schema import migrate
@@ -37,10 +38,8 @@ SAID = {  # what a table says, where that is not all that stands in it
     " FROM run",
 }
 # `NOT INDEXED`: SQLite finds them by their number, though it be those of one shop
-HELD = "SELECT e.n, e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e NOT INDEXED JOIN shop s" \
-    " ON s.key = e.shop JOIN document d ON d.shop = e.shop AND d.key = e.document WHERE e.n > ?{} ORDER BY e.n" \
-    " LIMIT ?"  # fmt: skip
-READ_AT_ONCE = 16 * SLICE  # elements: a client of PostgreSQL has all of an answer in memory
+HELD = "SELECT e.shop, s.id, e.document, d.name, e.own, e.raw FROM {} e NOT INDEXED JOIN shop s ON s.key = e.shop" \
+    " JOIN document d ON d.shop = e.shop AND d.key = e.document{} ORDER BY e.n"  # fmt: skip
 
 
 Progress = Callable[[int, int], None]  # (entries that are done, entries that there are)
@@ -130,14 +129,11 @@ def _of(query: str, column: str, only: int | None) -> tuple[str, tuple[int, ...]
 
 
 def _held(source: Connection, table: str, only: int | None) -> Iterator[tuple[Any, ...]]:
-    asked = HELD.format(table, "" if only is None else " AND e.shop = ?")
-    last = -1
-    while True:
-        rows = source.execute(asked, (last, *(() if only is None else (only,)), READ_AT_ONCE)).fetchall()
-        yield from (row[1:] for row in rows)
-        if len(rows) < READ_AT_ONCE:
-            return
-        last = rows[-1][0]
+    """The elements in their order, some at a time: a client of PostgreSQL has all of an answer in memory."""
+    numbers = [n for (n,) in source.execute(*_of(f"SELECT n FROM {table}{{}} ORDER BY n", "shop", only))]
+    where, of = (" WHERE", ()) if only is None else (" WHERE e.shop = ? AND", (only,))
+    for marks, piece in in_pieces(numbers):
+        yield from source.execute(HELD.format(table, f"{where} e.n IN ({marks})"), (*of, *piece)).fetchall()
 
 
 def _slices(source: Connection, table: str, only: int | None) -> Iterator[tuple[int, str, list[Arrival]]]:

@@ -14,7 +14,7 @@ import pytest
 from examples.rig.programs import free_port
 from posline.errors import CommitFailed, DiskFull, Hole, Unavailable
 from posline.replica import Replica
-from posline.storage import renewal
+from posline.storage import pieces, renewal
 from posline.storage.removal import points_of
 from posline.storage.reports import Reports
 from posline.storage.store import Store
@@ -285,7 +285,7 @@ def test_every_key_of_a_shops_table_starts_with_the_shop(url: str) -> None:
 def test_a_shop_is_judged_by_newer_rules_when_it_is_next_written_and_older_processes_refuse(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renewal, "READ_AT_ONCE", 2)  # a shop of years is never in memory as a whole
+    monkeypatch.setattr(pieces, "IN_A_QUERY", 2)  # a shop of years is never in memory as a whole
     till = shop_with_sales(3)
     with closing(opened(url)) as store:
         office = head_office(store, till.shop)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from posline.storage import renewal
+from posline.storage import pieces
 from posline.storage import verify as verifying
 from posline.storage.connection import Error
 from posline.storage.scrub import Scrub
@@ -101,11 +101,11 @@ async def test_what_rotted_in_the_ledger_is_named(tmp_path: Path, what: str) -> 
     assert harms(tmp_path / "posline.db", shop, ROTTEN[what].replace("LAST", last))
 
 
-@pytest.mark.parametrize("at_once", [3, renewal.READ_AT_ONCE])
+@pytest.mark.parametrize("at_once", [3, pieces.IN_A_QUERY])
 async def test_where_nothing_rotted_nothing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(renewal, "READ_AT_ONCE", at_once)
+    monkeypatch.setattr(pieces, "IN_A_QUERY", at_once)
     shop = await shop_with_much_in_it(tmp_path)
     assert harms(tmp_path / "posline.db", shop, "UPDATE shop SET id = id") == []
 
