@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make run     a shop on this machine: one till, one relay; runs until Ctrl-C'
-	@echo 'make demo    a real day of baskets over three tills and a relay, with cuts and kills; about a minute'
+	@echo 'make demo    a real day of baskets over three tills and a relay, with cuts and kills; one to two minutes'
 	@echo 'make test    set up everything, check style and types, run all tests'
 	@echo 'make bench   run the benchmarks and write benchmarks/results.md'
 	@echo 'make proof   the whole count of every rig that breaks something on purpose, 100,000 simulated runs among them; many hours'
