@@ -5,9 +5,9 @@ what this one has in memory of the shop is let go, and what was staged is clippe
 is the rows, and a process only ever remembers them. So an update that reached two processes is written once, and
 nothing depends on what one process knows of another.
 
-A connection that is lost in the middle of a commit leaves a question. PostgreSQL answers it later by the number of the
-transaction, so a commit is never guessed at: it stands, or it is made again, or it failed and its peers send it once
-more.
+A connection that is lost in the middle of a commit leaves a question, and nothing that PostgreSQL says later is an
+answer to it: after a crash it gives the number of a transaction that was lost to another one. So a commit stands once
+its COMMIT was answered, and until then it is made again: whatever stands of it by now is clipped away.
 """
 
 from __future__ import annotations
@@ -91,7 +91,6 @@ class PostgresStore(Store):
         self._wrote: set[str] = set()  # shops in which this transaction writes
         self._overtaken: set[str] = set()  # shops in which another process wrote before this transaction
         self._sure: dict[tuple[str, str], Head] = {}  # heads that commits left: no reader's thread had a part in them
-        self._transaction = ""
         self._closed = self._of_one_moment = False
 
     @classmethod
@@ -211,8 +210,8 @@ class PostgresStore(Store):
         key = self._shop(shop)
         if shop in self._held:
             return key
-        version, rules, self._transaction = self._db.execute(
-            "SELECT version, rules, pg_current_xact_id()::text FROM shop WHERE key = ? FOR UPDATE", (key,)
+        version, rules = self._db.execute(
+            "SELECT version, rules FROM shop WHERE key = ? FOR UPDATE", (key,)
         ).fetchone()
         if version != self._versions.get(shop):
             self._let_go_to_write(shop, key)
@@ -307,14 +306,10 @@ class PostgresStore(Store):
             try:
                 self._try(work)
                 return
-            except _Lost as lost:
-                if self._stands(lost.transaction, until_s):
-                    return
-                error: Exception = lost
             except FULL as full:
                 raise DiskFull(f"the database has no room: {first_line(full)}") from full
             except PASSING as again:
-                error = again
+                error: Exception = again
             except CommitFailed:
                 raise
             except Unavailable as again:
@@ -330,19 +325,15 @@ class PostgresStore(Store):
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
     def _try(self, work: Any) -> None:
-        self._held, self._ahead, self._transaction = {}, {}, ""
+        self._held, self._ahead = {}, {}
         self._wrote, self._overtaken = set(), set()
         try:
             self._db.execute("BEGIN")
             work()
+            self._db.execute("COMMIT")
         except BaseException as error:
             self._undo(error)
             raise
-        try:
-            self._db.execute("COMMIT")
-        except psycopg.Error as error:
-            self._undo(error)
-            raise _Lost(self._transaction) from error
         written = {shop: self._held[shop] + 1 for shop in self._wrote}
         self._versions |= self._held | written
         # where another process was faster, `refresh` has something to tell of other documents, too
@@ -364,32 +355,8 @@ class PostgresStore(Store):
         self._db.undo(error)
         self._forget()
 
-    def _stands(self, transaction: str, until_s: float) -> bool:
-        """Whether a transaction whose answer was lost stands. Raises CommitFailed where that cannot be found out."""
-        pause_s = FIRST_PAUSE_S
-        while transaction:
-            try:
-                (status,) = self._db.execute("SELECT pg_xact_status(CAST(? AS xid8))", (transaction,)).fetchone()
-                if status != "in progress":  # its server has not noticed yet that nobody listens
-                    return bool(status == "committed")
-            except PASSING:
-                self._db.drop()
-            if self._closed or time.monotonic() >= until_s:
-                raise CommitFailed("the database does not answer, so it is not known whether it took it")
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LAST_PAUSE_S)
-        return False
-
     def backup(self, target: Any) -> None:
         raise Unavailable("a PostgreSQL database is copied with pg_dump or pg_basebackup (docs/postgresql.md)")
-
-
-class _Lost(Exception):
-    """The answer to a COMMIT did not come."""
-
-    def __init__(self, transaction: str) -> None:
-        super().__init__("the connection was lost in the middle of a commit")
-        self.transaction = transaction
 
 
 def is_newer(rules: str) -> bool:

@@ -118,7 +118,7 @@ def test_four_that_write_in_one_shop_at_once_wait_for_each_other_and_lose_nothin
 
 
 @pytest.mark.parametrize("stands", [True, False])
-def test_a_commit_whose_answer_was_lost_is_asked_about(url: str, monkeypatch: pytest.MonkeyPatch, stands: bool) -> None:
+def test_a_commit_whose_answer_was_lost_is_made_again(url: str, monkeypatch: pytest.MonkeyPatch, stands: bool) -> None:
     till = shop_with_sales(3)
     with closing(opened(url)) as store:
         office, real, cut = head_office(store, till.shop), Writer.execute, []
@@ -136,6 +136,62 @@ def test_a_commit_whose_answer_was_lost_is_asked_about(url: str, monkeypatch: py
         assert cut and office.staged == []
         assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 3
         assert list(verify(store, till.shop)) == []
+
+
+def test_what_is_written_here_is_written_once_though_the_answer_was_lost(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, cut = Writer.execute, [True]
+
+    def execute(self: Writer, query: str, values: object = ()) -> object:
+        answer = real(self, query, values)  # type: ignore[arg-type]
+        if query == "COMMIT" and not cut:
+            cut.append(True)
+            raise psycopg.OperationalError("the line is cut")
+        return answer
+
+    monkeypatch.setattr(Writer, "execute", execute)
+    with closing(opened(url)) as store:
+        writer = founded(store=store)
+        store.sums(writer.shop)  # links were told so far
+        for n in range(4):
+            if n % 2:
+                cut.clear()
+            writer.write("sale", sale(100 + n))
+            commit(writer)
+            assert cut
+        reports = Reports(store, writer.shop, here=writer.store_id)
+        assert reports.day(DAY)["sales"]["count"] == 4 and reports.gaps() == reports.forks() == []
+        assert list(verify(store, writer.shop)) == [] and writer.alarms == {}
+        assert store.refresh(writer.shop).keys() >= {f"journal/{DAY}"}, "and links are told of it"
+
+
+def test_after_a_crash_another_transaction_with_the_same_number_does_not_answer_for_a_lost_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PostgreSQL hands a number out again that no record on its disk bears: "committed" is then another's answer."""
+    number, till, real = "SELECT pg_current_xact_id()::text", shop_with_sales(3), Writer.execute
+    with Cluster(durable=True, wal_writer_delay="10s") as own:  # it leaves nothing of the lost one on the disk
+        database, lost, next = Database(own.url("again")), [], []
+        with closing(PostgresStore.connect(database, readers=2)) as store:
+            office = head_office(store, till.shop)
+
+            def execute(self: Writer, query: str, values: object = ()) -> object:
+                if query != "COMMIT" or lost:
+                    return real(self, query, values)  # type: ignore[arg-type]
+                lost.append(real(self, number).fetchone())
+                own.crash()
+                own.start()
+                with database.connect() as other:
+                    while not next or int(next[-1][0]) < int(lost[0][0]):
+                        next.append(other.execute(number).fetchone())
+                return real(self, "COMMIT")
+
+            monkeypatch.setattr(Writer, "execute", execute)
+            receive(till, office)
+            assert next[-1] == lost[0], "the number was handed out again"
+            assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 3
+            assert list(verify(store, till.shop)) == []
 
 
 def test_a_database_that_stays_away_fails_the_commit_and_what_comes_again_is_taken(
