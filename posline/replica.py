@@ -283,9 +283,12 @@ class Replica(Writer):
         self.store.have(self.shop, store_id, kept)
 
     def equal_with(self, store_id: str) -> None:
-        """A peer's committed digest over everything equals ours: it holds what we hold."""
+        """A peer's committed digest over everything equals ours: it holds what we hold. Not what is being committed:
+        its rows may stand already, and the digest that was compared be of before them."""
         self.in_step.add(store_id)
-        self.store.have(self.shop, store_id, self.store.all_marks(self.shop, unless=store_id))
+        moving = {(entry.till, entry.run) for staged in self.staged for entry in staged.entries}
+        marks = self.store.all_marks(self.shop, unless=store_id)
+        self.store.have(self.shop, store_id, [mark for mark in marks if (mark.author, mark.run) not in moving])
 
 
 def _pieces(texts: Sequence[str]) -> list[list[str]]:

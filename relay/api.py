@@ -66,7 +66,7 @@ def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = 
         *price_routes(relay, api),
         *health_routes(relay, metrics=options.metrics),
     ]
-    handlers = exception_handlers(relay.suspect)
+    handlers = exception_handlers(relay.suspect, lambda: relay.over)
     handlers[HTTPException] = frame.not_found(handlers[HTTPException])
     watched = Middleware(
         Watched, meters=relay.meters, names=route_names(routes), trusted=options.trusted, access=options.access_log

@@ -509,13 +509,15 @@ class Relay:
         return self._founded.get(shop)
 
     def today(self, shop: str) -> str:
-        """A shop's business day now, by this machine's clock; this machine's own date for a shop that is not known."""
-        founded = self.founded(shop) if shop else None
-        now_ms = self.office.now_ms()
-        if founded is None:
-            return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone().date().isoformat()
-        hours, _, minutes = founded.day_start.partition(":")
-        return business_day(now_ms, zone_of(founded), 60 * int(hours) + int(minutes))
+        """A shop's business day now, by this machine's clock. For "", or a shop that is not known, the latest that any
+        shop has; this machine's own date where there is none."""
+        founded, now_ms = self.founded(shop) if shop else None, self.office.now_ms()
+        if founded is not None:
+            return _day_of(founded, now_ms)
+        if not self._founded:
+            self._founded |= {each: found for each, (found, _) in self.board.founded().items()}
+        here = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone().date().isoformat()
+        return max((_day_of(each, now_ms) for each in set(self._founded.copy().values())), default=here)
 
     # -- shops that come -----------------------------------------------------------------------------------------------
 
@@ -538,3 +540,8 @@ class Relay:
                     self.engine.add(branch.replica)
                 await self.engine.durable(staged)
         return branch
+
+
+def _day_of(founded: Founded, now_ms: int) -> str:
+    hours, _, minutes = founded.day_start.partition(":")
+    return business_day(now_ms, zone_of(founded), 60 * int(hours) + int(minutes))

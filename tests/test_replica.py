@@ -442,6 +442,21 @@ def test_two_lives_of_one_till_do_not_answer_each_others_signatures_for_ever(tmp
     assert reports(till).day(DAY)["sales"]["total"] == 1
 
 
+def test_what_is_being_committed_is_not_taken_for_held_by_whom_we_were_equal_with() -> None:
+    """A commit's rows stand on its thread a moment before the event loop hears of it."""
+    till = founded()
+    peer = joined(till, "peer")
+    before = till.root()
+    sold = till.write("sale", sale(100)).entries[0]
+    commit_ = till.store.commit(batch := list(till.staged))
+    till.equal_with(peer.store_id)  # its digest was ours of before
+    assert before != till.root()
+    till.release(batch, commit_)
+    assert reports(till).durable(sold) == {"here": True, "tills": 0, "head_office": False}
+    till.equal_with(peer.store_id)
+    assert reports(till).durable(sold) == {"here": True, "tills": 1, "head_office": False}
+
+
 def test_a_store_that_makes_up_what_it_holds_fills_no_disk() -> None:
     till = founded("alif")
     till.write("sale", sale())

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from posline.errors import BadRequest, DiskFailed, DiskFull, FieldError, PoslineError, Unloadable
+from posline.errors import BadRequest, DiskFailed, DiskFull, FieldError, OutcomeUnknown, PoslineError, Unloadable
 from posline.storage.connection import Error
 
 __all__ = [
@@ -103,13 +103,16 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def exception_handlers(
     suspect: Callable[[BaseException], bool] = lambda error: False,
+    over: Callable[[], bool] = lambda: False,
 ) -> dict[Any, Callable[[Request, Exception], Any]]:
     """What a Starlette application maps its exceptions with. `suspect` is asked whether an error means that the disk
-    failed, and sees to what follows."""
+    failed, and sees to what follows; `over` whether the process goes down, and closes what a request may be reading."""
 
     async def on_anything(request: Request, error: Exception) -> Response:
         if suspect(error):
             return problem_of(DiskFailed(str(error)))
+        if over():
+            return problem_of(OutcomeUnknown("it is going down"))
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return problem(500, _TITLES[500], "an error of ours, written to the log; repeating the same id is safe")
 

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -79,11 +80,18 @@ class Trading(Web):
 
 
 @asynccontextmanager
-async def trading(tmp_path: Path, *names: str, days: int = 2) -> AsyncIterator[Trading]:
+async def trading(
+    tmp_path: Path, *names: str, days: int = 2, at: datetime | None = None
+) -> AsyncIterator[Trading]:
+    """`at`: the time it is, and stays."""
     with Folder(tmp_path / "office") as folder:
         async with Relay(folder) as relay:
             relay.people.passwords = Passwords(PasswordHasher(**QUICK))
-            chain, now = Chain(names), datetime.now(ZONE) - timedelta(hours=4)  # its date is the business day
+            if at is not None:
+                relay.office.now_ms = lambda: int(1000 * at.timestamp())
+            here_ms = relay.office.now_ms()
+            now = datetime.fromtimestamp(here_ms / 1000, ZONE) - timedelta(hours=4)  # its date is the business day
+            chain = Chain(names, began=now - timedelta(days=40))
             await chain.attach(relay)
             for shop in chain.shops:
                 for back in range(days, 0, -1):
@@ -178,6 +186,27 @@ async def test_every_page_follows_down_to_the_bytes(tmp_path: Path) -> None:
                       f"/shops/{shop.id}/entries/{'0' * 64}", f"/shops/{shop.id}/entries/x", "/shops/x"):  # fmt: skip
             assert (await owner.get(wrong)).status_code == 404, wrong
         assert (await owner.get("/reports?from=2026-11-27&to=2026-11-20")).status_code == 422
+
+
+@pytest.mark.parametrize("clock", ["23:30", "18:30"])
+async def test_the_day_of_reports_is_the_shops_whatever_this_machines_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    """At 04:30 in Karachi a machine on UTC has yesterday's date; at 23:30 one farther east has tomorrow's."""
+    at = datetime.fromisoformat(f"2026-11-27T{clock}+00:00")
+    monkeypatch.setenv("TZ", "UTC" if clock == "23:30" else "Asia/Tokyo")
+    time.tzset()
+    try:
+        async with trading(tmp_path, "North", days=1, at=at) as office:
+            owner, (shop,) = await office.person("Asma"), office.shops
+            row = office.today(shop)
+            assert row.day == office.relay.today("") == ("2026-11-28" if clock == "23:30" else "2026-11-27")
+            answer = await owner.get("/reports?by=product&format=csv")
+            rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+            assert row.count == 1 and sum(round(100 * float(each["net"])) for each in rows) == row.net
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 async def test_a_shop_that_was_removed_is_in_no_total_of_the_chain(tmp_path: Path) -> None:
