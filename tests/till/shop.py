@@ -17,6 +17,7 @@ from posline.till.commands import COMMANDS
 from posline.till.invitation import Invitation
 from posline.till.joining import request_membership
 from posline.till.till import Till, open_till
+from posline.writer import SIGNATURES
 
 WITHIN_S = 20.0
 TEA = {"sku": "TEA", "name": "Tea", "quantity": "2", "price": 250}
@@ -41,6 +42,12 @@ async def until(true: Callable[[], Any]) -> None:
     async with asyncio.timeout(WITHIN_S):
         while not true():  # noqa: ASYNC110  # what is waited for happens in another till
             await asyncio.sleep(0.02)
+
+
+def written(till: Till) -> list[str]:
+    """The kinds of what is in the books, but for signatures, which come by themselves after a while."""
+    kinds = till.store.read.execute("SELECT kind FROM entry ORDER BY n").fetchall()
+    return [kind for (kind,) in kinds if kind not in SIGNATURES]
 
 
 async def invitation(till: Till) -> Invitation:
