@@ -75,6 +75,9 @@ async def trading(till: Till, chance: random.Random, halt: asyncio.Event) -> Non
             await till.shifts.close({"id": str(uuid.uuid4()), "counted": {"cash": chance.randint(0, 5000)}})
             sold.clear()
         await asyncio.sleep(0.01)  # a cashier is no faster
+    await till.sell([TEA])  # whatever chance had in mind: something lies in a Z report, and something in none
+    await till.shifts.close({"id": str(uuid.uuid4()), "counted": {"cash": 0}})
+    await till.sell([TEA])
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -132,10 +133,12 @@ async def test_a_day_of_all_tills_goes_up_as_they_sell(desk: Counter, tmp_path: 
         await desk.shows(NET, "Rs 650")
         asked: list[str] = []
         desk.page.on("request", lambda request: asked.append(request.url))
+        began_s = time.monotonic()
         for _ in range(10):
             await ring(second, "MILK")
         await desk.shows(NET, "Rs 4,450")
-        assert len([url for url in asked if "/api/reports/day/" in url]) <= 6, "it asks once a second, not once a sale"
+        most = 2 + time.monotonic() - began_s
+        assert sum("/api/reports/day/" in url for url in asked) <= most, "it asks once a second, not once a sale"
         await desk.shows(".o-tills li", "Till B")
         assert await desk.page.locator(".o-chart canvas").count() == 1
         await desk.until("""() => [...document.querySelectorAll('.o-details tbody td:nth-child(2)')]
