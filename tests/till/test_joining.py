@@ -80,7 +80,7 @@ async def test_three_tills_and_a_head_office_hold_the_same_day(tmp_path: Path) -
             assert last[2].durable.tills >= 1
             assert {tuple(sorted(d.to_dict())) for d in last} == {tuple(sorted(sales[-1].to_dict()))}
             assert relay.branch("North") is branch and relay.branch(a.shop_id) is branch
-            assert {p["name"] for p in b.status()["peers"] if p["connected"]} >= {"A", "HQ"}
+            await until(lambda: {p["name"] for p in b.status()["peers"] if p["connected"]} >= {"A", "HQ"})
 
 
 async def test_a_retry_at_another_till_is_one_sale_once_it_is_known_there(tmp_path: Path) -> None:
