@@ -60,21 +60,28 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.filed = FiledReports(self.store, self.shop)
-        self._read_at = -1
-        self._setting: FiscalSetting | None = None
-        self.fault = ""  # what is wrong with the setting, "" when nothing
+        # the shop document's last row as of which it was read; the setting; what is wrong with it. Changed at once:
+        # several threads ask
+        self._read: tuple[int, FiscalSetting | None, str] = (-1, None, "")
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the setting, "" when nothing; as of when it was last asked for."""
+        return self._read[2]
 
     def setting(self) -> FiscalSetting | None:
         """The setting as it holds here; None where filing is off, or is set up wrongly (`fault` says why)."""
         n = self.store.head(self.shop, "shop").n  # a setting changes only with that document
-        if n != self._read_at:
-            self._read_at, self.fault = n, ""
+        read_at, setting, _ = self._read
+        if n != read_at:
+            fault = ""
             try:
-                self._setting = read_setting(setting_of(self.filed, self.author))
+                setting = read_setting(setting_of(self.filed, self.author))
             except BadRequest as error:
-                self._setting, self.fault = None, f"the setting fiscal is wrong: {error}"
-                log.warning("%s", self.fault)
-        return self._setting
+                setting, fault = None, f"the setting fiscal is wrong: {error}"
+                log.warning("%s", fault)
+            self._read = (n, setting, fault)
+        return setting
 
     def token_for(self, setting: FiscalSetting) -> tuple[str, str]:
         """(the token that may be shown to the service, why it lacks one or "")."""

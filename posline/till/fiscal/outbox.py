@@ -35,7 +35,7 @@ log = logging.getLogger("posline.fiscal")
 BATCH = 20  # invoices between two looks at the setting and the token
 FIRST_PAUSE_S, PAUSE_MAX_S = 2.0, 300.0  # between looks whether the service can be reached: they write nothing
 TROUBLE_MAX_S = 3600.0  # between invoices while answers are none: each leaves entries, and perhaps work for a person
-IDLE_S = 20.0  # between looks where nothing was said to wait: one question to the database
+IDLE_S = 300.0  # between looks where nothing was said to wait
 STOP_S = 5.0  # how long a stop waits for the answer to what was sent
 SETTLE_S = 60.0  # before a service is asked about what it did not answer: it may still be at it
 
