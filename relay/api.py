@@ -25,7 +25,7 @@ from posline.till.admitting import text_field
 from posline.till.api_reports import report_answer
 from posline.till.asking import answering
 from posline.till.calls import list_answer, several
-from posline.till.problems import exception_handlers, json_answer
+from posline.till.problems import json_answer
 from posline.till.query import day_of, limit_of, place
 from posline.till.sale import Sale
 from relay.api_feed import feed_routes
@@ -66,7 +66,7 @@ def build_app(relay: Relay, sync: list[BaseRoute], options: WebOptions | None = 
         *price_routes(relay, api),
         *health_routes(relay, metrics=options.metrics),
     ]
-    handlers = exception_handlers(relay.suspect, lambda: relay.over)
+    handlers = relay.exception_handlers()
     handlers[HTTPException] = frame.not_found(handlers[HTTPException])
     watched = Middleware(
         Watched, meters=relay.meters, names=route_names(routes), trusted=options.trusted, access=options.access_log

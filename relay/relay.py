@@ -24,6 +24,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from starlette.requests import Request
+
 from posline.core.base64url import from_base64url
 from posline.core.clock import business_day
 from posline.errors import BadRequest, Hole, NotFound, OutcomeUnknown, Refused, Unavailable
@@ -34,6 +36,7 @@ from posline.storage.store import Store
 from posline.sync.engine import Engine
 from posline.till.health import Refusals
 from posline.till.opening import Clockwork
+from posline.till.problems import exception_handlers
 from posline.till.sale import Sale, sale_of
 from posline.trust.doors import MemberDoors
 from relay import alarms as alarming
@@ -337,6 +340,10 @@ class Relay:
         """Whether `error`, met in reading, means that the disk failed; then this process is to end."""
         return self._engine is not None and self._engine.suspect(error)
 
+    def exception_handlers(self) -> dict[Any, Callable[[Request, Exception], Any]]:
+        """What its web applications answer errors by: one that is met while it closes is none of theirs."""
+        return exception_handlers(self.suspect, lambda: self.over)
+
     def _open(self, shop: RegisteredShop) -> Branch:
         linked = self._engine.hub.replica(shop.id) if self._engine is not None else None
         replica = linked or Replica(
@@ -500,13 +507,16 @@ class Relay:
     def founded(self, shop: str) -> Founded | None:
         """The zone, start of day and currency of a shop; None where nothing of it is here yet."""
         if shop not in self._founded:
-            self._founded |= {each: found for each, (found, _) in self.board.founded().items()}
+            self._read_founded()
         if shop not in self._founded:
             founding = self.store.authority(shop).founding
             if founding is not None:
                 said = founding.body
                 self._founded[shop] = Founded(str(said["zone"]), str(said["day_start"]), str(said["currency"]))
         return self._founded.get(shop)
+
+    def _read_founded(self) -> None:
+        self._founded |= {each: found for each, (found, _) in self.board.founded().items()}
 
     def today(self, shop: str) -> str:
         """A shop's business day now, by this machine's clock. For "", or a shop that is not known, the latest that any
@@ -515,7 +525,7 @@ class Relay:
         if founded is not None:
             return _day_of(founded, now_ms)
         if not self._founded:
-            self._founded |= {each: found for each, (found, _) in self.board.founded().items()}
+            self._read_founded()
         here = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone().date().isoformat()
         return max((_day_of(each, now_ms) for each in set(self._founded.copy().values())), default=here)
 

@@ -20,7 +20,6 @@ from posline.sync.discovery import local_addresses
 from posline.till.guard import LoopbackGuard, is_loopback
 from posline.till.listener import Listener
 from posline.till.local import Local
-from posline.till.problems import exception_handlers
 from posline.till.serve import LOOPBACK, until_stopped
 from posline.trust.certificate import Tls
 from relay.api import build_app
@@ -159,7 +158,7 @@ async def _monitored(relay: Relay, options: RelayOptions) -> AsyncIterator[None]
     if options.metrics_port is None:
         yield
         return
-    app = Starlette(routes=health_routes(relay), exception_handlers=exception_handlers(relay.suspect))
+    app = Starlette(routes=health_routes(relay), exception_handlers=relay.exception_handlers())
     listener = Listener(app, host=options.metrics_host, port=options.metrics_port)
     await listener.start()
     log.info("figures at %s/metrics", listener.url, extra={"event": "metrics", "url": listener.url})
@@ -175,7 +174,7 @@ async def _serve(
     front = listeners[0]
     # commands come in by a door of their own, which only this machine can reach
     local = Local(relay, COMMANDS)
-    handlers = exception_handlers(relay.suspect)
+    handlers = relay.exception_handlers()
     app = Starlette(routes=[local.route()], middleware=[Middleware(LoopbackGuard)], exception_handlers=handlers)
     back = Listener(app, host=LOOPBACK, port=0)
     await back.start()

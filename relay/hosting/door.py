@@ -22,7 +22,7 @@ from posline.errors import BadRequest
 from posline.till.guard import is_loopback
 from posline.till.hosting.door import Entrance, from_another_page
 from posline.till.hosting.pairing import Cookie, asked_to_pair, pairing_pages
-from posline.till.problems import exception_handlers, json_answer
+from posline.till.problems import json_answer
 from relay.attempts import by_address
 from relay.hosting.tills import WAITING
 from relay.operations.readiness import health_routes
@@ -87,7 +87,7 @@ def build_tills(relay: Relay, origin: Origin, options: WebOptions) -> ASGIApp:
     watched = Middleware(
         Watched, meters=relay.meters, names=relay.tills.names, trusted=options.trusted, access=options.access_log
     )
-    return Starlette(routes=routes, middleware=[watched], exception_handlers=exception_handlers(relay.suspect))
+    return Starlette(routes=routes, middleware=[watched], exception_handlers=relay.exception_handlers())
 
 
 class OfficeDoor(Entrance):

@@ -111,7 +111,7 @@ def _around(visit: Visit, mine: Sequence[ShopNow]) -> dict[str, Any]:
     hours = relay.overview.drawn(("hours", theirs, currency), len(drawn), lambda: hours_of(
         [one.today for one in drawn], [one.week_ago for one in drawn], _start(drawn)
     ))  # fmt: skip
-    today = max((one.day for one in drawn), default=relay.today(""))
+    today = max((one.day for one in drawn), default="") or relay.today("")
     every = relay.office.shops(removed=True)  # of which the board has the days
     ids = None if theirs is None and len(drawn) == len(every) else [one.shop.id for one in drawn]
     span = relay.overview.drawn(("days", theirs, currency), len(drawn), lambda: relay.board.span(
