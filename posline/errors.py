@@ -9,6 +9,7 @@
     ├── NotPossible       as things stand it cannot be done: nothing is left to refund, a shift is open (409)
     ├── CommitFailed      the disk did not take it: nothing was recorded
     │   ├── DiskFull      ... because there is no room (507)
+    │   ├── CommitUnknown ... or it did, and its answer was lost: going on is safe, and repeating the same id
     │   └── Overtaken     ... because another process wrote as the same author meanwhile
     ├── DiskFailed        the disk gave an error: the process ends, and is started afresh (503)
     ├── Unavailable       what it needs does not answer for now, and is tried again (503)
@@ -36,6 +37,7 @@ __all__ = [
     "BadEntry",
     "BadRequest",
     "CommitFailed",
+    "CommitUnknown",
     "Conflict",
     "DiskFailed",
     "DiskFull",
@@ -146,6 +148,17 @@ class DiskFull(CommitFailed):
 
     status = 507
     title = "No room on disk"
+
+
+class CommitUnknown(CommitFailed):
+    """The answer of a database was lost, and it could not be asked again in time: the commit stands or not, and
+    repeating the same id is safe."""
+
+    title = "Outcome unknown"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.args = (f"it is not known whether this was recorded ({reason}); repeat the same id",)
 
 
 class Overtaken(CommitFailed):

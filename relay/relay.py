@@ -187,7 +187,8 @@ class Relay:
 
     async def _serve(self, store: Store) -> None:
         self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
-        with self.home.alone(NUMBERING):  # what is numbered meanwhile would change its life under its readers
+        # what is numbered meanwhile would change its life under its readers, and whoever lost the database is not alone
+        with self.home.alone(NUMBERING), store.at_once():
             store.set_meta(BEGAN, time.time_ns() // 1_000_000)
             Feed(store).begin()
             store.commit([])  # so that the log is in use before local.json says so: see `examine`

@@ -41,6 +41,11 @@ class Standing(ABC):
         """Whether this thread reads as of a moment that may have passed: then what it reads is nobody else's."""
         return False
 
+    def settled(self, shop: str) -> bool:
+        """Whether digests in memory are of all that was committed in a shop until now: where several processes write,
+        another may have been faster."""
+        return True
+
     def authors(self, shop: str, document: str) -> dict[str, tuple[int, str]]:
         """Count and set hash of each author's elements in a document."""
         rows = self.read.execute(

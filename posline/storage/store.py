@@ -9,7 +9,6 @@ Knows nothing of links, clocks or sockets.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from posline.core.entry import Entry
+from posline.core.kinds import in_journals
 from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, Overtaken, Refused
 from posline.storage.connection import (
@@ -33,10 +33,10 @@ from posline.storage.connection import (
 from posline.storage.dialect import SQLITE, Dialect
 from posline.storage.effects import Effects
 from posline.storage.ledger import Arrival, Change, Ledger
-from posline.storage.records import Commit, Head, Mark, Row, ShopChange, Staged, join_rows
+from posline.storage.notes import Notes
+from posline.storage.records import Commit, Head, Row, ShopChange, Staged, join_rows
 from posline.storage.renewal import Progress, renew
 from posline.storage.schema import migrate
-from posline.storage.standing import Standing
 
 __all__ = ["Store"]
 
@@ -52,7 +52,7 @@ COMMIT_FRAMES, UPDATE_FRAMES = 14, 3  # pages that a commit and each update in i
 READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
 
 
-class Store(Standing):
+class Store(Notes):
     """The open file. Use `Store.open`."""
 
     remote = False  # whether a commit goes over a network, where it may wait long
@@ -70,8 +70,8 @@ class Store(Standing):
         self._documents: dict[int, dict[str, int]] = {}  # of the shops that were asked for
         self._ledger = Ledger(writer, feed=feed, dialect=self.dialect)
         self._guard, self._age = threading.Lock(), 0  # raised when what is in memory is let go
+        self._editions: dict[str, int] = {}  # never let go: a number that came back would be taken for what it was
         self._frames = 0  # of the write-ahead log, about
-        self._notes: dict[str, Any] = {}
 
     @classmethod
     def open(cls, path: Path | str, *, feed: bool = False, told: Progress | None = None) -> Store:
@@ -129,45 +129,6 @@ class Store(Standing):
             if line != "ok":
                 yield f"the database file is damaged: {line}"
 
-    # -- small settings ----------------------------------------------------------------------------
-
-    def get_meta(self, name: str) -> Any:
-        """A small local setting, or None. Never shared with anybody."""
-        if name in self._notes:
-            return self._notes[name]
-        row = self.read.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
-
-    def set_meta(self, name: str, value: Any) -> None:
-        """Keep a small local setting. It is written with the next commit; losing it must be harmless."""
-        self._notes[name] = value
-
-    def have(self, shop: str, store: str, marks: Iterable[Mark]) -> None:
-        """Keep that `store` holds these runs that far. Written with the next commit; losing it is harmless, since equal
-        digests at the next connection say it again."""
-        for mark in marks:
-            self._haves[shop, mark.author, mark.run, store] = mark
-
-    @property
-    def noted(self) -> bool:
-        """Whether anything waits to be written with the next commit; `commit([])` writes it."""
-        return bool(self._notes or self._haves)
-
-    def _write_notes(self, notes: dict[str, Any], haves: dict[tuple[str, str, int, str], Mark]) -> None:
-        self._db.executemany(
-            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            [(name, json.dumps(value)) for name, value in notes.items()],
-        )
-        self._db.executemany(
-            "INSERT INTO have (shop, author, run, store, seq, hash) VALUES (?,?,?,?,?,?)"
-            " ON CONFLICT (shop, author, run, store) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
-            [
-                (key, author, run, store, mark.seq, mark.hash)
-                for (shop, author, run, store), mark in haves.items()
-                if (key := self.shop_key(shop)) is not None
-            ],
-        )
-
     # -- shops and documents -----------------------------------------------------------------------
 
     def shops(self) -> list[str]:
@@ -176,9 +137,12 @@ class Store(Standing):
 
     def shop_key(self, shop: str) -> int | None:
         """The number that stands for a shop in the tables; None when nothing of it was committed yet."""
+        return self._key_by(self.read, shop)
+
+    def _key_by(self, db: Connection, shop: str) -> int | None:
         key = self._shops.get(shop)
         if key is None:
-            row = self.read.execute("SELECT key FROM shop WHERE id = ?", (shop,)).fetchone()
+            row = db.execute("SELECT key FROM shop WHERE id = ?", (shop,)).fetchone()
             if row is None:
                 return None
             key = self._shops.setdefault(shop, int(row[0]))
@@ -290,9 +254,10 @@ class Store(Standing):
         heads: dict[tuple[str, str], Head] = {}
         made: dict[str, list[Change]] = {}
         before: dict[tuple[str, str], int] = {}
-        notes, haves = dict(self._notes), dict(self._haves)
+        noted, age = self._noted_now(), 0
 
         def write() -> None:
+            nonlocal age
             heads.clear()  # another try begins anew
             by_shop: dict[str, list[Staged]] = {}
             for staged in batch:
@@ -301,30 +266,57 @@ class Store(Standing):
                 before.setdefault(place, self._last_known(*place))
             for shop, items in sorted(by_shop.items()):  # always in one order, so that no two wait for each other
                 made[shop] = self._write_shop(shop, items, heads)
-            self._write_notes(notes, haves)
+            self._write_noted(self._db, noted)
+            age = self._age
 
         self._transact(write)
-        for name, value in notes.items():
-            if self._notes.get(name) == value:
-                del self._notes[name]
-        for place, mark in haves.items():
-            if self._haves.get(place) is mark:
-                del self._haves[place]
+        self._drop_noted(noted)
         with self._guard:
-            for (shop, name), head in heads.items():
-                if shop in self._sums:
-                    self._sums[shop][name] = head.sum
-                else:
-                    self._age += 1  # whoever is reading them now may read those of before
-            self._heads.update(heads)
+            self._take_in(heads, age)
+            self._reissue(made, heads)
         self._checkpoint(len(batch))
         changes = [ShopChange(shop, change) for shop, found in made.items() for change in found]
         return Commit(list(batch), changes, heads, {place: n for place, n in before.items() if place in heads})
+
+    def _take_in(self, heads: Mapping[tuple[str, str], Head], age: int) -> None:
+        """Remember the heads that a commit left, when memory was `age` old as it wrote; with the guard held."""
+        if self._age != age:  # readers let go since, and know of commits behind this one by now: let them ask
+            self._age += 1
+            for shop, name in heads:
+                self._heads.pop((shop, name), None)
+                self._sums.pop(shop, None)
+            return
+        for (shop, name), head in heads.items():
+            if shop in self._sums:
+                self._sums[shop][name] = head.sum
+            else:
+                self._age += 1  # whoever is reading them now may read those of before
+        self._heads.update(heads)
+
+    def _reissue(self, made: Mapping[str, Sequence[Change]], heads: Iterable[tuple[str, str]]) -> None:
+        """Raise the editions of shops of which a commit changed more than journals; with the guard held."""
+        shops = {shop for shop, name in heads if not name.startswith("journal/")}
+        shops |= {shop for shop, changes in made.items() if any(not in_journals(change.kind) for change in changes)}
+        for shop in shops:
+            self._editions[shop] = self.edition(shop) + 1
+
+    def edition(self, shop: str) -> int:
+        """A number that rises with each commit that this process knows of after which a shop's settings, members or
+        catalogues may be others. That is not only a commit in those documents: an entry of an author that was removed
+        counts once the journals are here that lead up to it. To be asked before what is kept under it."""
+        return self._editions.get(shop, 0)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside, a commit is tried once: for what is right at this moment alone. Raises Unavailable where a database
+        does not answer it."""
+        yield
 
     def _let_go_of_readers(self, shop: str) -> None:
         """Keep nothing in memory of what readers asked of a shop."""
         with self._guard:
             self._age += 1
+            self._editions[shop] = self.edition(shop) + 1
             for place in [place for place in self._heads if place[0] == shop]:
                 del self._heads[place]
             self._sums.pop(shop, None)

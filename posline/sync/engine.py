@@ -182,7 +182,7 @@ class Engine:
     async def durable(self, *staged: Staged) -> None:
         """Return once these are on the disk.
 
-        Raises CommitFailed when nothing was recorded, OutcomeUnknown when that is not known.
+        Raises CommitFailed when nothing was recorded; CommitUnknown and OutcomeUnknown when that is not known.
         """
         if self._broken is not None:
             raise OutcomeUnknown(str(self._broken))

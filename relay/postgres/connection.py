@@ -27,7 +27,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from posline.errors import Unavailable
 from relay.postgres.spelling import spelled, values_of
 
-__all__ = ["FULL", "PASSING", "Counts", "Database", "Readers", "Rows", "Writer", "first_line"]
+__all__ = ["FULL", "PASSING", "Counts", "Database", "Readers", "Rows", "Writer", "first_line", "is_cut"]
 
 CONNECT_S = 5  # to a host that does not answer; one that refuses says so at once
 SILENT_MS = 15_000  # without a sign of life of what was sent: the line is dead
@@ -374,6 +374,13 @@ class Readers:
 def _roll_back(connection: psycopg.Connection[Any]) -> None:
     with suppress(psycopg.Error):
         connection.execute("ROLLBACK")
+
+
+def is_cut(error: BaseException) -> bool:
+    """Whether an error may be of the line or of a server that goes down, so that what was asked for may be done."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return not isinstance(error, psycopg.Error)
+    return error.sqlstate is None or error.sqlstate[:2] in ("08", "57")  # connections, and an operator's doing
 
 
 def first_line(error: BaseException) -> str:

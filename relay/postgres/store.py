@@ -24,7 +24,7 @@ from typing import Any
 import psycopg
 
 from posline.core.update import StateVector, clip, read_update
-from posline.errors import CommitFailed, DiskFull, PoslineError, Unavailable
+from posline.errors import CommitFailed, CommitUnknown, DiskFull, PoslineError, Unavailable
 from posline.storage.connection import Connection
 from posline.storage.dialect import Dialect, WordIndex
 from posline.storage.ledger import Change
@@ -32,7 +32,7 @@ from posline.storage.product_index import INDEX_VERSION
 from posline.storage.records import Commit, Head, Staged
 from posline.storage.renewal import RULES, project_shop_again
 from posline.storage.store import HEADS_KEPT, Store
-from relay.postgres.connection import FULL, PASSING, Database, Readers, Writer, first_line
+from relay.postgres.connection import FULL, PASSING, Database, Readers, Writer, first_line, is_cut
 from relay.postgres.schema import WORDS, bring_up_to_date
 
 __all__ = ["PostgresStore", "is_newer"]
@@ -89,7 +89,7 @@ class PostgresStore(Store):
         self._lasts: dict[str, dict[str, int]] = {}  # of each document of a shop, the last row that is known here
         self._ahead: dict[tuple[str, str], StateVector] = {}  # of each document, with what this transaction writes
         self._wrote: set[str] = set()  # shops in which this transaction writes
-        self._overtaken: set[str] = set()  # shops in which another process wrote before this transaction
+        self._unanswered = False  # whether the COMMIT of this commit, or of a try before, may stand
         self._sure: dict[tuple[str, str], Head] = {}  # heads that commits left: no reader's thread had a part in them
         self._closed = self._of_one_moment = False
 
@@ -160,37 +160,43 @@ class PostgresStore(Store):
         """The set hash of each of a shop's documents, as a number."""
         found = self._sums.get(shop)
         if found is None:
-            found, lasts = self._read_sums(shop)
+            found, lasts = self._read_sums(shop, first=True)
             self._lasts.setdefault(shop, lasts)  # what links were told is put forward by telling them alone
         return found
 
-    def _read_sums(self, shop: str) -> tuple[dict[str, int], dict[str, int]]:
+    def _read_sums(self, shop: str, *, first: bool = False) -> tuple[dict[str, int], dict[str, int]]:
         """The set hash and the last row of each of a shop's documents, as of one commit."""
         age = self._age
         rows = self.read.execute(
-            "SELECT d.name, d.sum, d.n FROM document d JOIN shop s ON s.key = d.shop WHERE s.id = ?", (shop,)
+            "SELECT s.version, d.name, d.sum, d.n FROM shop s LEFT JOIN document d ON d.shop = s.key WHERE s.id = ?",
+            (shop,),
         ).fetchall()
-        sums = {name: int.from_bytes(total, "big") for name, total, _ in rows}
-        return self._take_up(self._sums, shop, sums, age), {name: n for name, _, n in rows}
+        if first and rows and not self.stands_still:
+            self._seen.setdefault(shop, rows[0][0])
+        held = [(name, total, n) for _, name, total, n in rows if name is not None]
+        sums = {name: int.from_bytes(total, "big") for name, total, _ in held}
+        return self._take_up(self._sums, shop, sums, age), {name: n for name, _, n in held}
+
+    def settled(self, shop: str) -> bool:
+        """See Standing: whether nobody committed what is not known here."""
+        return not self.behind([shop])
 
     def let_go(self, shop: str) -> None:
         """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
-        super().let_go(shop)
-        self._versions.pop(shop, None)
+        self._let_go_of_what_stands(shop)
         self._seen.pop(shop, None)
         self._lasts.pop(shop, None)
+
+    def _let_go_of_what_stands(self, shop: str) -> None:
+        super().let_go(shop)
+        self._versions.pop(shop, None)
         self._sure = {place: head for place, head in self._sure.items() if place[0] != shop}
 
     def _let_go_to_write(self, shop: str, key: int) -> None:
         """What commits remember of a shop, and what readers do, is behind. Not what links were told of, nor as of when:
-        `refresh` goes by that."""
-        seen, lasts = self._seen.get(shop), self._lasts.get(shop)
-        self.let_go(shop)
+        `refresh` goes by that, and may run at this moment."""
+        self._let_go_of_what_stands(shop)
         self._shops[shop] = key
-        if seen is not None:
-            self._seen[shop] = seen
-        if lasts is not None:
-            self._lasts[shop] = lasts
 
     def _last_known(self, shop: str, document: str) -> int:
         """See Store: what other processes wrote since is told with what this one writes."""
@@ -215,7 +221,6 @@ class PostgresStore(Store):
         ).fetchone()
         if version != self._versions.get(shop):
             self._let_go_to_write(shop, key)
-            self._overtaken.add(shop)
         if rules != RULED:
             self._rule(shop, key, rules)
         self._held[shop] = version
@@ -256,7 +261,7 @@ class PostgresStore(Store):
             entries = [entry for entry in staged.entries if entry.raw in kept]
             update = clip(staged.update, state)
             new = replace(staged, update=update, before=read.before, after=read.after, entries=entries)
-        state.update(staged.after)
+        state.update(new.after)
         return new
 
     def _head_for_writing(self, shop: str, document: str) -> Head:
@@ -300,14 +305,15 @@ class PostgresStore(Store):
 
     def _transact(self, work: Any) -> None:
         """Run `work` in one transaction, again while another try may do. Raises CommitFailed, after which nothing of it
-        stands."""
+        stands; CommitUnknown where it may, since an answer was lost."""
+        self._unanswered = False
         until_s, pause_s = time.monotonic() + self.patience_s, FIRST_PAUSE_S
         while True:
             try:
                 self._try(work)
                 return
             except FULL as full:
-                raise DiskFull(f"the database has no room: {first_line(full)}") from full
+                raise self._failed(DiskFull, f"the database has no room: {first_line(full)}") from full
             except PASSING as again:
                 error: Exception = again
             except CommitFailed:
@@ -315,29 +321,50 @@ class PostgresStore(Store):
             except Unavailable as again:
                 error = again
             except PoslineError as other:  # what was staged does not fit what is there: a copy was put back
-                raise CommitFailed(f"the database is not what it was: {other}") from other
+                raise self._failed(CommitFailed, f"the database is not what it was: {other}") from other
             except psycopg.Error as other:
                 log.exception("the database refused a commit")
-                raise CommitFailed(f"the database refused it: {first_line(other)}") from other
+                raise self._failed(CommitFailed, f"the database refused it: {first_line(other)}") from other
             if self._closed or time.monotonic() >= until_s:
-                raise CommitFailed(f"the database does not answer: {first_line(error)}") from error
+                raise self._failed(CommitFailed, f"the database does not answer: {first_line(error)}") from error
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
+    def _failed(self, kind: type[CommitFailed], reason: str) -> CommitFailed:
+        return CommitUnknown(reason) if self._unanswered else kind(reason)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """See Store."""
+        patience_s, self.patience_s = self.patience_s, 0.0
+        try:
+            yield
+        except DiskFull:
+            raise
+        except CommitFailed as error:
+            raise Unavailable(error.reason) from error
+        finally:
+            self.patience_s = patience_s
+
     def _try(self, work: Any) -> None:
         self._held, self._ahead = {}, {}
-        self._wrote, self._overtaken = set(), set()
+        self._wrote = set()
+        asked = False
         try:
             self._db.execute("BEGIN")
             work()
+            asked = True
             self._db.execute("COMMIT")
         except BaseException as error:
+            self._unanswered |= asked and is_cut(error)
             self._undo(error)
             raise
         written = {shop: self._held[shop] + 1 for shop in self._wrote}
         self._versions |= self._held | written
-        # where another process was faster, `refresh` has something to tell of other documents, too
-        self._seen |= {shop: n for shop, n in (self._held | written).items() if shop not in self._overtaken}
+        for shop, before in self._held.items():
+            # where something of before is still to be told, of other documents, `refresh` has to find that it is
+            if self._seen.get(shop) == before:
+                self._seen[shop] = written.get(shop, before)
         if written:
             self._tell(written)
 
