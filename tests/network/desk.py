@@ -57,7 +57,7 @@ class Desk:
             named |= {"content-type": "application/json", "content-length": str(len(body))}
         head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
         async with asyncio.timeout(ANSWER_S):
-            reader, writer = self._idle.pop() if self._idle else await self._connect()
+            reader, writer = self._kept() or await self._connect()
             try:
                 writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
                 answer = await self._read(reader)
@@ -75,6 +75,15 @@ class Desk:
         for _, writer in self._idle:
             writer.transport.abort()
         self._idle.clear()
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that still stands; the program closes those that nothing was asked over for a while."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         made = self._host.socket()
