@@ -51,21 +51,24 @@ class Products:
     def __init__(self, store: Store, shop: str, today: Callable[[], str] = no_day) -> None:
         self._store, self._shop, self.today = store, shop, today
         self._read = store.read
-        self._current = -1, ""  # the row of the shop's document as of which it was looked up, and its name
+        self._current = -1, ""  # the shop's edition as of which it was looked up, and its name
 
     # -- which catalogue -----------------------------------------------------------------------------------------------
 
     @property
     def catalogue(self) -> str:
         """The name of the current catalogue's document."""
-        n = self._store.head(self._shop, "shop").n  # a setting changes only with that document
-        if self._current[0] != n:
+        edition = self._store.edition(self._shop)
+        current = self._current
+        if current[0] != edition:
             row = self._read.execute(
                 "SELECT value FROM edit WHERE shop = ? AND document = ? AND name = 'catalog' AND current = 1",
                 (self._store.shop_key(self._shop), self._store.document_key(self._shop, "shop")),
             ).fetchone()
-            self._current = n, f"catalog/{(json.loads(row[0]) if row is not None else None) or 1}"
-        return self._current[1]
+            current = edition, f"catalog/{(json.loads(row[0]) if row is not None else None) or 1}"
+            if not self._store.stands_still:  # what was read then may be of before
+                self._current = current
+        return current[1]
 
     def scheduled(self, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
         """Products, by SKU behind `after`, that change on a day that is yet to come."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from posline.core.kinds import KINDS
 from posline.core.products import is_active
 from posline.storage.versions import Version, changed_since, version_of
 from posline.till.changes import Change
@@ -46,11 +47,12 @@ def kept_catalogue(till: Till, have: str, after: str, limit: int) -> dict[str, A
 def news_of(till: Till, documents: Collection[str], kinds: Collection[str]) -> Iterator[Change]:
     """What a commit of entries of these kinds in these documents may have changed of what pages keep. The catalogue's
     version is told for the shop's own document too: its members' roles decide between edits."""
-    if "shop" in documents:
+    sorts = {document.partition("/")[0] for document in documents} | {KINDS.get(kind, "journal") for kind in kinds}
+    if "shop" in sorts:
         yield Change("shop", {})
     if "hold" in kinds or "unhold" in kinds:
         yield Change("holds", {})
-    if any(document == "shop" or document.startswith("catalog/") for document in documents):
+    if sorts & {"shop", "catalog"}:
         yield Change("catalogue", {"version": str(version_of(till.store, till.shop_id, till.reports.catalogue))})
 
 

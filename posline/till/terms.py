@@ -39,31 +39,31 @@ class TermsNow:
 
     def __init__(self, till: Till) -> None:
         self._till = till
-        self._kept: Terms | None = None
-        self._limited = False
-
-    def forget(self) -> None:
-        """A setting may have changed."""
-        self._kept = None
+        self._kept: tuple[int, bool, Terms] | None = None  # with the shop's edition as of which they were read
 
     @property
     def limited(self) -> bool:
         """Whether the shop limits what a role may sell at what price, or to whom it may lend."""
-        self()
-        return self._limited
+        return self._now()[0]
 
     def __call__(self) -> Terms:
         """The terms of a sale that is rung now."""
-        kept, day = self._kept, self._till.day
-        if kept is None or kept.day != day:
-            kept = self._kept = self._read(day) if kept is None else replace(kept, day=day)
-        return kept
+        return self._now()[1]
 
-    def _read(self, day: str) -> Terms:
+    def _now(self) -> tuple[bool, Terms]:
+        day, edition = self._till.day, self._till.store.edition(self._till.shop_id)
+        kept = self._kept
+        if kept is None or kept[0] != edition:
+            kept = self._kept = edition, *self._read(day)
+        elif kept[2].day != day:
+            kept = self._kept = edition, kept[1], replace(kept[2], day=day)
+        return kept[1:]
+
+    def _read(self, day: str) -> tuple[bool, Terms]:
         setting = self._till.reports.setting
         unit = setting(CASH_ROUNDING)
-        self._limited = any(setting(name) for name in (LIMITS, REQUIRE_CUSTOMER, ENFORCE_LIMIT))
-        return Terms(
+        limited = any(setting(name) for name in (LIMITS, REQUIRE_CUSTOMER, ENFORCE_LIMIT))
+        return limited, Terms(
             classes_of(setting(TAX), str(self._till.replica.founding.get("currency", ""))),
             day,
             setting(TAX_ROUNDING) == "receipt",

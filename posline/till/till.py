@@ -122,8 +122,8 @@ class Till:
         self._opened: Opened | None = None
         self._engine: Engine | None = None
         self._noted_ms: dict[str, int] = {}
-        self._products: dict[str, Product | None] = {}
-        self._products_of = ""  # the business day whose prices those are
+        # the business day whose prices those are, the shop's edition as of which they were read, and products
+        self._products: tuple[str, int, dict[str, Product | None]] = ("", -1, {})
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class Till:
         self.shifts, self.people = Shifts(self), People(self)
         self.terms, self.fiscal = TermsNow(self), Fiscal(self)
         self.books, self.holding, self.stock = Books(self), Holding(self), Stock(self)
-        self._products.clear()
+        self._products = "", -1, {}
 
     async def reopen(self) -> None:
         """Close the folder's shop and open whichever is its shop now; listeners come back where they were."""
@@ -478,15 +478,15 @@ class Till:
 
     def product(self, sku: str) -> Product | None:
         """A product of the catalogue, as a sale prices it."""
-        if (today := self.day) != self._products_of:  # what was scheduled for this day counts from its first sale on
-            self._products.clear()
-            self._products_of = today
-        if sku in self._products:
-            return self._products[sku]
-        if len(self._products) >= PRODUCTS_KEPT:
-            self._products.clear()
-        product = self._products[sku] = self._look_up(sku)
-        return product
+        # what was scheduled for this day counts from its first sale on
+        now = self.day, self.store.edition(self.shop_id)
+        day, edition, known = self._products
+        if (day, edition) != now or len(known) >= PRODUCTS_KEPT:
+            known = {}
+            self._products = *now, known
+        if sku not in known:
+            known[sku] = self._look_up(sku)
+        return known[sku]
 
     def _look_up(self, sku: str) -> Product | None:
         found = self.reports.product(sku)
@@ -574,10 +574,6 @@ class Till:
     def _heard(self, commit: Commit) -> None:
         """Something was committed here, whoever wrote it: take note of it, and tell those who listen."""
         self.recording.committed(commit)
-        documents = {document for shop, document in commit.documents if shop == self.shop_id}
-        if any(not document.startswith("journal/") for document in documents):
-            self._products.clear()
-            self.terms.forget()
         if self._news.heard:
             self._news.tell(*news_of_commit(self, commit))
 

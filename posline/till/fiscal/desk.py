@@ -60,8 +60,8 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.filed = FiledReports(self.store, self.shop)
-        # the shop document's last row as of which it was read; the setting; what is wrong with it. Changed at once:
-        # several threads ask
+        # the shop's edition as of which it was read; the setting; what is wrong with it. Changed at once: several
+        # threads ask
         self._read: tuple[int, FiscalSetting | None, str] = (-1, None, "")
 
     @property
@@ -71,16 +71,16 @@ class Desk:
 
     def setting(self) -> FiscalSetting | None:
         """The setting as it holds here; None where filing is off, or is set up wrongly (`fault` says why)."""
-        n = self.store.head(self.shop, "shop").n  # a setting changes only with that document
+        edition = self.store.edition(self.shop)
         read_at, setting, _ = self._read
-        if n != read_at:
+        if edition != read_at:
             fault = ""
             try:
                 setting = read_setting(setting_of(self.filed, self.author))
             except BadRequest as error:
                 setting, fault = None, f"the setting fiscal is wrong: {error}"
                 log.warning("%s", fault)
-            self._read = (n, setting, fault)
+            self._read = (edition, setting, fault)
         return setting
 
     def token_for(self, setting: FiscalSetting) -> tuple[str, str]:

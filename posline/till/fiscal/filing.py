@@ -87,7 +87,7 @@ class Fiscal:
     def committed(self, commit: Commit) -> None:
         """Something was committed: the outbox looks whether it has work."""
         if self.outbox.running and (
-            any(c.change.kind in ("sale", "refund", "void", "filing") for c in commit.changes)
+            any(c.change.kind in ("sale", "refund", "void", "filing", "setting") for c in commit.changes)
             or any(document == "shop" for _, document in commit.documents)
         ):
             self.outbox.poke()

@@ -115,9 +115,6 @@ class HostedTill(Till):
 
     def heard_elsewhere(self, documents: Collection[str]) -> None:
         """Another process of its host committed something in these documents of the shop."""
-        if any(not document.startswith("journal/") for document in documents):
-            self._products.clear()
-            self.terms.forget()
         if self._news.heard:
             self._news.tell(*news_of(self, documents, ("hold",)))
 
