@@ -133,7 +133,7 @@ class NotPossible(PoslineError):
 
 
 class CommitFailed(PoslineError):
-    """The disk did not take it: nothing was recorded, and repeating the same id is safe."""
+    """The disk did not take it: nothing was recorded (but see CommitUnknown), and repeating the same id is safe."""
 
     status = 503
     title = "Not recorded"

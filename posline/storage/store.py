@@ -49,6 +49,7 @@ DIGESTS_KEPT = 10_000  # authors' digests in memory, about 2 MB
 SQUASH_ROWS = 256  # rows looked at in one squashing transaction
 UNJOINED = "catalog/"  # what lies there takes long to index: whoever gets it commits it in the pieces it was written in
 COMMIT_FRAMES, UPDATE_FRAMES = 14, 3  # pages that a commit and each update in it write, about
+NAMES = "SELECT name, key FROM document WHERE shop = ?"
 READ_BYTES = 256 * 1024  # of the log at a time: what one link holds ready while its peer is slow
 
 
@@ -68,6 +69,7 @@ class Store(Notes):
         self._sums: dict[str, dict[str, int]] = {}
         self._shops: dict[str, int] = {}
         self._documents: dict[int, dict[str, int]] = {}  # of the shops that were asked for
+        self._named: dict[int, dict[str, int]] = {}  # as commits know them, beside which readers' are let go of
         self._ledger = Ledger(writer, feed=feed, dialect=self.dialect)
         self._guard, self._age = threading.Lock(), 0  # raised when what is in memory is let go
         self._editions: dict[str, int] = {}  # never let go: a number that came back would be taken for what it was
@@ -151,15 +153,22 @@ class Store(Notes):
     def document_key(self, shop: str, document: str) -> int | None:
         """The number that stands for a document in the tables."""
         key = self.shop_key(shop)
-        return None if key is None else self._names(key, self.read).get(document)
+        return None if key is None else self._names(key).get(document)
 
-    def _names(self, shop: int, db: Connection) -> dict[str, int]:
-        """The keys of a shop's documents by their names, as `db` sees them where they are not known yet."""
+    def _names(self, shop: int) -> dict[str, int]:
+        """The keys of a shop's documents by their names."""
         known = self._documents.get(shop)
         if known is None:
             age = self._age
-            read = dict(db.execute("SELECT name, key FROM document WHERE shop = ?", (shop,)).fetchall())
+            read = dict(self.read.execute(NAMES, (shop,)).fetchall())
             known = self._take_up(self._documents, shop, read, age)
+        return known
+
+    def _names_for_writing(self, shop: int) -> dict[str, int]:
+        """The same as this transaction sees them."""
+        known = self._named.get(shop)
+        if known is None:
+            known = self._named[shop] = dict(self._db.execute(NAMES, (shop,)).fetchall())
         return known
 
     def documents(self, shop: str) -> list[str]:
@@ -280,7 +289,13 @@ class Store(Notes):
 
     def _take_in(self, heads: Mapping[tuple[str, str], Head], age: int) -> None:
         """Remember the heads that a commit left, when memory was `age` old as it wrote; with the guard held."""
-        if self._age != age:  # readers let go since, and know of commits behind this one by now: let them ask
+        stale = self._age != age
+        for shop, name in heads:
+            key = self._shops.get(shop, -1)
+            if name not in self._documents.get(key, ()):  # new with this commit, or readers asked before it
+                self._documents.pop(key, None)
+                self._age += 1
+        if stale:  # readers let go since, and know of commits behind this one by now: let them ask
             self._age += 1
             for shop, name in heads:
                 self._heads.pop((shop, name), None)
@@ -303,7 +318,8 @@ class Store(Notes):
     def edition(self, shop: str) -> int:
         """A number that rises with each commit that this process knows of after which a shop's settings, members or
         catalogues may be others. That is not only a commit in those documents: an entry of an author that was removed
-        counts once the journals are here that lead up to it. To be asked before what is kept under it."""
+        counts once the journals are here that lead up to it. To be asked before what is kept under it is read, and not
+        by a thread that stands still."""
         return self._editions.get(shop, 0)
 
     @contextmanager
@@ -362,6 +378,7 @@ class Store(Notes):
             self._age += 1
             self._shops.clear()
             self._documents.clear()
+            self._named.clear()
 
     def let_go(self, shop: str) -> None:
         """Keep nothing of a shop in memory; all comes back when it is asked for. Must not run beside `commit`."""
@@ -369,6 +386,7 @@ class Store(Notes):
         self._let_go_of_readers(shop)
         self._shops.pop(shop, None)
         if key is not None:
+            self._named.pop(key, None)
             self._digests = {place: digest for place, digest in self._digests.items() if place[0] != key}
             self._ledger.forget_shop(key)
 
@@ -525,7 +543,7 @@ class Store(Notes):
         return key
 
     def _document(self, shop: int, name: str) -> int:
-        names = self._names(shop, self._db)
+        names = self._names_for_writing(shop)
         key = names.get(name)
         if key is None:
             next_key = "SELECT coalesce(max(key), 0) + 1 FROM document WHERE shop = ?"
@@ -561,7 +579,7 @@ class Store(Notes):
 
     def _place(self, shop: str, document: str) -> tuple[int, int | None]:
         key = self._shop(shop)
-        return key, self._names(key, self._db).get(document)
+        return key, self._names_for_writing(key).get(document)
 
     def _replace(self, shop: str, document: str, old: list[Row], new: list[Row]) -> None:
         key, name = self._place(shop, document)

@@ -566,7 +566,9 @@ class Till:
         note_times(self.store, clock, self._noted_ms)
         self.fiscal.committed(commit)
         self.printing.committed(commit)
-        if (self.shop_id, "shop") in commit.documents:
+        # the head office is a setting, which may count only now (docs/decisions.md, 55)
+        settings = any(found.change.kind == "setting" for found in commit.changes)
+        if settings or (self.shop_id, "shop") in commit.documents:
             self.links.dial_known()
             self.requests.look()
         self._heard(commit)

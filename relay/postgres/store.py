@@ -89,6 +89,7 @@ class PostgresStore(Store):
         self._lasts: dict[str, dict[str, int]] = {}  # of each document of a shop, the last row that is known here
         self._ahead: dict[tuple[str, str], StateVector] = {}  # of each document, with what this transaction writes
         self._wrote: set[str] = set()  # shops in which this transaction writes
+        self._ruled: set[str] = set()  # and those whose entries it judges anew
         self._unanswered = False  # whether the COMMIT of this commit, or of a try before, may stand
         self._sure: dict[tuple[str, str], Head] = {}  # heads that commits left: no reader's thread had a part in them
         self._closed = self._of_one_moment = False
@@ -171,8 +172,9 @@ class PostgresStore(Store):
             "SELECT s.version, d.name, d.sum, d.n FROM shop s LEFT JOIN document d ON d.shop = s.key WHERE s.id = ?",
             (shop,),
         ).fetchall()
-        if first and rows and not self.stands_still:
-            self._seen.setdefault(shop, rows[0][0])
+        if first and rows and not self.stands_still and shop not in self._seen:
+            self._let_go_of_readers(shop)  # they may remember what was before it
+            self._seen[shop] = rows[0][0]
         held = [(name, total, n) for _, name, total, n in rows if name is not None]
         sums = {name: int.from_bytes(total, "big") for name, total, _ in held}
         return self._take_up(self._sums, shop, sums, age), {name: n for name, _, n in held}
@@ -229,11 +231,13 @@ class PostgresStore(Store):
     def _rule(self, shop: str, key: int, rules: str) -> None:
         """Judge a shop's entries by this version's rules, if others judged them."""
         if is_newer(rules):
-            raise CommitFailed("a newer version of this program writes here: upgrade this one, too")
+            raise self._failed(CommitFailed, "a newer version of this program writes here: upgrade this one, too")
         if self._db.execute("SELECT 1 FROM entry WHERE shop = ? LIMIT 1", (key,)).fetchone() is not None:
             log.warning("judging the entries of shop %s by newer rules", shop)
             project_shop_again(self._db, key, feed=True, dialect=self.dialect)
             self._let_go_to_write(shop, key)
+            self._ruled.add(shop)
+            self._count(shop, key)
         self._db.execute("UPDATE shop SET rules = ? WHERE key = ?", (RULED, key))
 
     def _write_shop(self, shop: str, items: list[Staged], heads: dict[tuple[str, str], Head]) -> list[Change]:
@@ -241,9 +245,14 @@ class PostgresStore(Store):
         fresh = [new for staged in items if (new := self._clipped(staged)) is not None]
         if not fresh:
             return []
-        self._wrote.add(shop)
-        self._db.execute("UPDATE shop SET version = version + 1 WHERE key = ?", (key,))
+        self._count(shop, key)
         return super()._write_shop(shop, fresh, heads)
+
+    def _count(self, shop: str, key: int) -> None:
+        """This transaction is one of the shop's commits: other processes let go of what they remember."""
+        if shop not in self._wrote:
+            self._wrote.add(shop)
+            self._db.execute("UPDATE shop SET version = version + 1 WHERE key = ?", (key,))
 
     def _clipped(self, staged: Staged) -> Staged | None:
         """What is new of a staged update, now that nobody else can write; None when that is nothing. Whatever of it is
@@ -348,7 +357,7 @@ class PostgresStore(Store):
 
     def _try(self, work: Any) -> None:
         self._held, self._ahead = {}, {}
-        self._wrote = set()
+        self._wrote, self._ruled = set(), set()
         asked = False
         try:
             self._db.execute("BEGIN")
@@ -365,6 +374,8 @@ class PostgresStore(Store):
             # where something of before is still to be told, of other documents, `refresh` has to find that it is
             if self._seen.get(shop) == before:
                 self._seen[shop] = written.get(shop, before)
+        for shop in self._ruled:  # only now can they read how it was judged
+            self._let_go_of_readers(shop)
         if written:
             self._tell(written)
 

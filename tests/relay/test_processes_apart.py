@@ -29,6 +29,9 @@ from tests.kit import DAY, JOURNAL, commit, founded, joined, sale, send
 from tests.postgres import Cluster
 
 
+CATALOGUE = "catalog/1"
+
+
 @pytest.fixture
 def url(cluster: Cluster) -> Iterator[str]:
     yield cluster.url(f"p{uuid.uuid4().hex[:12]}")
@@ -56,6 +59,13 @@ def sell(till: Replica, total: int) -> bytes:
     till.write("sale", sale(total))
     commit(till)
     return rows(till)[-1]
+
+
+def priced(till: Replica, price: int) -> bytes:
+    """A product of the catalogue; the update that it is."""
+    till.write("products", {"products": [{"sku": "1", "name": "Chai", "price": price}]}, document=CATALOGUE)
+    commit(till)
+    return rows(till, CATALOGUE)[-1]
 
 
 def rows(till: Replica, document: str = JOURNAL) -> list[bytes]:
@@ -214,7 +224,8 @@ def test_an_older_head_is_not_put_over_one_that_was_read_meanwhile(url: str) -> 
             b.refresh(till.shop)
             take(theirs, two)
             assert a.refresh(till.shop)
-            a.head(till.shop, JOURNAL), a.sums(till.shop)
+            a.head(till.shop, JOURNAL)
+            a.sums(till.shop)
 
         a._tell = told  # type: ignore[method-assign, assignment]
         take(ours, one)
@@ -312,3 +323,33 @@ def test_a_life_of_the_feed_is_not_begun_a_second_time_behind_anothers(
     for store, home in zip((a, b), homes, strict=True):
         store.close()
         home.close()
+
+
+@pytest.mark.parametrize("when", ["amid the commit", "at its end"])
+def test_a_document_that_begins_while_links_are_told_of_another_one_is_found(
+    url: str, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Readers' names of documents are let go of and read again beside a commit that makes one."""
+    till = founded()
+    with closing(opened(url)) as a, closing(opened(url)) as b:
+        ours, theirs = ready(till, a, b)
+        first = priced(till, 100)
+        joined(till, "beh")
+        take(theirs, rows(till, "shop")[-1], "shop")
+        place = (a._ledger, "take") if when == "amid the commit" else (a, "_write_noted")
+        real, seen = getattr(*place), []
+
+        def beside(*asked: object) -> object:
+            answer = real(*asked)
+            seen.append(a.refresh(till.shop))
+            a.rows(till.shop, "shop", 0, 1000)  # as whoever tells links does
+            return answer
+
+        monkeypatch.setattr(*place, beside)
+        take(ours, first, CATALOGUE)
+        monkeypatch.undo()
+        assert "shop" in seen[0]
+        assert [row.n for row in a.rows(till.shop, CATALOGUE, 0, 1000)] == [1]
+        take(ours, priced(till, 120), CATALOGUE)
+        (product,) = Reports(a, till.shop, here="").catalog.several(["1"])
+        assert product["price"] == 120

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from posline.core.clock import Clock
 from posline.core.members import Role
+from posline.core.pricing import Terms
 from posline.replica import Replica
 from posline.storage.folder import Folder
 from posline.storage.records import Commit
@@ -97,6 +98,7 @@ class HostedTill(Till):
         self._engine = host.engine
         settings = Settings(shop=whole.shop, author=key.id)  # no printer and no tokens: those are the host's own
         self._compose(Opened(host.folder, settings, key, whole.store, whole))
+        self._told_of: tuple[Terms, str] | None = None  # what sales were priced by when its page was last told
         self._telling = asyncio.create_task(tell_news(self, self._news, every_s), name=f"news of {self.label}")
 
     @property
@@ -115,8 +117,12 @@ class HostedTill(Till):
 
     def heard_elsewhere(self, documents: Collection[str]) -> None:
         """Another process of its host committed something in these documents of the shop."""
-        if self._news.heard:
-            self._news.tell(*news_of(self, documents, ("hold",)))
+        if not self._news.heard:
+            return
+        now = self.terms(), self.reports.catalogue
+        late = () if now == self._told_of else ("setting", "products")  # of which journals may have decided there
+        self._told_of = now
+        self._news.tell(*news_of(self, documents, ("hold", *late)))
 
     def look_after(self, turn: int) -> None:
         """As a till; links and places are its host's."""
