@@ -173,7 +173,8 @@ class PostgresStore(Store):
             (shop,),
         ).fetchall()
         if first and rows and not self.stands_still and shop not in self._seen:
-            self._let_go_of_readers(shop)  # they may remember what was before it
+            if self._versions.get(shop) != rows[0][0]:  # others wrote, and readers may remember what was before
+                self._let_go_of_readers(shop)
             self._seen[shop] = rows[0][0]
         held = [(name, total, n) for _, name, total, n in rows if name is not None]
         sums = {name: int.from_bytes(total, "big") for name, total, _ in held}

@@ -28,7 +28,6 @@ from relay.postgres.telling import NUMBER
 from tests.kit import DAY, JOURNAL, commit, founded, joined, sale, send
 from tests.postgres import Cluster
 
-
 CATALOGUE = "catalog/1"
 
 
