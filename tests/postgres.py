@@ -15,21 +15,23 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psycopg
 import pytest
 
 from relay.postgres.connection import Database, Readers, Writer
 from relay.postgres.schema import bring_up_to_date
 from relay.postgres.store import PostgresStore
 
-__all__ = ["Cluster", "Schemas", "leave_no_room", "programs"]
+__all__ = ["Cluster", "Schemas", "all_busy", "leave_no_room", "lose_an_answer", "programs"]
 
 START_S = 60
 STORES_MAX = 40  # open at once
@@ -134,6 +136,45 @@ def leave_no_room(database: Database, *tables: str) -> None:
         for table in tables:
             when = f"BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION no_room()"
             connection.execute(f"CREATE TRIGGER no_room {when}".encode())
+
+
+def lose_an_answer(monkeypatch: pytest.MonkeyPatch, *, stands: bool = True) -> list[bool]:
+    """The line is cut at the next COMMIT, which stands or never arrived; what is returned is empty until then."""
+    real, cut = Writer.execute, list[bool]()
+
+    def execute(self: Writer, query: str, values: Sequence[object] = ()) -> object:
+        if query != "COMMIT" or cut:
+            return real(self, query, values)
+        cut.append(stands)
+        if stands:
+            real(self, query)
+        raise psycopg.OperationalError("the line is cut")
+
+    monkeypatch.setattr(Writer, "execute", execute)
+    return cut
+
+
+@contextlib.contextmanager
+def all_busy(readers: Readers, count: int) -> Iterator[None]:
+    """Inside, so many threads read as of one moment, and let go of no connection."""
+    taken, go = threading.Semaphore(0), threading.Event()
+
+    def hold() -> None:
+        with readers.still():
+            readers.execute("SELECT 1")
+            taken.release()
+            go.wait(60)
+
+    holders = [threading.Thread(target=hold) for _ in range(count)]
+    for holder in holders:
+        holder.start()
+        assert taken.acquire(timeout=30)
+    try:
+        yield
+    finally:
+        go.set()
+        for holder in holders:
+            holder.join(60)
 
 
 class _Kept(PostgresStore):

@@ -22,7 +22,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from posline.core.kinds import KINDS, NUMBERED, SIGNED_KINDS, check_body, content_of
+from posline.core.kinds import KINDS, NUMBERED, SIGNED_KINDS, check_body, content_of, sort_of
 from posline.core.numbers import AUTHOR
 from posline.core.update import MAX_ELEMENT_BYTES
 from posline.errors import BadEntry, BadRequest
@@ -288,7 +288,7 @@ def _text(fields: Mapping[str, Any]) -> bytes:
 
 def _home(fields: Mapping[str, Any]) -> str:
     """The document where an entry belongs by its kind and day."""
-    where = KINDS.get(str(fields.get("kind")), "journal")
+    where = sort_of(str(fields.get("kind")))
     return {"journal": f"journal/{fields.get('day')}", "catalog": "catalog/1"}.get(where, where)
 
 

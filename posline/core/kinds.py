@@ -45,7 +45,7 @@ __all__ = [
     "SIGNED_KINDS",
     "check_body",
     "content_of",
-    "in_journals",
+    "sort_of",
 ]
 
 MAX_POINTS = 300  # that a removal names, and entries that an `accept` names: some 27 kB
@@ -87,9 +87,9 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _DAY = re.compile(r"20[2-9][0-9]-[0-9]{2}-[0-9]{2}|2100-[0-9]{2}-[0-9]{2}")
 
 
-def in_journals(kind: str) -> bool:
-    """Whether entries of this kind lie in a day's journal; also of one that is not known here."""
-    return KINDS.get(kind, "journal") == "journal"
+def sort_of(kind: str) -> str:
+    """The sort of document that entries of this kind belong in; a journal for one that is not known here."""
+    return KINDS.get(kind, "journal")
 
 
 def check_body(kind: str, till: str, body: Body) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from posline.core.entry import Entry
-from posline.core.kinds import in_journals
+from posline.core.kinds import sort_of
 from posline.core.update import decode_state, encode_state
 from posline.errors import CommitFailed, DiskFull, Overtaken, Refused
 from posline.storage.connection import (
@@ -311,7 +311,7 @@ class Store(Notes):
     def _reissue(self, made: Mapping[str, Sequence[Change]], heads: Iterable[tuple[str, str]]) -> None:
         """Raise the editions of shops of which a commit changed more than journals; with the guard held."""
         shops = {shop for shop, name in heads if not name.startswith("journal/")}
-        shops |= {shop for shop, changes in made.items() if any(not in_journals(change.kind) for change in changes)}
+        shops |= {shop for shop, changes in made.items() if {sort_of(c.kind) for c in changes} - {"journal"}}
         for shop in shops:
             self._editions[shop] = self.edition(shop) + 1
 

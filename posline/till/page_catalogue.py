@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from posline.core.kinds import KINDS
+from posline.core.kinds import sort_of
 from posline.core.products import is_active
 from posline.storage.versions import Version, changed_since, version_of
 from posline.till.changes import Change
@@ -47,7 +47,7 @@ def kept_catalogue(till: Till, have: str, after: str, limit: int) -> dict[str, A
 def news_of(till: Till, documents: Collection[str], kinds: Collection[str]) -> Iterator[Change]:
     """What a commit of entries of these kinds in these documents may have changed of what pages keep. The catalogue's
     version is told for the shop's own document too: its members' roles decide between edits."""
-    sorts = {document.partition("/")[0] for document in documents} | {KINDS.get(kind, "journal") for kind in kinds}
+    sorts = {document.partition("/")[0] for document in documents} | set(map(sort_of, kinds))
     if "shop" in sorts:
         yield Change("shop", {})
     if "hold" in kinds or "unhold" in kinds:

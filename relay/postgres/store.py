@@ -153,7 +153,7 @@ class PostgresStore(Store):
         if lasts is None:  # no link was told anything yet
             self._seen[shop] = row[0]
             return {}
-        _, now = self._read_sums(shop)
+        _, _, now = self._read_sums(shop)
         self._seen[shop], self._lasts[shop] = row[0], now  # not before that: what was not read is still to be told
         return {name: lasts.get(name, 0) for name, n in now.items() if n > lasts.get(name, 0)}
 
@@ -161,24 +161,26 @@ class PostgresStore(Store):
         """The set hash of each of a shop's documents, as a number."""
         found = self._sums.get(shop)
         if found is None:
-            found, lasts = self._read_sums(shop, first=True)
+            version, found, lasts = self._read_sums(shop)
+            if version is not None and shop not in self._seen and not self.stands_still:
+                if self._versions.get(shop) != version:  # others wrote, and readers may remember what was before
+                    self._let_go_of_readers(shop)
+                self._seen[shop] = version
             self._lasts.setdefault(shop, lasts)  # what links were told is put forward by telling them alone
         return found
 
-    def _read_sums(self, shop: str, *, first: bool = False) -> tuple[dict[str, int], dict[str, int]]:
-        """The set hash and the last row of each of a shop's documents, as of one commit."""
+    def _read_sums(self, shop: str) -> tuple[int | None, dict[str, int], dict[str, int]]:
+        """Which of a shop's commits it is as of, None where there is no shop, and then the set hash and the last row of
+        each of its documents."""
         age = self._age
         rows = self.read.execute(
             "SELECT s.version, d.name, d.sum, d.n FROM shop s LEFT JOIN document d ON d.shop = s.key WHERE s.id = ?",
             (shop,),
         ).fetchall()
-        if first and rows and not self.stands_still and shop not in self._seen:
-            if self._versions.get(shop) != rows[0][0]:  # others wrote, and readers may remember what was before
-                self._let_go_of_readers(shop)
-            self._seen[shop] = rows[0][0]
         held = [(name, total, n) for _, name, total, n in rows if name is not None]
         sums = {name: int.from_bytes(total, "big") for name, total, _ in held}
-        return self._take_up(self._sums, shop, sums, age), {name: n for name, _, n in held}
+        version = rows[0][0] if rows else None
+        return version, self._take_up(self._sums, shop, sums, age), {name: n for name, _, n in held}
 
     def settled(self, shop: str) -> bool:
         """See Standing: whether nobody committed what is not known here."""

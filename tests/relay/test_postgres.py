@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
-import psycopg
 import pytest
 
 from examples.rig.programs import free_port
@@ -25,7 +24,7 @@ from relay.postgres.home import DatabaseHome
 from relay.postgres.spelling import spelled, spelled_table
 from relay.postgres.store import PostgresStore
 from tests.kit import DAY, commit, founded, joined, sale, send
-from tests.postgres import Cluster, leave_no_room
+from tests.postgres import Cluster, all_busy, leave_no_room, lose_an_answer
 from tests.proof import share
 
 
@@ -121,17 +120,8 @@ def test_four_that_write_in_one_shop_at_once_wait_for_each_other_and_lose_nothin
 def test_a_commit_whose_answer_was_lost_is_made_again(url: str, monkeypatch: pytest.MonkeyPatch, stands: bool) -> None:
     till = shop_with_sales(3)
     with closing(opened(url)) as store:
-        office, real, cut = head_office(store, till.shop), Writer.execute, []
-
-        def execute(self: Writer, query: str, values: object = ()) -> object:
-            if query == "COMMIT" and not cut:
-                cut.append(query)
-                if stands:
-                    real(self, "COMMIT")
-                raise psycopg.OperationalError("the line is cut")
-            return real(self, query, values)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(Writer, "execute", execute)
+        office = head_office(store, till.shop)
+        cut = lose_an_answer(monkeypatch, stands=stands)
         receive(till, office)
         assert cut and office.staged == []
         assert Reports(store, till.shop, here="").day(DAY)["sales"]["count"] == 3
@@ -141,19 +131,11 @@ def test_a_commit_whose_answer_was_lost_is_made_again(url: str, monkeypatch: pyt
 def test_what_is_written_here_is_written_once_though_the_answer_was_lost(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, cut = Writer.execute, [True]
-
-    def execute(self: Writer, query: str, values: object = ()) -> object:
-        answer = real(self, query, values)  # type: ignore[arg-type]
-        if query == "COMMIT" and not cut:
-            cut.append(True)
-            raise psycopg.OperationalError("the line is cut")
-        return answer
-
-    monkeypatch.setattr(Writer, "execute", execute)
     with closing(opened(url)) as store:
         writer = founded(store=store)
         store.sums(writer.shop)  # links were told so far
+        cut = lose_an_answer(monkeypatch)
+        cut.append(True)
         for n in range(4):
             if n % 2:
                 cut.clear()
@@ -283,18 +265,6 @@ def test_readers_that_are_all_busy_say_so_and_links_do_not_wait_for_them(
     monkeypatch.setattr(connection, "POOL_WAIT_S", 0.2)
     opened(url).close()
     readers = Readers(Database(url), 2)
-    taken, go = threading.Semaphore(0), threading.Event()
-
-    def hold() -> None:
-        with readers.still():
-            readers.execute("SELECT 1")
-            taken.release()
-            go.wait(30)
-
-    holders = [threading.Thread(target=hold) for _ in range(2)]
-    for holder in holders:
-        holder.start()
-        assert taken.acquire(timeout=30)
     said: list[str] = []
 
     def ask() -> None:
@@ -304,13 +274,11 @@ def test_readers_that_are_all_busy_say_so_and_links_do_not_wait_for_them(
             said.append(str(error))
 
     asker = threading.Thread(target=ask)
-    asker.start()
-    asker.join(30)
-    assert said == ["all 2 connections to the database are busy or lost: ask again in a moment"]
-    assert readers.execute("SELECT 2").fetchone() == (2,), "the event loop's own"
-    go.set()
-    for holder in holders:
-        holder.join(30)
+    with all_busy(readers, 2):
+        asker.start()
+        asker.join(30)
+        assert said == ["all 2 connections to the database are busy or lost: ask again in a moment"]
+        assert readers.execute("SELECT 2").fetchone() == (2,), "the event loop's own"
     readers.close()
 
 

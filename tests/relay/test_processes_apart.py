@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
-import psycopg
 import pytest
 
 from posline.core.update import read_update
@@ -26,7 +25,7 @@ from relay.postgres.home import DatabaseHome
 from relay.postgres.store import PostgresStore
 from relay.postgres.telling import NUMBER
 from tests.kit import DAY, JOURNAL, commit, founded, joined, sale, send
-from tests.postgres import Cluster
+from tests.postgres import Cluster, all_busy, lose_an_answer
 
 CATALOGUE = "catalog/1"
 
@@ -91,20 +90,6 @@ def take(office: Replica, update: bytes, document: str = JOURNAL) -> dict[str, i
     done = office.store.commit(batch)
     office.release(batch, done)
     return {document: n for (_, document), n in done.before.items()}
-
-
-def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next COMMIT stands, and its answer is lost."""
-    real, left = Writer.execute, [1]
-
-    def execute(self: Writer, query: str, values: object = ()) -> object:
-        answer = real(self, query, values)  # type: ignore[arg-type]
-        if query == "COMMIT" and left[0]:
-            left[0] -= 1
-            raise psycopg.OperationalError("the line is cut")
-        return answer
-
-    monkeypatch.setattr(Writer, "execute", execute)
 
 
 def test_what_is_clipped_leaves_no_till_behind_where_another_process_had_brought_it(url: str) -> None:
@@ -241,18 +226,7 @@ def test_a_commit_whose_answer_was_lost_waits_for_no_reader(url: str, monkeypatc
         (ours,) = ready(till, a)
         send(other, replica(a, other.shop))
         a.have(other.shop, "p" * 26, [Mark(other.store_id, 1, 1, b"x" * 32)])
-        update, taken, go = sell(till, 1), threading.Semaphore(0), threading.Event()
-
-        def hold() -> None:
-            with a.read.still():
-                a.read.execute("SELECT 1")
-                taken.release()
-                go.wait(60)
-
-        holders = [threading.Thread(target=hold) for _ in range(2)]
-        for holder in holders:
-            holder.start()
-            assert taken.acquire(timeout=30)
+        update = sell(till, 1)
         monkeypatch.setattr(connection, "POOL_WAIT_S", 0.2)
         a.patience_s = 0.5
         lose_an_answer(monkeypatch)
@@ -266,11 +240,9 @@ def test_a_commit_whose_answer_was_lost_waits_for_no_reader(url: str, monkeypatc
                 failed.append(error)
 
         writer = threading.Thread(target=work)  # as a process has one for its commits
-        writer.start()
-        writer.join(60)
-        go.set()
-        for holder in holders:
-            holder.join(60)
+        with all_busy(a.read, 2):
+            writer.start()
+            writer.join(60)
         assert failed == [] and not a.noted
         assert a.haves(other.shop, other.store_id, 1) == {}  # a hash that is not ours: kept, and no light
         (kept,) = a.read.execute("SELECT count(*) FROM have").fetchone()
