@@ -35,10 +35,15 @@ class Comparing:
         self._hole_s: dict[str, float] = {}
         self._stirred_s: float | None = None  # when the last update went by, if any did since digests were compared
         self._compared_s = now - COMPARE_S
+        self._later_s = math.inf  # when to compare even if nothing goes by until then
 
     def stirred(self, now: float) -> None:
         """An update went by."""
         self._stirred_s = now
+
+    def later(self, at: float) -> None:
+        """Compare again then, whether updates go by or not."""
+        self._later_s = min(self._later_s, at)
 
     def hole(self, document: str) -> None:
         """Something before an update is missing here."""
@@ -87,22 +92,24 @@ class Comparing:
                 self.announce(document)
 
     def due(self, now: float) -> bool:
-        """Whether updates went by, the line has come to rest, and digests were not compared for a while."""
-        return (
-            self._stirred_s is not None and now - self._stirred_s >= QUIET_S and now - self._compared_s >= COMPARE_S
-        )
+        """Whether updates went by, the line has come to rest, and digests were not compared for a while; or a time that
+        was named has come."""
+        return now >= min(self._rested_s, self._later_s)
+
+    @property
+    def _rested_s(self) -> float:
+        return math.inf if self._stirred_s is None else max(self._stirred_s + QUIET_S, self._compared_s + COMPARE_S)
 
     @property
     def due_at(self) -> float:
         """When there may be something to say, if nothing happens until then."""
         holes = [self._hole_s.get(document, -math.inf) + HOLE_S for document in self._holes]
-        stirred = math.inf if self._stirred_s is None else max(self._stirred_s + QUIET_S, self._compared_s + COMPARE_S)
-        return min([stirred, *holes])
+        return min([self._rested_s, self._later_s, *holes])
 
     def again(self, now: float) -> None:
         """Compare once more: so either side's lights come right after a crash, and what a reused clock lost is found on
         a link that never breaks."""
-        self._stirred_s, self._compared_s = None, now
+        self._stirred_s, self._compared_s, self._later_s = None, now, math.inf
         self._announced.clear()
         self._nodes.clear()
         self.show("")

@@ -119,7 +119,6 @@ class Link:
         self.on_output: Callable[[], None] = lambda: None
         self._random, self._session, self._kind, self._links = random, session, kind, links
         self._repairs = repairs if repairs is not None else {}
-        self._repair = Repair(replica)
         self._liveness = Liveness(pace or LAN, now, dialling=dialling)
         self._begun, self._now = now, now
         self._out: deque[bytes] = deque()
@@ -138,6 +137,7 @@ class Link:
             caught_up=self._caught_up,
         )
         self._comparing = Comparing(replica, self._tell, now)
+        self._repair = Repair(replica, self._comparing.later)
         self._last_refusal: RefusedUpdate | None = None
         self._refusals = Patience(REFUSALS_A_MINUTE)
         self._denials = Patience(DENIALS_A_MINUTE)

@@ -9,6 +9,7 @@ versions end too. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from posline.errors import Refused
@@ -27,6 +28,7 @@ class Repair:
     """The repairs of one link. What is appended is staged in the replica."""
 
     replica: Replica
+    later: Callable[[float], None] = lambda at: None  # told when a round that was too many may be made after all
     rounds: dict[str, list[float]] = field(default_factory=dict)  # kept by the hub over reconnects
     _asked: set[str] = field(default_factory=set)  # documents of which the other side may list what it holds
     _theirs: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
@@ -47,6 +49,8 @@ class Repair:
                 f"{document} still differs from another device's after {len(recent)} repairs: run 'posline verify' on"
                 " both",
             )
+            # without anything being sold until then: a peer may have used the rounds up by lies
+            self.later(recent[0] + HOUR_S + 1.0)
             return False
         self.rounds[document] = [*recent, now]
         self.replica.reload(document)  # the reused clock may be our own live one: a copy of this process has it, too

@@ -224,6 +224,25 @@ def test_an_element_that_is_gone_from_a_ledger_ends_in_an_alarm_not_in_a_storm()
     assert alif.head(JOURNAL).count == beh.head(JOURNAL).count
 
 
+def test_rounds_that_lies_used_up_hold_a_repair_up_for_an_hour_and_no_sale_is_needed_for_it() -> None:
+    """Found by the simulator: nobody compared digests again before something was sold."""
+    net, alif, beh = two()
+    net.link("alif", "beh")
+    net.wait(3.0)
+    for device in net.devices.values():
+        for link in device.hub.links(alif.shop):
+            for _ in range(ROUNDS_AN_HOUR):  # as a member that lies would say
+                link._repair.on_authors(Authors(JOURNAL, {}), net.now)
+    squat(alif, beh, 4711, "one", "two")
+    for device in net.devices.values():
+        for link in device.hub.links(alif.shop):
+            link.committed({JOURNAL: device.replica.head(JOURNAL).n - 1})
+    net.wait(3000.0, step=5.0)
+    assert alif.root() != beh.root() and {"digests"} <= alif.alarms.keys() | beh.alarms.keys()
+    net.wait(700.0, step=5.0)
+    assert alif.root() == beh.root()
+
+
 def test_only_what_was_asked_for_is_appended_and_each_once() -> None:
     till = founded()
     for total in range(1, 20):
