@@ -108,7 +108,7 @@ class Sender:
         self._window = Window()
         self._brought: dict[str, StateVector] = {}  # what came over this very link
         self._deferred: deque[tuple[float, float, str, int]] = deque()  # when due, since when, the row
-        self._have: dict[tuple[str, int], int] = {}  # author, run -> how far the peer has it
+        self._have: dict[tuple[str, int], Mark] = {}  # author, run -> how far the peer has it
         self._have_heard_s = now
         self._poison: set[tuple[str, int]] = set()  # rows that the peer refuses
 
@@ -159,8 +159,15 @@ class Sender:
         if len(self._have) > HAVE_KEPT:
             self._have.clear()
         for mark in marks:
-            place = mark.author, mark.run
-            self._have[place] = max(self._have.get(place, 0), mark.seq)
+            known = self._have.get((mark.author, mark.run))
+            if known is None or mark.seq >= known.seq:
+                self._have[mark.author, mark.run] = mark
+
+    def _has(self, mark: Mark) -> bool:
+        """Whether the peer was heard to hold this. Of two lives of a till each has an entry at one place: the other's
+        goes out, so that the digests are compared."""
+        known = self._have.get((mark.author, mark.run))
+        return known is not None and (known.seq > mark.seq or known == mark)
 
     def heard_have(self, marks: Iterable[Mark], now: float) -> None:
         """The peer said what it has."""
@@ -259,5 +266,5 @@ class Sender:
             for row in self._replica.rows(document, n - 1, 1):
                 joined[document] = range(n, row.n + 1)
                 marks = self._replica.marks_of(row.update)
-                if any(self._have.get((m.author, m.run), 0) < m.seq for m in marks):
+                if not all(map(self._has, marks)):
                     self._put(document, row, row.update)

@@ -450,7 +450,8 @@ def restore(world: World, chance: random.Random) -> None:
     world.boot(heir)
     there = hashes_on(heir.disk)
     if lost.key.id in world.copied:  # its other life went on from before what it had not signed, which nobody can now
-        there -= hashes_on(heir.disk, lost.key.id)
+        for author in (lost.key, phone_of(lost)):
+            there -= hashes_on(heir.disk, author.id)
     world.book.lost(held - there)
     world.connect(heir, machine)
     world.did("restored")

@@ -71,6 +71,13 @@ def test_a_running_machine_that_was_copied_comes_to_rest() -> None:
         assert outcome.failure is None, f"{seed}: {outcome.where}: {outcome.failure}"
 
 
+def test_two_lives_that_close_their_shifts_at_once_are_compared_by_those_who_heard_one_each() -> None:
+    """Both entries stand at one place of a run, and each side hears that the other holds that place."""
+    steps = (("sell", 2573905350), ("commit_slowly", 3597350569), ("clone", 455261616))
+    outcome = run(Schedule(52620553, 2, 2, ("disks", "closes"), steps))
+    assert outcome.failure is None, f"{outcome.where}: {outcome.failure}"
+
+
 def test_a_copy_of_a_till_that_is_lost_for_good_goes_on_from_before_its_last_sales() -> None:
     """They were confirmed and not signed yet: disputed, and shown so."""
     steps = (
