@@ -87,10 +87,10 @@ class Weather:
                 before = {name: len(took) for name, took in self.account.took_s.items()}
                 await asyncio.to_thread(begin, self.line, spell, self.rng)
                 await asyncio.sleep(spell.seconds)
+                took_s = [s for name, all_s in self.account.took_s.items() for s in all_s[before.get(name, 0) :]]
                 for kind in spell.kinds:
                     self.seconds[kind] += round(spell.seconds)
-                    for name, took in self.account.took_s.items():
-                        self.took_s[kind] += took[before.get(name, 0) :]
+                    self.took_s[kind] += took_s
             stop.set()
         await asyncio.to_thread(self.line.calm)
 

@@ -39,6 +39,13 @@ def squat(one: Replica, other: Replica, client: int, mine: str, theirs: str) -> 
     assert one.root() != other.root()
 
 
+def tell_of_the_last_row(net: Net) -> None:
+    """As the hub would say of what another link brought."""
+    for device in net.devices.values():
+        for link in device.hub.links(device.replica.shop):
+            link.committed({JOURNAL: device.replica.head(JOURNAL).n - 1})
+
+
 def test_a_client_id_used_twice_is_mended_at_the_next_connection() -> None:
     net, alif, beh = two()
     squat(alif, beh, 4711, "one", "two")
@@ -55,9 +62,7 @@ def test_a_client_id_used_twice_is_mended_on_a_line_that_never_breaks() -> None:
     net.link("alif", "beh")
     net.wait(3.0)
     squat(alif, beh, 4711, "one", "two")
-    for device in net.devices.values():  # as the hub would say of what another link brought
-        for link in device.hub.links(alif.shop):
-            link.committed({JOURNAL: device.replica.head(JOURNAL).n - 1})
+    tell_of_the_last_row(net)
     net.wait(70.0, step=0.5)
     assert alif.root() == beh.root()
 
@@ -234,9 +239,7 @@ def test_rounds_that_lies_used_up_hold_a_repair_up_for_an_hour_and_no_sale_is_ne
             for _ in range(ROUNDS_AN_HOUR):  # as a member that lies would say
                 link._repair.on_authors(Authors(JOURNAL, {}), net.now)
     squat(alif, beh, 4711, "one", "two")
-    for device in net.devices.values():
-        for link in device.hub.links(alif.shop):
-            link.committed({JOURNAL: device.replica.head(JOURNAL).n - 1})
+    tell_of_the_last_row(net)
     net.wait(3000.0, step=5.0)
     assert alif.root() != beh.root() and {"digests"} <= alif.alarms.keys() | beh.alarms.keys()
     net.wait(700.0, step=5.0)
