@@ -39,6 +39,7 @@ __all__ = [
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 MARKS_MAX = 300  # in one `have`: 300 of about 150 bytes
+HASH_BYTES = 32  # SHA-256
 PREFIXES_MAX = 4000  # in one message: 8 bytes each, in base64
 
 
@@ -266,6 +267,8 @@ def _have(f: dict[str, Any]) -> Have:
     marks = tuple(
         Mark(_text(author, 64), _number(run), _number(seq), _bytes(hash)) for author, run, seq, hash in f["marks"]
     )
+    if any(len(mark.hash) > HASH_BYTES for mark in marks):  # they are kept
+        raise ValueError
     return Have(_text(f["store"], 64), _number(f["counter"]), marks, _bytes(f.get("sig", "")))
 
 

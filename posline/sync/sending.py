@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from posline.core.update import StateVector, clip
 from posline.errors import Refused
@@ -27,7 +27,6 @@ DEFER_S = 0.25  # others' rows, to peers that reach their sender themselves; the
 DEFER_MOST_S = 1.5  # but no longer: such a peer says what it has once a second
 DEFERRED_MAX = 10_000  # rows that wait for their turn; beyond, they go out at once
 HAVE_KEPT = 20_000  # runs of which it is remembered how far the peer has them
-HASH_BYTES = 32
 WINDOW_UPDATES = 32  # not yet answered: enough to keep a line of 100 ms busy with 64 KiB each
 WINDOW_BYTES = 512 * 1024
 
@@ -162,7 +161,7 @@ class Sender:
         for mark in marks:
             known = self._have.get((mark.author, mark.run))
             if known is None or mark.seq >= known.seq:
-                self._have[mark.author, mark.run] = replace(mark, hash=mark.hash[:HASH_BYTES])  # however long a lie is
+                self._have[mark.author, mark.run] = mark
 
     def _has(self, mark: Mark) -> bool:
         """Whether the peer was heard to hold this. Two lives of a till may each have an entry at this place: then ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 import uuid
 from dataclasses import replace
 
@@ -365,3 +366,18 @@ def test_what_is_forged_under_a_tills_name_does_not_wait_for_a_light() -> None:
     net.wait(70.0, step=0.5)
     assert alif.root() == beh.root() and books(net, "alif").day(DAY)["sales"]["total"] == 5
     assert books(net, "alif").waiting(alif.store_id) == 0
+
+
+def test_a_peer_that_says_hashes_longer_than_any_is_refused_and_nothing_of_it_is_kept() -> None:
+    net = shop("alif", "beh", relay=False)
+    line = net.link("alif", "beh")
+    net.wait(3.0)
+    (alif, link), (beh, _) = line.ends
+    tracemalloc.start()
+    try:
+        for n in range(200):
+            have = Have(beh.replica.store_id, 10**15 + n, (Mark("x", n, 1, bytes(45_000)),), b"")
+            alif.hub.received(link, encode(Stateless("shop", write(have))), net.now)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
